@@ -1,0 +1,261 @@
+// Asks a controller for plans on behalf of one request, and turns whatever it answers into numbers.
+
+import { types } from 'node:util';
+import type { AdaptiveSpecError, ErrorCode } from '../errors.js';
+import type { KChange } from '../observe/audit-log.js';
+import { closestName } from './closest-name.js';
+import type { Controller, RequestInfo, StepReport } from './controller.js';
+
+/** A plan as native code reads it. */
+export interface NativePlan {
+  /** Tokens asked of the drafter, 0 to maxDepth. */
+  depth: number;
+  /** The drafter stops before a token less probable than this, 0 to 1; 0 never stops. */
+  minProbability: number;
+  /** Index into the request's drafters; -1 where the plan names none and the engine's first is used. */
+  drafter: number;
+  trim: boolean;
+}
+
+export interface DriverOptions {
+  /** Larger depths are clamped to this. */
+  maxDepth: number;
+  /** Names that a plan may use. With none, every depth becomes 0, which is no fault of the controller. */
+  drafters: readonly string[];
+  /** Stands in until the controller has given a plan. */
+  firstPlan: Readonly<NativePlan>;
+  /** Told of the first fault of the controller, once. What it throws is ignored. */
+  onWarning: (warning: { code: ErrorCode; message: string }) => void;
+  /** Where changes of K go. */
+  audit?: { kChanged(change: KChange): void } | undefined;
+}
+
+/**
+ * One request's link to its controller. Nothing that a controller does gets out of here: a throw or an answer that
+ * is no plan leaves the last plan in force, a finite depth out of range is clamped, and each counts as an error.
+ */
+export class ControllerDriver {
+  readonly #controller: Controller;
+  readonly #name: string;
+  readonly #maxDepth: number;
+  readonly #drafters: readonly string[];
+  readonly #plan: NativePlan;
+  readonly #onWarning: DriverOptions['onWarning'];
+  readonly #audit: DriverOptions['audit'];
+  #auditedK: number | undefined;
+  #failure: AdaptiveSpecError | undefined;
+  #warned = false;
+  #errors = 0;
+  #calls = 0;
+  #milliseconds = 0;
+
+  constructor(controller: Controller, options: DriverOptions) {
+    this.#controller = controller;
+    this.#name = nameOf(controller);
+    this.#maxDepth = options.maxDepth;
+    this.#drafters = [...options.drafters];
+    this.#plan = { ...options.firstPlan };
+    this.#onWarning = options.onWarning;
+    this.#audit = options.audit;
+  }
+
+  /** What the controller got wrong so far: throws, answers that are no plan, depths that were clamped. */
+  get errors(): number {
+    return this.#errors;
+  }
+
+  /** Plans asked for so far. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** Mean time of an `answer`, the audit log's share included, in microseconds; 0 before the first. */
+  get meanMicroseconds(): number {
+    return this.#calls === 0 ? 0 : (this.#milliseconds * 1000) / this.#calls;
+  }
+
+  /** The error that ends the request: an audit log opened with onError 'fail' could not be written. */
+  get failure(): AdaptiveSpecError | undefined {
+    return this.#failure;
+  }
+
+  /** Tells the controller of its request, before the first `answer`. */
+  begin(info: RequestInfo): void {
+    const controller = this.#controller;
+    if (typeof controller === 'function') return;
+    try {
+      const answer: unknown = controller.begin?.(info);
+      if (types.isPromise(answer)) this.#fault(`begin() answered ${describe(answer)}`);
+    } catch (error) {
+      this.#fault(`begin() threw ${describeThrown(error)}`);
+    }
+  }
+
+  /** The plan for the next step. The object is reused: read it before the next call. */
+  answer(report: StepReport): Readonly<NativePlan> {
+    const started = performance.now();
+    // Read before the controller can lay hands on the report.
+    const acceptance = report.drafted > 0 ? report.accepted / report.drafted : 0;
+    this.#ask(report);
+    if (this.#audit !== undefined && this.#failure === undefined) this.#writeAudit(this.#audit, acceptance);
+    this.#calls++;
+    this.#milliseconds += performance.now() - started;
+    return this.#plan;
+  }
+
+  #ask(report: StepReport): void {
+    const controller = this.#controller;
+    try {
+      const answer: unknown =
+        typeof controller === 'function' ? controller(report) : controller.nextPlan(report);
+      if (typeof answer === 'number') this.#take(answer, undefined, undefined, undefined);
+      else if (isObject(answer)) this.#takeObject(answer);
+      else this.#fault(`answered ${describe(answer)}`);
+    } catch (error) {
+      this.#fault(`threw ${describeThrown(error)}`);
+    }
+  }
+
+  /** Reads each property once: a getter may answer differently the second time. */
+  #takeObject(answer: Record<string, unknown>): void {
+    const { depth, stop, drafter, trim } = answer;
+    if (stop === undefined) this.#take(depth, undefined, drafter, trim);
+    else if (!isObject(stop)) this.#fault(`gave ${describe(stop)} as stop rule`);
+    else this.#take(depth, stop.minProbability, drafter, trim);
+  }
+
+  /** Checks everything before it changes anything, so that a bad plan leaves the last one whole. */
+  #take(depth: unknown, minProbability: unknown = 0, drafter: unknown, trim: unknown = false): void {
+    if (typeof depth !== 'number' || !Number.isFinite(depth)) {
+      this.#fault(`gave ${describe(depth)} as depth`);
+      return;
+    }
+    if (typeof minProbability !== 'number' || !(minProbability >= 0 && minProbability <= 1)) {
+      this.#fault(`gave ${describe(minProbability)} as minProbability, which goes from 0 to 1`);
+      return;
+    }
+    if (typeof trim !== 'boolean') {
+      this.#fault(`gave ${describe(trim)} as trim`);
+      return;
+    }
+    const plan = this.#plan;
+    const clamped = Math.min(Math.max(Math.floor(depth), 0), this.#maxDepth);
+    if (clamped !== depth) this.#fault(`gave ${depth} as depth, which became ${clamped}`);
+    plan.depth = this.#drafters.length > 0 ? clamped : 0;
+    plan.minProbability = minProbability;
+    plan.drafter = this.#drafterIndex(drafter);
+    plan.trim = trim;
+  }
+
+  #drafterIndex(drafter: unknown): number {
+    if (drafter === undefined) return -1;
+    const index = typeof drafter === 'string' ? this.#drafters.indexOf(drafter) : -1;
+    if (index >= 0) return index;
+    const near = typeof drafter === 'string' ? closestName(drafter, this.#drafters) : undefined;
+    this.#fault(
+      `named ${describe(drafter)} as drafter${near === undefined ? '' : `; did it mean '${near}'?`}`,
+    );
+    return this.#plan.drafter;
+  }
+
+  /** `explain().k` is what is logged; where a controller doesn't explain itself, its depth is. */
+  #writeAudit(audit: NonNullable<DriverOptions['audit']>, stepAcceptance: number): void {
+    let k = this.#plan.depth;
+    let acceptance = stepAcceptance;
+    let reason = `controller ${this.#name}`;
+    const controller = this.#controller;
+    if (typeof controller !== 'function') {
+      try {
+        const why: unknown = controller.explain?.();
+        if (isObject(why)) {
+          k = finiteOr(why.k, k);
+          acceptance = finiteOr(why.acceptance, acceptance);
+          const itsReason = why.reason;
+          if (typeof itsReason === 'string') reason = itsReason;
+        } else if (why !== undefined) {
+          this.#fault(`explain() answered ${describe(why)}`);
+          return;
+        }
+      } catch (error) {
+        this.#fault(`explain() threw ${describeThrown(error)}`);
+        return;
+      }
+    }
+    const from = this.#auditedK ?? k;
+    this.#auditedK = k;
+    if (from === k) return;
+    try {
+      audit.kChanged({ from, to: k, acceptance, reason });
+    } catch (error) {
+      // Only a log opened with 'fail' throws; the engine ends the request with it, outside the step.
+      this.#failure = error as AdaptiveSpecError;
+    }
+  }
+
+  #fault(what: string): void {
+    this.#errors++;
+    if (this.#warned) return;
+    this.#warned = true;
+    const message =
+      `The controller '${this.#name}' ${what}. Where a plan can't be used, the last one is; the text is not ` +
+      `affected. A plan is a whole number from 0 to ${this.#maxDepth}, or an object with such a depth.`;
+    try {
+      this.#onWarning({ code: 'CONTROLLER_INVALID', message });
+    } catch {
+      // A listener's own trouble must not cost the request its step.
+    }
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !types.isPromise(value);
+}
+
+function nameOf(controller: Controller): string {
+  try {
+    const name: unknown = controller.name;
+    if (typeof name === 'string' && name !== '') return name.slice(0, 80);
+  } catch {
+    // A hostile getter: no name then.
+  }
+  return 'custom';
+}
+
+function finiteOr(value: unknown, otherwise: number): number {
+  if (typeof value === 'number' && Number.isFinite(value)) return value;
+  if (types.isPromise(value)) muffle(value);
+  return otherwise;
+}
+
+/** A useless value in words, without running its code; a promise's rejection must not end the process later. */
+function describe(value: unknown): string {
+  if (types.isPromise(value)) {
+    muffle(value);
+    return 'a promise, which nothing waits for,';
+  }
+  if (typeof value === 'string') return `the string ${JSON.stringify(value.slice(0, 40))}`;
+  if (typeof value === 'number' || value === null || value === undefined) return String(value);
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
+/**
+ * Lets a promise's rejection go unheard. Other thenables are left alone: Node never reports them, and calling
+ * their `then` would run foreign code.
+ */
+function muffle(promise: Promise<unknown>): void {
+  try {
+    Promise.prototype.then.call(promise, undefined, () => {});
+  } catch {
+    // Its `constructor` is a trap. Such a controller could as well reject a promise that it never returns.
+  }
+}
+
+function describeThrown(error: unknown): string {
+  try {
+    const message: unknown = error instanceof Error ? error.message : undefined;
+    if (typeof message === 'string') return `an error: ${message.slice(0, 200)}`;
+  } catch {
+    // Even its prototype or its message is a trap.
+  }
+  return describe(error);
+}
