@@ -1,0 +1,130 @@
+// The draft model's loop: feed what is new, read one row, propose, repeat.
+#include "draft/model_drafter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/clock.h"
+#include "kernels/logits.h"
+
+namespace adaptive_spec {
+namespace {
+
+// After a step at most two tokens are new (the last draft token and the target's own); more is catching up.
+constexpr int kUsualLag = 2;
+
+bool wants_more(const Draft& draft) {
+  return !draft.stopped && static_cast<int>(draft.tokens.size()) < draft.depth;
+}
+
+}  // namespace
+
+ModelDrafter::ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOptions& options,
+                           ggml_threadpool* pool, const std::atomic<bool>* abort)
+    : model_(std::move(model)), map_(std::move(map)), cached_(options.parallel, 0) {
+  context_ = std::make_unique<Context>(model_.get(), options, pool, abort);
+  growing_.reserve(options.parallel);
+  rows_.reserve(options.parallel);
+}
+
+void ModelDrafter::extend(std::span<Draft*> drafts) {
+  for (Draft* draft : drafts) {
+    if (wants_more(*draft) && lag(draft->seq, static_cast<int>(draft->accepted.size())) > kUsualLag) catch_up(*draft);
+  }
+  while (true) {
+    const double start = now_ms();
+    context_->clear_batch();
+    growing_.clear();
+    rows_.clear();
+    for (Draft* draft : drafts)
+      if (wants_more(*draft) && feed(*draft)) {
+        growing_.push_back(draft);
+        rows_.push_back(context_->rows() - 1);
+      }
+    if (growing_.empty() || !decode(growing_)) return;
+    for (size_t i = 0; i < growing_.size(); ++i) propose(*growing_[i], rows_[i]);
+    // The batch serves all its drafts at once, so each is charged its share.
+    const double share = (now_ms() - start) / static_cast<double>(growing_.size());
+    for (Draft* draft : growing_) draft->draft_ms += share;
+  }
+}
+
+int32_t ModelDrafter::draft_id(const Draft& draft, int position) const {
+  const int accepted = static_cast<int>(draft.accepted.size());
+  return map_.to_draft(position < accepted ? draft.accepted[position] : draft.tokens[position - accepted]);
+}
+
+void ModelDrafter::catch_up(Draft& draft) {
+  const double start = now_ms();
+  int& cached = cached_[draft.seq];
+  const int end = std::min<int>(draft.accepted.size(), context_->context_size()) - 1;  // the last one is fed with the others
+  while (cached < end && !draft.stopped) {
+    context_->clear_batch();
+    while (cached < end && context_->room() > 0) {
+      const int32_t id = draft_id(draft, cached);
+      if (id < 0) {
+        draft.stopped = true;
+        break;
+      }
+      context_->add(id, cached++, draft.seq, false);
+    }
+    Draft* self = &draft;
+    if (context_->rows() > 0 && !decode({&self, 1})) break;
+  }
+  draft.catch_up_ms += now_ms() - start;
+}
+
+bool ModelDrafter::feed(Draft& draft) {
+  int& cached = cached_[draft.seq];
+  const int total = static_cast<int>(draft.accepted.size() + draft.tokens.size());
+  draft.stopped = total > context_->context_size() || total - cached > kUsualLag;
+  for (int i = cached; i < total && !draft.stopped; ++i) draft.stopped = draft_id(draft, i) < 0;
+  if (draft.stopped) return false;
+  for (; cached < total; ++cached) context_->add(draft_id(draft, cached), cached, draft.seq, cached == total - 1);
+  return true;
+}
+
+bool ModelDrafter::decode(std::span<Draft*> in_batch) {
+  if (context_->decode() == DecodeStatus::kOk) return true;
+  // Aborted or failed: what the cache really holds decides, and these drafts stay as long as they are.
+  for (Draft* draft : in_batch) {
+    draft->stopped = true;
+    int& cached = cached_[draft->seq];
+    cached = std::min(cached, context_->length(draft->seq));
+    context_->keep(draft->seq, cached);
+  }
+  return false;
+}
+
+void ModelDrafter::propose(Draft& draft, int row) {
+  float* logits = context_->logits(row);
+  if (draft.mask_eog)
+    for (int32_t id : map_.draft_eog()) logits[id] = -std::numeric_limits<float>::infinity();
+  const Choice choice = choose(logits, context_->n_vocab());
+  const int32_t token = map_.to_target(choice.id);
+  if (token < 0 || !(choice.probability >= draft.min_probability)) {
+    draft.stopped = true;
+    return;
+  }
+  draft.tokens.push_back(token);
+  draft.probabilities.push_back(choice.probability);
+  draft.margins.push_back(choice.margin);
+  draft.entropies.push_back(choice.entropy);
+}
+
+void ModelDrafter::roll_back(int seq, int length, int kept) {
+  int& cached = cached_[seq];
+  if (cached <= length + kept) return;
+  cached = length + kept;
+  context_->keep(seq, cached);
+}
+
+int ModelDrafter::lag(int seq, int length) const { return std::max(0, length - cached_[seq]); }
+
+void ModelDrafter::end(int seq) {
+  context_->forget(seq);
+  cached_[seq] = 0;
+}
+
+}  // namespace adaptive_spec

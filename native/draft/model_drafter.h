@@ -1,0 +1,41 @@
+// Drafts with a small model of its own: greedy, one token a decode, all sequences in one batch.
+#pragma once
+
+#include <string>
+
+#include "draft/drafter.h"
+#include "draft/vocabulary_map.h"
+#include "engine/context.h"
+
+namespace adaptive_spec {
+
+class ModelDrafter : public Drafter {
+ public:
+  ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOptions& options, struct ggml_threadpool* pool,
+               const std::atomic<bool>* abort);
+
+  const char* name() const override { return "model"; }
+  void extend(std::span<Draft*> drafts) override;
+  void roll_back(int seq, int length, int kept) override;
+  int lag(int seq, int length) const override;
+  void end(int seq) override;
+  Context& context() { return *context_; }
+
+ private:
+  int32_t draft_id(const Draft& draft, int position) const;
+  // Reads all that the cache lacks but the last token, in batches of its own.
+  void catch_up(Draft& draft);
+  // Adds what is new of a sequence to the batch, its last row with logits. False: this draft ends here.
+  bool feed(Draft& draft);
+  void propose(Draft& draft, int row);
+  bool decode(std::span<Draft*> in_batch);
+
+  ModelHandle model_;
+  VocabularyMap map_;
+  std::unique_ptr<Context> context_;
+  std::vector<int> cached_;  // by sequence: positions in the cache, accepted ones and drafted ones
+  std::vector<Draft*> growing_;
+  std::vector<int> rows_;  // by index in growing_: the batch row with its logits
+};
+
+}  // namespace adaptive_spec

@@ -1,0 +1,193 @@
+// Owned llama.cpp handles; error mapping.
+#include "engine/context.h"
+
+#include <ggml-cpu.h>
+
+#include <algorithm>
+#include <mutex>
+
+namespace adaptive_spec {
+namespace {
+
+// llama.cpp logs why a load failed on the thread that loads, so this is the answer to "why?".
+thread_local std::string last_log_error;
+
+void keep_last_error(ggml_log_level level, const char* text, void*) {
+  if (level != GGML_LOG_LEVEL_ERROR || !text) return;
+  last_log_error = text;
+  while (!last_log_error.empty() && last_log_error.back() == '\n') last_log_error.pop_back();
+}
+
+ggml_type kv_type(const std::string& name) {
+  static constexpr std::pair<const char*, ggml_type> kTypes[] = {
+      {"f32", GGML_TYPE_F32},   {"f16", GGML_TYPE_F16},   {"bf16", GGML_TYPE_BF16},
+      {"q8_0", GGML_TYPE_Q8_0}, {"q5_1", GGML_TYPE_Q5_1}, {"q5_0", GGML_TYPE_Q5_0},
+      {"q4_1", GGML_TYPE_Q4_1}, {"q4_0", GGML_TYPE_Q4_0}, {"iq4_nl", GGML_TYPE_IQ4_NL}};
+  for (const auto& [text, type] : kTypes)
+    if (name == text) return type;
+  throw EngineError("INVALID_ARGUMENT", "Unknown KV cache type '" + name + "'.", "Use f16, bf16, f32 or q8_0.");
+}
+
+}  // namespace
+
+void ThreadPoolDeleter::operator()(ggml_threadpool* p) const { ggml_threadpool_free(p); }
+
+void start_backend() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llama_log_set(keep_last_error, nullptr);
+    llama_backend_init();
+  });
+}
+
+ModelHandle load_model(const ModelOptions& options) {
+  llama_model_params params = llama_model_default_params();
+  params.n_gpu_layers = 0;
+  params.load_mode = options.mmap ? (options.mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
+                                  : (options.mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
+  params.progress_callback = [](float done, void* data) {
+    const auto& progress = *static_cast<const std::function<bool(float)>*>(data);
+    return !progress || progress(done);
+  };
+  params.progress_callback_user_data = const_cast<std::function<bool(float)>*>(&options.progress);
+  last_log_error.clear();
+  std::string why;
+  try {
+    if (ModelHandle model{llama_model_load_from_file(options.path.c_str(), params)}) return model;
+    why = last_log_error;
+  } catch (const std::bad_alloc&) {
+    throw EngineError("OUT_OF_MEMORY", "Not enough memory to load " + options.path + ".",
+                      "Use a smaller model or a smaller quantisation.");
+  } catch (const std::exception& error) {
+    why = error.what();
+  }
+  throw EngineError("MODEL_INVALID",
+                    "llama.cpp can't load " + options.path + (why.empty() ? "." : ": " + why),
+                    "Check that the file is a complete GGUF text model that llama.cpp v0.5.0 knows.");
+}
+
+ThreadPoolHandle make_thread_pool(int threads) {
+  ggml_threadpool_params params = ggml_threadpool_params_default(threads);
+  ThreadPoolHandle pool{ggml_threadpool_new(&params)};
+  if (!pool) throw EngineError("NATIVE_FAILURE", "Could not start the thread pool.", "Use fewer threads.");
+  return pool;
+}
+
+Context::Context(llama_model* model, const ContextOptions& options, ggml_threadpool* pool,
+                 const std::atomic<bool>* abort)
+    : n_vocab_(llama_vocab_n_tokens(llama_model_get_vocab(model))),
+      context_size_(options.context_size),
+      batch_size_(std::max(options.batch_size, options.max_rows)),
+      max_rows_(options.max_rows),
+      parallel_(options.parallel) {
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = static_cast<uint32_t>(options.context_size) * options.parallel;
+  params.n_batch = params.n_ubatch = batch_size_;
+  params.n_seq_max = options.parallel;
+  // Split streams would cut a batch of unequal depths into several passes over the weights.
+  params.kv_unified = options.parallel > 1;
+  params.n_outputs_max = max_rows_;
+  params.n_threads = params.n_threads_batch = options.threads;
+  params.flash_attn_type = static_cast<llama_flash_attn_type>(options.flash_attention);
+  params.type_k = params.type_v = kv_type(options.kv_type);
+  params.no_perf = true;
+  params.abort_callback = [](void* flag) {
+    return static_cast<const std::atomic<bool>*>(flag)->load(std::memory_order_relaxed);
+  };
+  params.abort_callback_data = const_cast<std::atomic<bool>*>(abort);
+  last_log_error.clear();
+  std::string why;
+  try {
+    ctx_.reset(llama_init_from_model(model, params));
+    why = last_log_error;
+  } catch (const std::bad_alloc&) {
+    why = "not enough memory";
+  } catch (const std::exception& error) {
+    why = error.what();
+  }
+  if (!ctx_)
+    throw EngineError("OUT_OF_MEMORY",
+                      "llama.cpp could not create a context of " + std::to_string(options.context_size) +
+                          " tokens" + (why.empty() ? "." : ": " + why),
+                      "Use a smaller contextSize, a smaller kvCacheType or a smaller model.");
+  llama_attach_threadpool(ctx_.get(), pool, pool);
+  batch_ = llama_batch_init(batch_size_, 0, 1);
+}
+
+Context::~Context() { llama_batch_free(batch_); }
+
+int Context::add(int32_t token, int position, int seq, bool logits) {
+  if (token < 0 || token >= n_vocab_ || position < 0 || position >= context_size_ || seq < 0 ||
+      seq >= parallel_ || batch_.n_tokens >= batch_size_ || (logits && rows_with_logits_ >= max_rows_))
+    throw EngineError("NATIVE_FAILURE",
+                      "A batch row is out of range (token " + std::to_string(token) + ", position " +
+                          std::to_string(position) + ", sequence " + std::to_string(seq) + ").",
+                      "Please report this: it is a defect of adaptive-spec.");
+  const int row = batch_.n_tokens++;
+  batch_.token[row] = token;
+  batch_.pos[row] = position;
+  batch_.n_seq_id[row] = 1;
+  batch_.seq_id[row][0] = seq;
+  batch_.logits[row] = logits;
+  rows_with_logits_ += logits;
+  return row;
+}
+
+DecodeStatus Context::decode() {
+  last_log_error.clear();
+  last_error_.clear();
+  try {
+    const int status = llama_decode(ctx_.get(), batch_);
+    if (status == 0) return DecodeStatus::kOk;
+    if (status == 2) return DecodeStatus::kAborted;
+    last_error_ = "llama_decode answered " + std::to_string(status) +
+                  (last_log_error.empty() ? "" : ": " + last_log_error);
+  } catch (const std::exception& error) {
+    last_error_ = error.what();
+  }
+  return DecodeStatus::kFailed;
+}
+
+float* Context::logits(int row) {
+  float* values = llama_get_logits_ith(ctx_.get(), row);
+  if (!values)
+    throw EngineError("NATIVE_FAILURE", "llama.cpp has no logits for row " + std::to_string(row) + ".",
+                      "Please report this: it is a defect of adaptive-spec.");
+  return values;
+}
+
+void Context::keep(int seq, int length) {
+  llama_memory_seq_rm(llama_get_memory(ctx_.get()), seq, length, -1);
+}
+
+void Context::forget(int seq) { llama_memory_seq_rm(llama_get_memory(ctx_.get()), seq, -1, -1); }
+
+void Context::forget_all() { llama_memory_clear(llama_get_memory(ctx_.get()), false); }
+
+int Context::length(int seq) const {
+  return llama_memory_seq_pos_max(llama_get_memory(ctx_.get()), seq) + 1;
+}
+
+bool Context::can_roll_back() {
+  clear_batch();
+  add(0, 0, 0, false);
+  add(0, 1, 0, true);
+  const bool ok =
+      decode() == DecodeStatus::kOk && llama_memory_seq_rm(llama_get_memory(ctx_.get()), 0, 1, -1);
+  forget_all();
+  return ok;
+}
+
+void append_piece(const llama_vocab* vocab, int32_t token, std::string& out) {
+  char buffer[256];
+  const int n = llama_token_to_piece(vocab, token, buffer, sizeof buffer, 0, false);
+  if (n >= 0) {
+    out.append(buffer, n);
+    return;
+  }
+  const size_t start = out.size();
+  out.resize(start - n);
+  llama_token_to_piece(vocab, token, out.data() + start, -n, 0, false);
+}
+
+}  // namespace adaptive_spec

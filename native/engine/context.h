@@ -1,0 +1,102 @@
+// Owned handles for what llama.cpp gives out, and the one place that calls llama_decode.
+#pragma once
+
+#include <llama.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace adaptive_spec {
+
+// An error with one of the package's codes; JavaScript turns it into an AdaptiveSpecError.
+struct EngineError : std::runtime_error {
+  EngineError(std::string code, const std::string& message, std::string hint)
+      : std::runtime_error(message), code(std::move(code)), hint(std::move(hint)) {}
+  std::string code, hint;
+};
+
+struct ModelDeleter {
+  void operator()(llama_model* p) const { llama_model_free(p); }
+};
+struct ContextDeleter {
+  void operator()(llama_context* p) const { llama_free(p); }
+};
+struct ThreadPoolDeleter {
+  void operator()(struct ggml_threadpool* p) const;
+};
+using ModelHandle = std::unique_ptr<llama_model, ModelDeleter>;
+using ContextHandle = std::unique_ptr<llama_context, ContextDeleter>;
+using ThreadPoolHandle = std::unique_ptr<struct ggml_threadpool, ThreadPoolDeleter>;
+
+// Once per process: llama.cpp's globals, and its log kept to the last error of each thread.
+void start_backend();
+
+struct ModelOptions {
+  std::string path;
+  bool mmap = true, mlock = false;
+  std::function<bool(float)> progress;  // 0 to 1; answers false to give up
+};
+// Throws EngineError MODEL_INVALID with what llama.cpp said.
+ModelHandle load_model(const ModelOptions& options);
+
+ThreadPoolHandle make_thread_pool(int threads);
+
+struct ContextOptions {
+  int context_size = 0;  // tokens per sequence
+  int parallel = 1;      // sequences
+  int max_rows = 0;      // rows with logits in one batch
+  int batch_size = 512;  // rows in one batch
+  int threads = 1;
+  std::string kv_type = "f16";
+  int flash_attention = -1;  // -1 auto, 0 off, 1 on
+};
+
+enum class DecodeStatus { kOk, kAborted, kFailed };
+
+// A context with its batch. All members run on the engine thread.
+class Context {
+ public:
+  Context(llama_model* model, const ContextOptions& options, struct ggml_threadpool* pool,
+          const std::atomic<bool>* abort);
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  ~Context();
+
+  void clear_batch() { batch_.n_tokens = rows_with_logits_ = 0; }
+  // Adds a row; answers its index in the batch. Ids and sizes are checked here, since llama.cpp would abort.
+  int add(int32_t token, int position, int seq, bool logits);
+  int rows() const { return batch_.n_tokens; }
+  int room() const { return batch_size_ - batch_.n_tokens; }
+  DecodeStatus decode();
+  // The logits of a row that was added with logits; n_vocab() floats, ours to change until the next decode.
+  float* logits(int row);
+  // Keeps the first `length` positions of a sequence.
+  void keep(int seq, int length);
+  void forget(int seq);
+  void forget_all();
+  // Positions that the cache holds of a sequence.
+  int length(int seq) const;
+
+  int n_vocab() const { return n_vocab_; }
+  int context_size() const { return context_size_; }
+  const std::string& last_error() const { return last_error_; }
+  // False for recurrent and hybrid models, whose state cannot be rolled back. Decodes two tokens to find out.
+  bool can_roll_back();
+  llama_context* get() { return ctx_.get(); }
+
+ private:
+  ContextHandle ctx_;
+  llama_batch batch_{};
+  int n_vocab_ = 0, context_size_ = 0, batch_size_ = 0, max_rows_ = 0, parallel_ = 1, rows_with_logits_ = 0;
+  std::string last_error_;
+};
+
+// Bytes of a token as text; control tokens give none.
+void append_piece(const llama_vocab* vocab, int32_t token, std::string& out);
+
+}  // namespace adaptive_spec

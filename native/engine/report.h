@@ -1,0 +1,49 @@
+// What a step tells the controller and the caller, and what a request leaves behind.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace adaptive_spec {
+
+struct StepReport {
+  int64_t question = 0;  // number of the question that this report asks; 0: it asks nothing
+  int step = 0;          // 0 is the prompt's report
+  int position = 0;      // tokens emitted so far
+  int depth = 0;         // as planned
+  int drafted = 0;       // tokens verified
+  int accepted = 0;
+  std::vector<int32_t> tokens;  // emitted in this step
+  std::string text;             // released in this step: whole UTF-8 characters
+  std::vector<float> probabilities, margins, entropies;  // one per draft token
+  double draft_ms = 0, verify_ms = 0, catch_up_ms = 0, other_ms = 0, wait_ms = 0;  // other includes wait
+  int rows = 0;            // of the target's batch, this sequence's
+  int context_length = 0;  // tokens in the target's cache after the step
+  int drafter = -1;        // index, -1 where none drafted
+  int drafter_lag = 0;     // accepted tokens that the drafter has not read yet
+  bool late = false;       // the plan came too late and the one before was used
+  int running = 0, waiting = 0;
+};
+
+enum class FinishReason { kStop, kLength, kAborted, kError };
+
+struct RequestResult {
+  FinishReason reason = FinishReason::kStop;
+  std::string error_code, error_message;  // with kError
+  std::string stop_string;                // the one that ended the text, if one did
+  std::vector<int32_t> tokens;            // all emitted ids
+  int prompt_tokens = 0;
+  int steps = 0, draft_tokens = 0, accepted_tokens = 0, late_plans = 0;
+  std::vector<int32_t> drafted_per_position, accepted_per_position;  // index 0 is the first draft token
+  double prompt_ms = 0;       // prefill of the target
+  double first_token_ms = 0;  // from submission
+  double decode_ms = 0;       // from the first step's start to the end
+  double draft_ms = 0, verify_ms = 0, catch_up_ms = 0, other_ms = 0, wait_ms = 0;
+  double queue_ms = 0;
+  int overlapped_drafts = 0, wasted_drafts = 0;  // first tokens drafted while the plan was awaited; not wanted
+  bool keep_steps = false;
+  std::vector<int32_t> step_depth, step_drafted, step_accepted;  // with keep_steps
+};
+
+}  // namespace adaptive_spec

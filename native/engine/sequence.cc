@@ -1,0 +1,120 @@
+// Stop rules and counters of one request.
+#include "engine/sequence.h"
+
+#include <algorithm>
+
+#include "engine/clock.h"
+#include "engine/context.h"
+
+namespace adaptive_spec {
+
+Sequence::Sequence(Request r, int slot, const llama_vocab* vocab, const std::vector<int32_t>& eog, int context_size)
+    : request(std::move(r)),
+      slot(slot),
+      tokens(request.prompt),
+      sampler(request.sampling, request.prompt, request.ignore_eos ? eog : std::vector<int32_t>{},
+              llama_vocab_n_tokens(vocab)),
+      text(request.stops),
+      plan(request.plan),
+      vocab_(vocab),
+      eog_(eog),
+      context_size_(context_size) {
+  draft.seq = slot;
+  draft.mask_eog = request.ignore_eos;
+  result.prompt_tokens = static_cast<int>(request.prompt.size());
+  result.queue_ms = now_ms() - request.submitted_ms;
+}
+
+bool Sequence::emit(int32_t token) {
+  tokens.push_back(token);
+  emitted.push_back(token);
+  result.tokens.push_back(token);
+  if (result.tokens.size() == 1) result.first_token_ms = now_ms() - request.submitted_ms;
+  if (!request.ignore_eos && std::find(eog_.begin(), eog_.end(), token) != eog_.end()) {
+    result.reason = FinishReason::kStop;
+    over = true;
+    return false;
+  }
+  std::string piece;
+  append_piece(vocab_, token, piece);
+  if (text.add(piece)) {
+    result.reason = FinishReason::kStop;
+    result.stop_string = text.stopped_by();
+    over = true;
+  } else if (static_cast<int>(result.tokens.size()) >= request.max_tokens ||
+             static_cast<int>(tokens.size()) > context_size_) {
+    result.reason = FinishReason::kLength;
+    over = true;
+  }
+  return !over;
+}
+
+int Sequence::room() const {
+  // A step emits one token more than it drafts, and its last row stands at position tokens.size() - 1 + depth.
+  const int left = request.max_tokens - static_cast<int>(result.tokens.size()) - 1;
+  return std::max(0, std::min(left, context_size_ - static_cast<int>(tokens.size())));
+}
+
+StepReport Sequence::report(int accepted) {
+  const double now = now_ms();
+  StepReport r;
+  r.step = step;
+  r.position = static_cast<int>(result.tokens.size());
+  r.depth = step == 0 ? 0 : plan.depth;
+  r.drafted = static_cast<int>(draft.tokens.size());
+  r.accepted = accepted;
+  r.tokens = emitted;
+  r.text = over ? text.take() + text.take_rest() : text.take();
+  r.probabilities = draft.probabilities;
+  r.margins = draft.margins;
+  r.entropies = draft.entropies;
+  r.draft_ms = draft.draft_ms;
+  r.catch_up_ms = draft.catch_up_ms;
+  r.verify_ms = verify_ms;
+  r.wait_ms = wait_ms;
+  r.other_ms = std::max(0.0, now - mark_ms - r.draft_ms - r.catch_up_ms - r.verify_ms);
+  r.rows = step == 0 ? 0 : r.drafted + 1;
+  r.context_length = step == 0 ? prefilled : static_cast<int>(tokens.size()) - 1;
+  r.drafter = r.drafted > 0 ? drafter : -1;
+  r.late = late;
+  mark_ms = now;
+
+  if (step > 0) {
+    ++result.steps;
+    result.draft_tokens += r.drafted;
+    result.accepted_tokens += accepted;
+    result.late_plans += late;
+    if (static_cast<int>(result.drafted_per_position.size()) < r.drafted) {
+      result.drafted_per_position.resize(r.drafted);
+      result.accepted_per_position.resize(r.drafted);
+    }
+    for (int i = 0; i < r.drafted; ++i) {
+      ++result.drafted_per_position[i];
+      result.accepted_per_position[i] += i < accepted;
+    }
+    result.decode_ms += r.draft_ms + r.catch_up_ms + r.verify_ms + r.other_ms;
+    result.draft_ms += r.draft_ms;
+    result.catch_up_ms += r.catch_up_ms;
+    result.verify_ms += r.verify_ms;
+    result.other_ms += r.other_ms;
+    result.wait_ms += r.wait_ms;
+    if (request.keep_steps) {
+      result.step_depth.push_back(r.depth);
+      result.step_drafted.push_back(r.drafted);
+      result.step_accepted.push_back(accepted);
+    }
+  }
+  ++step;
+  emitted.clear();
+  verify_ms = wait_ms = 0;
+  late = false;
+  return r;
+}
+
+RequestResult Sequence::finish() {
+  over = true;
+  result.keep_steps = request.keep_steps;
+  return std::move(result);
+}
+
+}  // namespace adaptive_spec

@@ -1,0 +1,65 @@
+// One request while it runs: its tokens, sampler, text, draft, plan and counters.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "draft/drafter.h"
+#include "engine/plan.h"
+#include "engine/report.h"
+#include "engine/text_stream.h"
+#include "verify/sampler.h"
+
+namespace adaptive_spec {
+
+// What is asked of the engine. Everything was validated by the caller.
+struct Request {
+  int64_t id = 0;
+  std::vector<int32_t> prompt;
+  int max_tokens = 0;
+  std::vector<std::string> stops;
+  SamplingParams sampling;
+  bool ignore_eos = false;
+  bool keep_steps = false;
+  bool asks = false;  // a controller is asked at every step; without one `plan` holds throughout
+  Plan plan;
+  double submitted_ms = 0;
+};
+
+class Sequence {
+ public:
+  Sequence(Request request, int slot, const llama_vocab* vocab, const std::vector<int32_t>& eog, int context_size);
+
+  // Appends a token that the target chose. False when the sequence is over; `finish` then says why.
+  bool emit(int32_t token);
+  // Tokens that a draft may have at most now: limits of length, and of the context.
+  int room() const;
+  // Fills the next report from this step's draft and resets the step's counters.
+  StepReport report(int accepted);
+  // The result, when the sequence is over.
+  RequestResult finish();
+
+  Request request;
+  const int slot;
+  std::vector<int32_t> tokens;  // prompt and emitted; the last one is not in the target's cache
+  int prefilled = 0;            // prompt tokens in the target's cache
+  Sampler sampler;
+  TextStream text;
+  Draft draft;
+  Plan plan;          // for the step in progress
+  int drafter = -1;   // that drafted in this step
+  bool late = false;  // the plan was not there in time
+  bool over = false;
+  int step = 0;
+  double verify_ms = 0, wait_ms = 0;
+  double mark_ms = 0;  // when the last report was made
+  std::vector<int32_t> emitted;  // in this step
+  RequestResult result;
+
+ private:
+  const llama_vocab* vocab_;
+  const std::vector<int32_t>& eog_;
+  const int context_size_;
+};
+
+}  // namespace adaptive_spec

@@ -1,0 +1,144 @@
+// One speculation step for all running sequences.
+//
+//   plan -> draft <= depth tokens -> one decode of [last, d1 .. dm] -> accept row by row -> roll both caches back
+//
+// The report of the step before was posted when its tokens were known; while its answer is on the way the first
+// token of the next draft is made, since any depth of 1 or more needs it.
+#include "engine/step.h"
+
+#include <algorithm>
+
+#include "engine/clock.h"
+#include "verify/accept.h"
+
+namespace adaptive_spec {
+
+bool Step::run(std::span<Sequence*> sequences) {
+  sequences_ = sequences;
+  failure_.clear();
+  start_drafts();
+  await_plans();
+  extend_drafts();
+  if (!verify()) return false;
+  accept();
+  roll_back();
+  return true;
+}
+
+void Step::begin(Sequence& sequence) {
+  sequence.mark_ms = now_ms() - sequence.verify_ms;
+  sequence.result.prompt_ms = sequence.verify_ms;
+  tell(sequence, 0);
+  listener_.flush();
+}
+
+int Step::depth_of(const Sequence& s) const {
+  return drafters_.empty() ? 0 : std::min({s.plan.depth, max_depth_, s.room()});
+}
+
+void Step::start_drafts() {
+  const bool overlap = desk_.waiting();
+  to_extend_.clear();
+  for (Sequence* s : sequences_) {
+    s->draft.clear();
+    s->draft.accepted = s->tokens;
+    s->drafter = s->plan.drafter;
+    s->draft.depth = std::min(1, depth_of(*s));
+    s->draft.min_probability = s->plan.min_probability;
+    if (overlap && s->draft.depth > 0) to_extend_.push_back(&s->draft);
+  }
+  if (!to_extend_.empty()) drafters_[0]->extend(to_extend_);
+}
+
+void Step::await_plans() {
+  const double start = now_ms();
+  if (desk_.waiting()) desk_.wait(deadline_ms_);
+  const double waited = now_ms() - start;
+  for (Sequence* s : sequences_) {
+    if (!s->request.asks) continue;
+    s->wait_ms = waited;
+    const bool overlapped = !s->draft.tokens.empty();
+    const std::optional<Plan> plan = desk_.take(s->slot);
+    if (plan) s->plan = *plan;
+    s->late = !plan;
+    s->result.overlapped_drafts += overlapped;
+    if (!overlapped) continue;
+    // The token drafted ahead must be one that this plan would have drafted.
+    if (depth_of(*s) == 0 || s->draft.probabilities[0] < s->plan.min_probability) {
+      s->draft.truncate(0);
+      s->draft.stopped = true;
+      ++s->result.wasted_drafts;
+    }
+  }
+}
+
+void Step::extend_drafts() {
+  to_extend_.clear();
+  for (Sequence* s : sequences_) {
+    s->draft.depth = depth_of(*s);
+    s->draft.min_probability = s->plan.min_probability;
+    if (s->draft.depth > 0) to_extend_.push_back(&s->draft);
+  }
+  if (!to_extend_.empty()) drafters_[0]->extend(to_extend_);
+}
+
+bool Step::verify() {
+  target_.clear_batch();
+  first_row_.clear();
+  length_before_.clear();
+  for (Sequence* s : sequences_) {
+    int position = static_cast<int>(s->tokens.size()) - 1;
+    first_row_.push_back(target_.rows());
+    length_before_.push_back(position + 1);
+    target_.add(s->tokens.back(), position, s->slot, true);
+    for (int32_t token : s->draft.tokens) target_.add(token, ++position, s->slot, true);
+  }
+  const double start = now_ms();
+  const DecodeStatus status = target_.decode();
+  const double verify_ms = now_ms() - start;
+  if (status == DecodeStatus::kOk) {
+    for (Sequence* s : sequences_) s->verify_ms = verify_ms;
+    return true;
+  }
+  if (status == DecodeStatus::kFailed) failure_ = target_.last_error();
+  // Part of the batch may be in the cache: take the whole step back.
+  for (size_t i = 0; i < sequences_.size(); ++i) {
+    const Sequence& s = *sequences_[i];
+    target_.keep(s.slot, length_before_[i] - 1);
+    for (auto& drafter : drafters_) drafter->roll_back(s.slot, length_before_[i], 0);
+  }
+  return false;
+}
+
+void Step::accept() {
+  accepted_.clear();
+  for (size_t i = 0; i < sequences_.size(); ++i) {
+    Sequence& s = *sequences_[i];
+    const int first = first_row_[i];
+    accepted_.push_back(accept_chain(
+        s.draft.tokens, [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); },
+        [&](int32_t token) { return s.emit(token); }));
+  }
+  for (size_t i = 0; i < sequences_.size(); ++i) tell(*sequences_[i], accepted_[i]);
+  listener_.flush();
+}
+
+void Step::roll_back() {
+  for (size_t i = 0; i < sequences_.size(); ++i) {
+    const Sequence& s = *sequences_[i];
+    const int drafted = static_cast<int>(s.draft.tokens.size());
+    if (accepted_[i] < drafted) target_.keep(s.slot, length_before_[i] + accepted_[i]);
+    for (auto& drafter : drafters_) drafter->roll_back(s.slot, length_before_[i], accepted_[i]);
+  }
+}
+
+void Step::tell(Sequence& s, int accepted) {
+  StepReport report = s.report(accepted);
+  if (!drafters_.empty()) report.drafter_lag = drafters_[0]->lag(s.slot, static_cast<int>(s.tokens.size()));
+  report.running = running_;
+  report.waiting = waiting_;
+  if (s.request.asks && !s.over) report.question = desk_.ask(s.slot);
+  listener_.on_step(s.request.id, s.slot, std::move(report));
+}
+
+}  // namespace adaptive_spec

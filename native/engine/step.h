@@ -1,0 +1,59 @@
+// One speculation step: plan, draft, verify, accept, roll back. The file to read first is step.cc.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "draft/drafter.h"
+#include "engine/context.h"
+#include "engine/listener.h"
+#include "engine/plan_desk.h"
+#include "engine/sequence.h"
+
+namespace adaptive_spec {
+
+class Step {
+ public:
+  Step(Context& target, std::vector<std::unique_ptr<Drafter>>& drafters, PlanDesk& desk, Listener& listener,
+       int max_depth, double deadline_ms)
+      : target_(target),
+        drafters_(drafters),
+        desk_(desk),
+        listener_(listener),
+        max_depth_(max_depth),
+        deadline_ms_(deadline_ms) {}
+
+  // Runs one step for all `sequences`; each emits 1 to depth + 1 tokens. False when it was aborted or failed:
+  // nothing was emitted and both caches are as before. `failure()` says which.
+  bool run(std::span<Sequence*> sequences);
+  // The prompt's report, which asks for the first plan.
+  void begin(Sequence& sequence);
+  void set_load(int running, int waiting) { running_ = running, waiting_ = waiting; }
+  const std::string& failure() const { return failure_; }  // empty: aborted
+
+ private:
+  void start_drafts();
+  void await_plans();
+  void extend_drafts();
+  bool verify();
+  void accept();
+  void roll_back();
+  void tell(Sequence& sequence, int accepted);
+  int depth_of(const Sequence& sequence) const;
+
+  Context& target_;
+  std::vector<std::unique_ptr<Drafter>>& drafters_;
+  PlanDesk& desk_;
+  Listener& listener_;
+  const int max_depth_;
+  const double deadline_ms_;
+  int running_ = 0, waiting_ = 0;
+
+  std::span<Sequence*> sequences_;
+  std::vector<Draft*> to_extend_;
+  std::vector<int> first_row_, accepted_, length_before_;  // by index in sequences_
+  std::string failure_;
+};
+
+}  // namespace adaptive_spec
