@@ -1,0 +1,41 @@
+// The model's chat template, run by libcommon's Jinja.
+#include "engine/chat.h"
+
+#include <chat.h>
+#include <log.h>
+
+#include "engine/context.h"
+
+namespace adaptive_spec {
+
+ChatTemplate::ChatTemplate(const llama_model* model)
+    : templates_(nullptr, [](common_chat_templates* p) { common_chat_templates_free(p); }) {
+  // libcommon's log would start a thread of its own.
+  common_log_set_verbosity_thold(-1);
+  try {
+    templates_.reset(common_chat_templates_init(model, "").release());
+  } catch (const std::exception& error) {
+    throw EngineError("MODEL_INVALID", std::string("The model's chat template can't be read: ") + error.what(),
+                      "Pass `prompt` instead of `messages`, or a model with a valid template.");
+  }
+}
+
+ChatTemplate::~ChatTemplate() = default;
+
+std::string ChatTemplate::apply(const std::vector<std::pair<std::string, std::string>>& messages) const {
+  common_chat_templates_inputs inputs;
+  for (const auto& [role, content] : messages) {
+    common_chat_msg message;
+    message.role = role;
+    message.content = content;
+    inputs.messages.push_back(std::move(message));
+  }
+  try {
+    return common_chat_templates_apply(templates_.get(), inputs).prompt;
+  } catch (const std::exception& error) {
+    throw EngineError("INVALID_ARGUMENT", std::string("The chat template refuses these messages: ") + error.what(),
+                      "Use the roles system, user and assistant, in the order that the model expects.");
+  }
+}
+
+}  // namespace adaptive_spec

@@ -1,0 +1,305 @@
+// The engine thread's life: load, warm up, serve, end.
+#include "engine/engine.h"
+
+#include <ggml-cpu.h>
+
+#include <algorithm>
+
+#include "draft/model_drafter.h"
+#include "engine/clock.h"
+#include "engine/numa.h"
+
+namespace adaptive_spec {
+
+Engine::Engine(EngineOptions options, Listener& listener)
+    : options_(std::move(options)), listener_(listener), desk_(options_.parallel), slots_(options_.parallel) {
+  thread_ = std::thread([this] { run(); });
+}
+
+Engine::~Engine() { close_and_join(); }
+
+void Engine::submit(Request request) {
+  request.submitted_ms = now_ms();
+  const std::lock_guard lock(mutex_);
+  inbox_.push_back(std::move(request));
+  work_.notify_one();
+}
+
+void Engine::abort(int64_t request) {
+  {
+    const std::lock_guard lock(mutex_);
+    to_abort_.insert(request);
+    // A decode that serves nobody else is cut short, within one node of its graph.
+    if (std::includes(to_abort_.begin(), to_abort_.end(), active_.begin(), active_.end())) abort_decode_ = true;
+    work_.notify_one();
+  }
+  desk_.interrupt(false);
+}
+
+void Engine::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    abort_decode_ = true;
+    work_.notify_one();
+  }
+  desk_.interrupt(true);
+}
+
+void Engine::close_and_join() {
+  close();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Engine::run() {
+  bool loaded = false;
+  try {
+    load();
+    loaded = true;
+    serve();
+  } catch (const EngineError& error) {
+    if (!loaded) listener_.on_load_failed(error.code, error.what(), error.hint);
+  } catch (const std::exception& error) {
+    if (!loaded)
+      listener_.on_load_failed("NATIVE_FAILURE", error.what(), "Run `adaptive-spec doctor` to see what is wrong.");
+  }
+  // Whatever ended the loop, no request is left without an end.
+  for (auto& sequence : slots_)
+    if (sequence) {
+      sequence->result.reason = FinishReason::kAborted;
+      listener_.on_end(sequence->request.id, sequence->finish());
+      sequence.reset();
+    }
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Request& request : inbox_) {
+      RequestResult result;
+      result.reason = FinishReason::kAborted;
+      listener_.on_end(request.id, std::move(result));
+    }
+    inbox_.clear();
+    closing_ = true;
+  }
+  step_.reset();
+  drafters_.clear();
+  target_.reset();
+  chat_.reset();
+  pool_.reset();
+  target_model_.reset();
+  listener_.on_closed();
+  listener_.flush();
+}
+
+void Engine::load() {
+  const double start = now_ms();
+  start_backend();
+  if (options_.numa == "distribute") llama_numa_init(GGML_NUMA_STRATEGY_DISTRIBUTE);
+  if (options_.numa == "isolate") llama_numa_init(GGML_NUMA_STRATEGY_ISOLATE);
+  if (options_.numa == "numactl") llama_numa_init(GGML_NUMA_STRATEGY_NUMACTL);
+  const bool interleave = options_.numa == "interleave";
+  const auto memory_before = interleave ? anonymous_memory() : decltype(anonymous_memory()){};
+
+  double told = 0;
+  const ModelOptions model_options{
+      .path = options_.model_path,
+      .mmap = options_.mmap && !interleave,  // pages of a mapped file stay where they are
+      .mlock = options_.mlock,
+      .progress = [&](float done) {
+        if (done - told >= 0.05 || done >= 1) {
+          told = done;
+          listener_.on_progress(done);
+          listener_.flush();
+        }
+        const std::lock_guard lock(mutex_);
+        return !closing_;
+      }};
+  target_model_ = load_model(model_options);
+  if (!llama_model_has_decoder(target_model_.get()) || llama_model_is_diffusion(target_model_.get()))
+    throw EngineError("UNSUPPORTED", "This model doesn't generate text token by token.",
+                      "Use a decoder-only or encoder-decoder text model.");
+  pool_ = make_thread_pool(std::max(options_.threads, options_.draft_threads));
+  ContextOptions context{.context_size = options_.context_size,
+                         .parallel = options_.parallel,
+                         .max_rows = options_.parallel * (options_.max_depth + 1),
+                         .batch_size = options_.batch_size,
+                         .threads = options_.threads,
+                         .kv_type = options_.kv_type,
+                         .flash_attention = options_.flash_attention};
+  target_ = std::make_unique<Context>(target_model_.get(), context, pool_.get(), &abort_decode_);
+
+  LoadedInfo info;
+  info.can_roll_back = target_->can_roll_back();
+  if (!info.can_roll_back)
+    listener_.on_warning("UNSUPPORTED",
+                         "The target is a recurrent or hybrid model, whose state can't be rolled back: it runs "
+                         "without speculation (K = 0).");
+  if (!options_.draft_path.empty() && info.can_roll_back) {
+    ModelOptions draft_options = model_options;
+    draft_options.path = options_.draft_path;
+    ModelHandle draft = load_model(draft_options);
+    VocabularyMap map(target_model_.get(), draft.get(), options_.draft_path);
+    context.max_rows = options_.parallel;
+    context.threads = options_.draft_threads;
+    auto drafter = std::make_unique<ModelDrafter>(std::move(draft), std::move(map), context, pool_.get(),
+                                                  &abort_decode_);
+    if (drafter->context().can_roll_back())
+      drafters_.push_back(std::move(drafter));
+    else
+      listener_.on_warning("UNSUPPORTED",
+                           "The draft is a recurrent or hybrid model, whose state can't be rolled back: nothing is "
+                           "drafted (K = 0).");
+  }
+  chat_ = std::make_unique<ChatTemplate>(target_model_.get());
+  for (int32_t id = 0; id < target_->n_vocab(); ++id)
+    if (llama_vocab_is_eog(vocab(), id)) eog_.push_back(id);
+  step_ = std::make_unique<Step>(*target_, drafters_, desk_, listener_, options_.max_depth,
+                                 options_.plan_deadline_ms);
+  warm_up();
+  if (interleave && interleave_since(memory_before) < 0)
+    listener_.on_warning("UNSUPPORTED", "The system refused to interleave memory over NUMA nodes (mbind).");
+
+  char description[128] = "";
+  llama_model_desc(target_model_.get(), description, sizeof description);
+  info.description = description;
+  info.vocab_size = target_->n_vocab();
+  info.context_size = options_.context_size;
+  info.trained_context = llama_model_n_ctx_train(target_model_.get());
+  info.parameters = llama_model_n_params(target_model_.get());
+  info.model_bytes = llama_model_size(target_model_.get());
+  info.threads = options_.threads;
+  info.draft_threads = options_.draft_threads;
+  info.has_chat_template = llama_model_chat_template(target_model_.get(), nullptr) != nullptr;
+  for (const auto& drafter : drafters_) info.drafters.emplace_back(drafter->name());
+  info.load_ms = now_ms() - start;
+  listener_.on_loaded(std::move(info));
+  listener_.flush();
+}
+
+// The largest batch once, so that buffers have their final size and pages are there before the first request.
+void Engine::warm_up() {
+  const int rows = std::min(options_.max_depth + 1, options_.context_size);
+  target_->clear_batch();
+  for (int seq = 0; seq < options_.parallel; ++seq)
+    for (int i = 0; i < (drafters_.empty() ? 1 : rows); ++i) target_->add(0, i, seq, true);
+  if (target_->decode() == DecodeStatus::kFailed)
+    throw EngineError("NATIVE_FAILURE", "The target can't be run: " + target_->last_error(),
+                      "Try another model or a smaller context size.");
+  target_->forget_all();
+}
+
+void Engine::serve() {
+  while (wait_for_work()) {
+    end_aborted();
+    admit();
+    Sequence* joining = nullptr;
+    generating_.clear();
+    for (auto& sequence : slots_) {
+      if (!sequence) continue;
+      if (sequence->step > 0)
+        generating_.push_back(sequence.get());
+      else if (!joining)
+        joining = sequence.get();
+    }
+    // One piece of a prompt between steps, so that a long prompt doesn't hold up the others.
+    if (joining) prefill(*joining);
+    if (!generating_.empty() && !step_->run(generating_) && !step_->failure().empty())
+      for (Sequence* sequence : generating_) fail(*sequence, step_->failure());
+    for (auto& sequence : slots_)
+      if (sequence && sequence->over) end(sequence);
+  }
+}
+
+bool Engine::wait_for_work() {
+  std::unique_lock lock(mutex_);
+  const bool idle = std::none_of(slots_.begin(), slots_.end(), [](const auto& s) { return s != nullptr; });
+  if (idle && inbox_.empty() && !closing_) {
+    // An idle pool would spin on the cores for a while; a decode resumes it.
+    ggml_threadpool_pause(pool_.get());
+    work_.wait(lock, [this] { return closing_ || !inbox_.empty(); });
+  }
+  return !closing_;
+}
+
+void Engine::end_aborted() {
+  std::set<int64_t> aborted;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!closing_) abort_decode_ = false;
+    aborted.swap(to_abort_);
+    if (aborted.empty()) return;
+    std::erase_if(inbox_, [&](const Request& request) {
+      if (!aborted.contains(request.id)) return false;
+      RequestResult result;
+      result.reason = FinishReason::kAborted;
+      result.prompt_tokens = static_cast<int>(request.prompt.size());
+      listener_.on_end(request.id, std::move(result));
+      return true;
+    });
+  }
+  for (auto& sequence : slots_)
+    if (sequence && aborted.contains(sequence->request.id)) {
+      sequence->result.reason = FinishReason::kAborted;
+      end(sequence);
+    }
+  listener_.flush();
+}
+
+void Engine::admit() {
+  const std::lock_guard lock(mutex_);
+  int running = 0;
+  for (size_t slot = 0; slot < slots_.size(); ++slot) {
+    if (!slots_[slot] && !inbox_.empty()) {
+      active_.insert(inbox_.front().id);
+      slots_[slot] = std::make_unique<Sequence>(std::move(inbox_.front()), static_cast<int>(slot), vocab(), eog_,
+                                                options_.context_size);
+      inbox_.pop_front();
+    }
+    running += slots_[slot] != nullptr;
+  }
+  step_->set_load(running, static_cast<int>(inbox_.size()));
+}
+
+void Engine::prefill(Sequence& s) {
+  const double start = now_ms();
+  // The last prompt token is kept apart: the first step decodes it with the first draft.
+  const int end = static_cast<int>(s.request.prompt.size()) - 1;
+  if (s.prefilled < end) {
+    target_->clear_batch();
+    while (s.prefilled < end && target_->room() > 0) {
+      target_->add(s.request.prompt[s.prefilled], s.prefilled, s.slot, false);
+      ++s.prefilled;
+    }
+    const DecodeStatus status = target_->decode();
+    if (status == DecodeStatus::kFailed) return fail(s, target_->last_error());
+    if (status == DecodeStatus::kAborted) {
+      // Aborted pieces may be there in part; if this request goes on, it does so from what is.
+      s.prefilled = std::min(s.prefilled, target_->length(s.slot));
+      target_->keep(s.slot, s.prefilled);
+    }
+  }
+  s.verify_ms += now_ms() - start;
+  if (s.prefilled >= end) step_->begin(s);
+}
+
+void Engine::fail(Sequence& s, const std::string& why) {
+  s.result.reason = FinishReason::kError;
+  s.result.error_code = "NATIVE_FAILURE";
+  s.result.error_message = why;
+  s.over = true;
+}
+
+void Engine::end(std::unique_ptr<Sequence>& sequence) {
+  {
+    const std::lock_guard lock(mutex_);
+    active_.erase(sequence->request.id);
+    to_abort_.erase(sequence->request.id);
+  }
+  target_->forget(sequence->slot);
+  for (auto& drafter : drafters_) drafter->end(sequence->slot);
+  desk_.forget(sequence->slot);
+  listener_.on_end(sequence->request.id, sequence->finish());
+  listener_.flush();
+  sequence.reset();
+}
+
+}  // namespace adaptive_spec

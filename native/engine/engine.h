@@ -1,0 +1,92 @@
+// The engine thread: owns every llama.cpp object, takes requests in and runs steps until none is left.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "draft/drafter.h"
+#include "engine/chat.h"
+#include "engine/context.h"
+#include "engine/listener.h"
+#include "engine/plan_desk.h"
+#include "engine/sequence.h"
+#include "engine/step.h"
+
+namespace adaptive_spec {
+
+struct EngineOptions {
+  std::string model_path, draft_path;  // draft_path '' is no draft model
+  int context_size = 4096, parallel = 1, max_depth = 32, batch_size = 512;
+  int threads = 1, draft_threads = 1;
+  bool mmap = true, mlock = false;
+  std::string kv_type = "f16";
+  int flash_attention = -1;
+  std::string numa;  // '', interleave (ours), distribute, isolate, numactl (ggml's)
+  double plan_deadline_ms = 20;
+};
+
+// Members above the line run on any thread and never wait for the engine, except close_and_join.
+class Engine {
+ public:
+  Engine(EngineOptions options, Listener& listener);
+  ~Engine();  // close_and_join
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  void submit(Request request);
+  void abort(int64_t request);
+  // Ends all requests as aborted, frees the models, then on_closed.
+  void close();
+  // The same, and waits for the thread. Only for the end of the environment or the process.
+  void close_and_join();
+  PlanDesk& desk() { return desk_; }
+
+  // After on_loaded and before close: the target's vocabulary and template, read-only.
+  const llama_vocab* vocab() const { return llama_model_get_vocab(target_model_.get()); }
+  const ChatTemplate* chat_template() const { return chat_.get(); }
+
+  // ---
+ private:
+  void run();
+  void load();
+  void warm_up();
+  void serve();
+  bool wait_for_work();
+  void end_aborted();
+  void admit();
+  void prefill(Sequence& sequence);
+  void end(std::unique_ptr<Sequence>& sequence);
+  void fail(Sequence& sequence, const std::string& why);
+
+  const EngineOptions options_;
+  Listener& listener_;
+  PlanDesk desk_;
+  std::atomic<bool> abort_decode_{false};
+
+  std::mutex mutex_;  // guards what stands up to the empty line
+  std::condition_variable work_;
+  std::deque<Request> inbox_;
+  std::set<int64_t> to_abort_, active_;
+  bool closing_ = false;
+
+  // Destroyed from below: contexts before models, the pool after the contexts.
+  ModelHandle target_model_;
+  ThreadPoolHandle pool_;
+  std::unique_ptr<ChatTemplate> chat_;
+  std::vector<std::unique_ptr<Drafter>> drafters_;
+  std::unique_ptr<Context> target_;
+  std::unique_ptr<Step> step_;
+  std::vector<int32_t> eog_;
+  std::vector<std::unique_ptr<Sequence>> slots_;
+  std::vector<Sequence*> generating_;
+  std::thread thread_;
+};
+
+}  // namespace adaptive_spec
