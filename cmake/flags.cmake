@@ -30,7 +30,7 @@ function(adaptive_spec_flags target)
     ADAPTIVE_SPEC_VARIANT="${ADAPTIVE_SPEC_VARIANT}"
     ADAPTIVE_SPEC_LLAMA_TREE="${ADAPTIVE_SPEC_LLAMA_TREE}")
   # `omp simd` pragmas need no OpenMP runtime. The prefix map keeps this machine's paths out of a binary that others will run.
-  target_compile_options(${target} PRIVATE -O3 -Wall -Wextra -fopenmp-simd "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+  target_compile_options(${target} PRIVATE -O3 -Wall -Wextra -Wno-missing-field-initializers -fopenmp-simd "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
   if(NOT ADAPTIVE_SPEC_PORTABLE)
     target_compile_options(${target} PRIVATE -march=native)
   elseif(ADAPTIVE_SPEC_X86)

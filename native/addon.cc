@@ -1,1 +1,18 @@
-// placeholder until the JavaScript layer compiles
+// What JavaScript can call.
+#include "js_engine.h"
+
+namespace {
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  adaptive_spec::JsEngine::define(env, exports);
+  exports["variant"] = ADAPTIVE_SPEC_VARIANT;  // native: tuned for the CPU it was built on; portable: x86-64-v3
+  exports["llamaTree"] = ADAPTIVE_SPEC_LLAMA_TREE;
+  exports["llamaVersion"] = llama_version();
+  exports["systemInfo"] = Napi::Function::New(
+      env, [](const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), llama_print_system_info()); });
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(adaptive_spec, init)

@@ -48,6 +48,7 @@ void Engine::close() {
 
 void Engine::close_and_join() {
   close();
+  const std::lock_guard lock(join_mutex_);  // an environment and the process may end at the same time
   if (thread_.joinable()) thread_.join();
 }
 

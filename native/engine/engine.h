@@ -86,6 +86,7 @@ class Engine {
   std::vector<int32_t> eog_;
   std::vector<std::unique_ptr<Sequence>> slots_;
   std::vector<Sequence*> generating_;
+  std::mutex join_mutex_;
   std::thread thread_;
 };
 

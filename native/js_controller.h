@@ -1,0 +1,33 @@
+// Hands one report to JavaScript and reads the plan that it answers with.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "engine/plan.h"
+#include "engine/report.h"
+#include "napi_setup.h"
+
+namespace adaptive_spec {
+
+// The typed arrays in which reports and plans cross, allocated by JavaScript and filled only inside a call.
+// lib/binding.ts has the same layout.
+class JsController {
+ public:
+  // `exchange`: {header: Float64Array(20), tokens: Int32Array(maxDepth + 1), probabilities, margins, entropies:
+  // Float32Array(maxDepth), plan: Float64Array(3)}.
+  void set_exchange(Napi::Object exchange);
+  // Calls `dispatch(kind, request, text)`. Nothing, where JavaScript gave no plan: it threw, or is being ended.
+  std::optional<Plan> report(Napi::Env env, napi_value dispatch, int kind, int64_t request, const StepReport& report);
+
+ private:
+  Napi::Reference<Napi::Float64Array> header_, plan_;
+  Napi::Reference<Napi::Int32Array> tokens_;
+  Napi::Reference<Napi::Float32Array> probabilities_, margins_, entropies_;
+};
+
+// Calls a JavaScript function and swallows what it throws; false when it threw or could not run. Raw, since the
+// C++ wrapper ends the process for some thrown values.
+bool call_quietly(napi_env env, napi_value function, size_t argc, const napi_value* argv, napi_value* result);
+
+}  // namespace adaptive_spec

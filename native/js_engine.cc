@@ -1,0 +1,252 @@
+// Requests in, events out, one crossing for all that happened.
+#include "js_engine.h"
+
+#include <cstdlib>
+#include <set>
+
+#include "js_options.h"
+
+namespace adaptive_spec {
+namespace {
+
+// process.exit and an uncaught throw end the main thread without an environment's cleanup, and static objects die
+// under a running engine. So engines are also joined at exit.
+std::mutex live_mutex;
+std::set<Engine*> live_engines;
+
+void join_live_engines() {
+  const std::lock_guard lock(live_mutex);
+  for (Engine* engine : live_engines) engine->close_and_join();
+}
+
+// The environment's cleanup hook.
+void join_engine(void* engine) { static_cast<Engine*>(engine)->close_and_join(); }
+
+void throw_error(Napi::Env env, const EngineError& error) {
+  Napi::Error js = Napi::Error::New(env, error.what());
+  js.Set("code", Napi::String::New(env, error.code));
+  js.Set("hint", Napi::String::New(env, error.hint));
+  throw js;
+}
+
+}  // namespace
+
+void JsEngine::define(Napi::Env env, Napi::Object exports) {
+  exports["NativeEngine"] =
+      DefineClass(env, "NativeEngine",
+                  {InstanceMethod("submit", &JsEngine::submit), InstanceMethod("abort", &JsEngine::abort),
+                   InstanceMethod("close", &JsEngine::close), InstanceMethod("tokenize", &JsEngine::tokenize),
+                   InstanceMethod("detokenize", &JsEngine::detokenize),
+                   InstanceMethod("applyTemplate", &JsEngine::apply_template),
+                   InstanceMethod("setExchange", &JsEngine::set_exchange)});
+}
+
+JsEngine::JsEngine(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  Napi::Env env = info.Env();
+  controller_.set_exchange(info[1].As<Napi::Object>());
+  const napi_status status = napi_create_threadsafe_function(
+      env, info[2], nullptr, Napi::String::New(env, "adaptive-spec"), 0, 1, nullptr, nullptr, this,
+      [](napi_env raw_env, napi_value dispatch, void* self, void*) {
+        // Without an environment the call is being dropped at its end.
+        if (raw_env) static_cast<JsEngine*>(self)->drain(raw_env, dispatch);
+      },
+      &wake_);
+  if (status != napi_ok) throw Napi::Error::New(env, "Could not create a thread-safe function.");
+  napi_unref_threadsafe_function(env, wake_);
+  Listener& listener = *this;
+  engine_ = std::make_unique<Engine>(engine_options(info[0].As<Napi::Object>()), listener);
+  {
+    const std::lock_guard lock(live_mutex);
+    live_engines.insert(engine_.get());
+  }
+  napi_add_env_cleanup_hook(env, join_engine, engine_.get());
+  Ref();  // until closed: the engine thread and the hook point here
+  hold(env);  // until loaded
+}
+
+JsEngine::~JsEngine() {
+  const std::lock_guard lock(live_mutex);
+  live_engines.erase(engine_.get());
+}
+
+Napi::Value JsEngine::submit(const Napi::CallbackInfo& info) {
+  hold(info.Env());
+  engine_->submit(request(info[0].As<Napi::Object>()));
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::abort(const Napi::CallbackInfo& info) {
+  if (!closed_) engine_->abort(info[0].As<Napi::Number>().Int64Value());
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::close(const Napi::CallbackInfo& info) {
+  if (!closed_ && loaded_) hold(info.Env());
+  loaded_ = false;
+  engine_->close();
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::tokenize(const Napi::CallbackInfo& info) {
+  const std::string text = info[0].As<Napi::String>().Utf8Value();
+  const bool add_special = info[1].As<Napi::Boolean>(), parse_special = info[2].As<Napi::Boolean>();
+  std::vector<int32_t> tokens(text.size() + 8);
+  const auto run = [&] {
+    return llama_tokenize(engine_->vocab(), text.data(), static_cast<int32_t>(text.size()), tokens.data(),
+                          static_cast<int32_t>(tokens.size()), add_special, parse_special);
+  };
+  int n = run();
+  if (n < 0) {
+    tokens.resize(-n);
+    n = run();
+  }
+  Napi::Int32Array array = Napi::Int32Array::New(info.Env(), std::max(0, n));
+  std::copy_n(tokens.begin(), array.ElementLength(), array.Data());
+  return array;
+}
+
+Napi::Value JsEngine::detokenize(const Napi::CallbackInfo& info) {
+  const auto tokens = info[0].As<Napi::Int32Array>();
+  std::string text;
+  for (size_t i = 0; i < tokens.ElementLength(); ++i)
+    if (tokens[i] >= 0 && tokens[i] < llama_vocab_n_tokens(engine_->vocab()))
+      append_piece(engine_->vocab(), tokens[i], text);
+  return Napi::String::New(info.Env(), text);
+}
+
+Napi::Value JsEngine::apply_template(const Napi::CallbackInfo& info) {
+  const auto list = info[0].As<Napi::Array>();
+  std::vector<std::pair<std::string, std::string>> messages;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const auto message = list.Get(i).As<Napi::Object>();
+    messages.emplace_back(message.Get("role").As<Napi::String>().Utf8Value(),
+                          message.Get("content").As<Napi::String>().Utf8Value());
+  }
+  try {
+    return Napi::String::New(info.Env(), engine_->chat_template()->apply(messages));
+  } catch (const EngineError& error) {
+    throw_error(info.Env(), error);
+  }
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::set_exchange(const Napi::CallbackInfo& info) {
+  controller_.set_exchange(info[0].As<Napi::Object>());
+  return info.Env().Undefined();
+}
+
+// --- On the engine thread.
+
+void JsEngine::post(Event event) {
+  const std::lock_guard lock(mutex_);
+  outbox_.push_back(std::move(event));
+}
+
+void JsEngine::flush() {
+  // One wake-up is enough for all that is posted before it is heard.
+  if (!woken_.exchange(true)) napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
+}
+
+void JsEngine::on_progress(double done) { post({.kind = kProgress, .done = done}); }
+
+void JsEngine::on_loaded(LoadedInfo info) {
+  // Last in, first out: added after loading, this runs before the statics that loading has made are destroyed.
+  std::atexit(join_live_engines);
+  post({.kind = kLoaded, .loaded = std::make_unique<LoadedInfo>(std::move(info))});
+}
+
+void JsEngine::on_load_failed(std::string code, std::string message, std::string hint) {
+  post({.kind = kLoadFailed, .code = std::move(code), .message = std::move(message), .hint = std::move(hint)});
+}
+
+void JsEngine::on_warning(std::string code, std::string message) {
+  post({.kind = kWarning, .code = std::move(code), .message = std::move(message)});
+}
+
+void JsEngine::on_step(int64_t request, int slot, StepReport report) {
+  post({.kind = kStep, .request = request, .slot = slot, .report = std::make_unique<StepReport>(std::move(report))});
+}
+
+void JsEngine::on_end(int64_t request, RequestResult result) {
+  post({.kind = kEnd, .request = request, .result = std::make_unique<RequestResult>(std::move(result))});
+}
+
+void JsEngine::on_closed() { post({.kind = kClosed}); }
+
+// --- On the JavaScript thread.
+
+void JsEngine::drain(Napi::Env env, napi_value dispatch) {
+  woken_ = false;
+  std::vector<Event> events;
+  {
+    const std::lock_guard lock(mutex_);
+    events.swap(outbox_);
+  }
+  // A plan is handed over when its sequence has no newer report here, so that late reports count for it too.
+  std::vector<int64_t> questions(events.size());
+  for (size_t i = 0; i < events.size(); ++i) {
+    const Event& event = events[i];
+    Napi::HandleScope scope(env);
+    if (event.kind != kStep) {
+      pass_on(env, dispatch, event);
+      continue;
+    }
+    const std::optional<Plan> plan = controller_.report(env, dispatch, kStep, event.request, *event.report);
+    int64_t& question = questions[i] = event.report->question;
+    size_t newer = i + 1;
+    while (newer < events.size() && !(events[newer].kind == kStep && events[newer].request == event.request)) ++newer;
+    for (size_t older = 0; older < i && question == 0; ++older)
+      if (events[older].kind == kStep && events[older].request == event.request) question = questions[older];
+    if (newer == events.size() && plan && question != 0) engine_->desk().answer(event.slot, question, *plan);
+  }
+}
+
+void JsEngine::pass_on(Napi::Env env, napi_value dispatch, const Event& event) {
+  napi_value value = env.Undefined();
+  switch (event.kind) {
+    case kProgress:
+      value = Napi::Number::New(env, event.done);
+      break;
+    case kLoaded:
+      loaded_ = true;
+      value = to_js(env, *event.loaded);
+      break;
+    case kLoadFailed:
+    case kWarning: {
+      Napi::Object o = Napi::Object::New(env);
+      o["code"] = event.code;
+      o["message"] = event.message;
+      o["hint"] = event.hint;
+      value = o;
+      break;
+    }
+    case kEnd:
+      value = to_js(env, *event.result);
+      break;
+    default:
+      break;
+  }
+  const napi_value arguments[3] = {Napi::Number::New(env, event.kind), Napi::Number::New(env, event.request), value};
+  napi_value ignored;
+  call_quietly(env, dispatch, 3, arguments, &ignored);
+  if (event.kind == kLoaded || event.kind == kEnd) release(env);
+  if (event.kind == kClosed) finish(env);
+}
+
+void JsEngine::hold(Napi::Env env) {
+  if (holds_++ == 0) napi_ref_threadsafe_function(env, wake_);
+}
+
+void JsEngine::release(Napi::Env env) {
+  if (--holds_ == 0) napi_unref_threadsafe_function(env, wake_);
+}
+
+void JsEngine::finish(Napi::Env env) {
+  closed_ = true;
+  engine_->close_and_join();  // the thread has made its last call
+  napi_remove_env_cleanup_hook(env, join_engine, engine_.get());
+  napi_release_threadsafe_function(wake_, napi_tsfn_release);
+  Unref();
+}
+
+}  // namespace adaptive_spec

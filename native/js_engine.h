@@ -1,0 +1,75 @@
+// The engine as JavaScript sees it: options in, one dispatch function out.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "engine/engine.h"
+#include "js_controller.h"
+#include "napi_setup.h"
+
+namespace adaptive_spec {
+
+// Lifetime: the engine thread calls the thread-safe function only while it runs, and it is joined before Node may
+// finalise that function: in on_closed's handler, in the environment's cleanup hook (added after the function, so
+// run before its own), or at the process's exit.
+class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
+ public:
+  static void define(Napi::Env env, Napi::Object exports);
+  // new NativeEngine(options, exchange, dispatch); loading begins at once.
+  explicit JsEngine(const Napi::CallbackInfo& info);
+  ~JsEngine() override;
+
+ private:
+  enum Kind { kProgress, kLoaded, kLoadFailed, kWarning, kStep, kEnd, kClosed };  // as in lib/binding.ts
+  struct Event {
+    Kind kind;
+    int64_t request = 0;
+    int slot = 0;
+    double done = 0;
+    std::string code, message, hint;
+    std::unique_ptr<StepReport> report;
+    std::unique_ptr<RequestResult> result;
+    std::unique_ptr<LoadedInfo> loaded;
+  };
+
+  // Called from JavaScript.
+  Napi::Value submit(const Napi::CallbackInfo& info);    // (request) -> undefined
+  Napi::Value abort(const Napi::CallbackInfo& info);     // (request id)
+  Napi::Value close(const Napi::CallbackInfo& info);
+  Napi::Value tokenize(const Napi::CallbackInfo& info);  // (text, addSpecial, parseSpecial) -> Int32Array
+  Napi::Value detokenize(const Napi::CallbackInfo& info);  // (Int32Array, special) -> string
+  Napi::Value apply_template(const Napi::CallbackInfo& info);  // ([{role, content}]) -> string
+  Napi::Value set_exchange(const Napi::CallbackInfo& info);
+
+  // Called on the engine thread.
+  void on_progress(double done) override;
+  void on_loaded(LoadedInfo info) override;
+  void on_load_failed(std::string code, std::string message, std::string hint) override;
+  void on_warning(std::string code, std::string message) override;
+  void on_step(int64_t request, int slot, StepReport report) override;
+  void on_end(int64_t request, RequestResult result) override;
+  void on_closed() override;
+  void flush() override;
+  void post(Event event);
+
+  // Called on the JavaScript thread by the thread-safe function.
+  void drain(Napi::Env env, napi_value dispatch);
+  void pass_on(Napi::Env env, napi_value dispatch, const Event& event);
+  void hold(Napi::Env env);
+  void release(Napi::Env env);
+  void finish(Napi::Env env);
+
+  std::mutex mutex_;  // guards outbox_
+  std::vector<Event> outbox_;
+  std::atomic<bool> woken_{false};
+  napi_threadsafe_function wake_ = nullptr;
+  int holds_ = 0;  // reasons to keep the process alive: loading, closing, each request
+  bool loaded_ = false, closed_ = false;
+  JsController controller_;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace adaptive_spec

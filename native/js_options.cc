@@ -1,0 +1,116 @@
+// Field by field; names as in lib/binding.ts.
+#include "js_options.h"
+
+namespace adaptive_spec {
+namespace {
+
+std::string text(Napi::Object o, const char* key) { return o.Get(key).As<Napi::String>().Utf8Value(); }
+int integer(Napi::Object o, const char* key) { return o.Get(key).As<Napi::Number>().Int32Value(); }
+double real(Napi::Object o, const char* key) { return o.Get(key).As<Napi::Number>().DoubleValue(); }
+bool flag(Napi::Object o, const char* key) { return o.Get(key).As<Napi::Boolean>().Value(); }
+
+Napi::Int32Array int32_array(Napi::Env env, const std::vector<int32_t>& values) {
+  Napi::Int32Array array = Napi::Int32Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+}  // namespace
+
+EngineOptions engine_options(Napi::Object o) {
+  EngineOptions options;
+  options.model_path = text(o, "modelPath");
+  options.draft_path = text(o, "draftPath");
+  options.context_size = integer(o, "contextSize");
+  options.parallel = integer(o, "parallel");
+  options.max_depth = integer(o, "maxDepth");
+  options.batch_size = integer(o, "batchSize");
+  options.threads = integer(o, "threads");
+  options.draft_threads = integer(o, "draftThreads");
+  options.mmap = flag(o, "mmap");
+  options.mlock = flag(o, "mlock");
+  options.kv_type = text(o, "kvCacheType");
+  options.flash_attention = integer(o, "flashAttention");
+  options.numa = text(o, "numa");
+  options.plan_deadline_ms = real(o, "planDeadlineMs");
+  return options;
+}
+
+Request request(Napi::Object o) {
+  Request r;
+  r.id = o.Get("id").As<Napi::Number>().Int64Value();
+  const auto prompt = o.Get("prompt").As<Napi::Int32Array>();
+  r.prompt.assign(prompt.Data(), prompt.Data() + prompt.ElementLength());
+  r.max_tokens = integer(o, "maxTokens");
+  const auto stops = o.Get("stop").As<Napi::Array>();
+  for (uint32_t i = 0; i < stops.Length(); ++i) r.stops.push_back(stops.Get(i).As<Napi::String>().Utf8Value());
+  r.ignore_eos = flag(o, "ignoreEos");
+  r.keep_steps = flag(o, "keepSteps");
+  r.asks = flag(o, "asks");
+  r.plan.depth = integer(o, "depth");
+  r.sampling = {.temperature = static_cast<float>(real(o, "temperature")),
+                .top_k = integer(o, "topK"),
+                .top_p = static_cast<float>(real(o, "topP")),
+                .min_p = static_cast<float>(real(o, "minP")),
+                .repeat_penalty = static_cast<float>(real(o, "repeatPenalty")),
+                .frequency_penalty = static_cast<float>(real(o, "frequencyPenalty")),
+                .presence_penalty = static_cast<float>(real(o, "presencePenalty")),
+                .penalty_last_n = integer(o, "penaltyLastN"),
+                .seed = o.Get("seed").As<Napi::Number>().Uint32Value()};
+  return r;
+}
+
+Napi::Object to_js(Napi::Env env, const LoadedInfo& info) {
+  Napi::Object o = Napi::Object::New(env);
+  o["description"] = info.description;
+  o["vocabSize"] = info.vocab_size;
+  o["contextSize"] = info.context_size;
+  o["trainedContext"] = info.trained_context;
+  o["parameters"] = static_cast<double>(info.parameters);
+  o["modelBytes"] = static_cast<double>(info.model_bytes);
+  o["threads"] = info.threads;
+  o["draftThreads"] = info.draft_threads;
+  o["canRollBack"] = info.can_roll_back;
+  o["hasChatTemplate"] = info.has_chat_template;
+  o["loadMs"] = info.load_ms;
+  Napi::Array drafters = Napi::Array::New(env);
+  for (const std::string& name : info.drafters) drafters[drafters.Length()] = name;
+  o["drafters"] = drafters;
+  return o;
+}
+
+Napi::Object to_js(Napi::Env env, const RequestResult& r) {
+  static constexpr const char* kReasons[] = {"stop", "length", "aborted", "error"};
+  Napi::Object o = Napi::Object::New(env);
+  o["reason"] = kReasons[static_cast<int>(r.reason)];
+  o["errorCode"] = r.error_code;
+  o["errorMessage"] = r.error_message;
+  o["stopString"] = r.stop_string;
+  o["tokens"] = int32_array(env, r.tokens);
+  o["promptTokens"] = r.prompt_tokens;
+  o["steps"] = r.steps;
+  o["draftTokens"] = r.draft_tokens;
+  o["acceptedTokens"] = r.accepted_tokens;
+  o["latePlans"] = r.late_plans;
+  o["overlappedDrafts"] = r.overlapped_drafts;
+  o["wastedDrafts"] = r.wasted_drafts;
+  o["draftedPerPosition"] = int32_array(env, r.drafted_per_position);
+  o["acceptedPerPosition"] = int32_array(env, r.accepted_per_position);
+  o["promptMs"] = r.prompt_ms;
+  o["firstTokenMs"] = r.first_token_ms;
+  o["decodeMs"] = r.decode_ms;
+  o["draftMs"] = r.draft_ms;
+  o["verifyMs"] = r.verify_ms;
+  o["catchUpMs"] = r.catch_up_ms;
+  o["otherMs"] = r.other_ms;
+  o["waitMs"] = r.wait_ms;
+  o["queueMs"] = r.queue_ms;
+  if (r.keep_steps) {
+    o["stepDepth"] = int32_array(env, r.step_depth);
+    o["stepDrafted"] = int32_array(env, r.step_drafted);
+    o["stepAccepted"] = int32_array(env, r.step_accepted);
+  }
+  return o;
+}
+
+}  // namespace adaptive_spec
