@@ -10,7 +10,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { addonKey, cpuFlags, sourcesKey, variantAsked } from './addon-key.mjs';
 import { cacheRoot } from './cache.mjs';
 import { ensureSource } from './source.mjs';
@@ -32,7 +32,8 @@ export const withoutNodeHeaders = {
 /** Makes sure that a load of this package finds an addon that was made from these sources. */
 export async function ensureAddon() {
   const built = join(root, 'build/Release/adaptive_spec.node');
-  if (process.env.ADAPTIVE_SPEC_BUILD !== '1' && !isBuilt(built) && prebuildFits()) {
+  const tuned = isBuilt(built) || existsSync(cachedFor(built));
+  if (!tuned && process.env.ADAPTIVE_SPEC_BUILD !== '1' && prebuildFits()) {
     say('using the prebuilt addon; ADAPTIVE_SPEC_BUILD=1 builds one tuned for this CPU');
     rmSync(built, { force: true }); // it would be found before the prebuild, and is stale
     return;
@@ -61,15 +62,15 @@ function prebuildFits() {
 async function ensureBuilt(file, target) {
   if (isBuilt(file)) return;
   const cached = cachedFor(file);
-  if (!existsSync(cached)) {
-    checkTools();
-    await ensureSource();
-    await buildTarget(target);
-    store(file);
+  if (existsSync(cached)) {
+    moveCopy(cached, file);
+    stamp(file);
     return;
   }
-  moveCopy(cached, file);
-  stamp(file);
+  checkTools();
+  await ensureSource();
+  await buildTarget(target);
+  store(file);
 }
 
 /** Configures and builds one target of CMakeLists.txt in build/cmake; what is up to date there is left alone. */
@@ -97,7 +98,7 @@ async function buildTarget(target) {
 }
 
 function cachedFor(file) {
-  return join(cacheRoot(), `addon-${addonKey(variantAsked())}`, file.slice(dirname(file).length + 1));
+  return join(cacheRoot(), `addon-${addonKey(variantAsked())}`, basename(file));
 }
 
 /** Puts a fresh build into the cache, and notes beside it what it was made from. */
