@@ -10,7 +10,7 @@ export interface StopRule {
 }
 
 /** What to do in the next step: a depth, or a depth with details. Depth 0 is plain decoding. */
-export type Plan = number | { depth: number; stop?: StopRule; drafter?: string; trim?: boolean };
+export type Plan = number | { depth: number; stop?: StopRule; drafter?: string };
 
 /** What is known of a request before its first step. */
 export interface RequestInfo {

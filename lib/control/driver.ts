@@ -14,7 +14,6 @@ export interface NativePlan {
   minProbability: number;
   /** Index into the request's drafters; -1 where the plan names none and the engine's first is used. */
   drafter: number;
-  trim: boolean;
 }
 
 export interface DriverOptions {
@@ -108,7 +107,7 @@ export class ControllerDriver {
     try {
       const answer: unknown =
         typeof controller === 'function' ? controller(report) : controller.nextPlan(report);
-      if (typeof answer === 'number') this.#take(answer, undefined, undefined, undefined);
+      if (typeof answer === 'number') this.#take(answer, undefined, undefined);
       else if (isObject(answer)) this.#takeObject(answer);
       else this.#fault(`answered ${describe(answer)}`);
     } catch (error) {
@@ -118,14 +117,14 @@ export class ControllerDriver {
 
   /** Reads each property once: a getter may answer differently the second time. */
   #takeObject(answer: Record<string, unknown>): void {
-    const { depth, stop, drafter, trim } = answer;
-    if (stop === undefined) this.#take(depth, undefined, drafter, trim);
+    const { depth, stop, drafter } = answer;
+    if (stop === undefined) this.#take(depth, undefined, drafter);
     else if (!isObject(stop)) this.#fault(`gave ${describe(stop)} as stop rule`);
-    else this.#take(depth, stop.minProbability, drafter, trim);
+    else this.#take(depth, stop.minProbability, drafter);
   }
 
   /** Checks everything before it changes anything, so that a bad plan leaves the last one whole. */
-  #take(depth: unknown, minProbability: unknown = 0, drafter: unknown, trim: unknown = false): void {
+  #take(depth: unknown, minProbability: unknown = 0, drafter: unknown): void {
     if (typeof depth !== 'number' || !Number.isFinite(depth)) {
       this.#fault(`gave ${describe(depth)} as depth`);
       return;
@@ -134,17 +133,12 @@ export class ControllerDriver {
       this.#fault(`gave ${describe(minProbability)} as minProbability, which goes from 0 to 1`);
       return;
     }
-    if (typeof trim !== 'boolean') {
-      this.#fault(`gave ${describe(trim)} as trim`);
-      return;
-    }
     const plan = this.#plan;
     const clamped = Math.min(Math.max(Math.floor(depth), 0), this.#maxDepth);
     if (clamped !== depth) this.#fault(`gave ${depth} as depth, which became ${clamped}`);
     plan.depth = this.#drafters.length > 0 ? clamped : 0;
     plan.minProbability = minProbability;
     plan.drafter = this.#drafterIndex(drafter);
-    plan.trim = trim;
   }
 
   #drafterIndex(drafter: unknown): number {

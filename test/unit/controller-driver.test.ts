@@ -8,7 +8,7 @@ import { AdaptiveSpecError } from '../../lib/errors.js';
 import type { KChange } from '../../lib/observe/audit-log.js';
 import { requestInfo, stepReport } from './step-report.js';
 
-const firstPlan: NativePlan = { depth: 5, minProbability: 0.25, drafter: 1, trim: true };
+const firstPlan: NativePlan = { depth: 5, minProbability: 0.25, drafter: 1 };
 
 function drive(controller: Controller, options: Partial<DriverOptions> = {}) {
   const warnings: { code: string; message: string }[] = [];
@@ -39,22 +39,22 @@ async function rejectionsReported(): Promise<void> {
 describe('good plans', () => {
   it('become numbers, with defaults for what they leave out', () => {
     const plans: [Plan, NativePlan][] = [
-      [8, { depth: 8, minProbability: 0, drafter: -1, trim: false }],
-      [0, { depth: 0, minProbability: 0, drafter: -1, trim: false }],
-      [-0, { depth: 0, minProbability: 0, drafter: -1, trim: false }],
-      [64, { depth: 64, minProbability: 0, drafter: -1, trim: false }],
-      [{ depth: 3 }, { depth: 3, minProbability: 0, drafter: -1, trim: false }],
+      [8, { depth: 8, minProbability: 0, drafter: -1 }],
+      [0, { depth: 0, minProbability: 0, drafter: -1 }],
+      [-0, { depth: 0, minProbability: 0, drafter: -1 }],
+      [64, { depth: 64, minProbability: 0, drafter: -1 }],
+      [{ depth: 3 }, { depth: 3, minProbability: 0, drafter: -1 }],
       [
         { depth: 3, stop: {} },
-        { depth: 3, minProbability: 0, drafter: -1, trim: false },
+        { depth: 3, minProbability: 0, drafter: -1 },
       ],
       [
-        { depth: 3, stop: { minProbability: 1 }, drafter: 'ngram', trim: true },
-        { depth: 3, minProbability: 1, drafter: 1, trim: true },
+        { depth: 3, stop: { minProbability: 1 }, drafter: 'ngram' },
+        { depth: 3, minProbability: 1, drafter: 1 },
       ],
       [
         { depth: 4, drafter: 'model' },
-        { depth: 4, minProbability: 0, drafter: 0, trim: false },
+        { depth: 4, minProbability: 0, drafter: 0 },
       ],
     ];
     for (const [plan, native] of plans) {
@@ -205,7 +205,6 @@ const faults: [what: string, answer: () => unknown, depth: 'last' | number][] = 
   ['minProbability 1.1', () => ({ depth: 8, stop: { minProbability: 1.1 } }), 'last'],
   ['minProbability as string', () => ({ depth: 8, stop: { minProbability: '0.5' } }), 'last'],
   ['minProbability null', () => ({ depth: 8, stop: { minProbability: null } }), 'last'],
-  ['trim as number', () => ({ depth: 8, trim: 1 }), 'last'],
   ['drafter unknown', () => ({ depth: 8, drafter: 'nope' }), 8],
   ['drafter empty', () => ({ depth: 8, drafter: '' }), 8],
   ['drafter __proto__', () => ({ depth: 8, drafter: '__proto__' }), 8],
@@ -284,9 +283,7 @@ describe(`${faults.length * forms.length} hostile controllers`, () => {
 
       const before = driver.errors;
       expect(driver.answer(stepReport())).toEqual(
-        depth === 'last'
-          ? firstPlan
-          : { depth, minProbability: 0, drafter: depth === 8 ? 1 : -1, trim: false },
+        depth === 'last' ? firstPlan : { depth, minProbability: 0, drafter: depth === 8 ? 1 : -1 },
       );
       expect(driver.errors).toBeGreaterThan(before);
 
