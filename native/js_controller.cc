@@ -50,7 +50,7 @@ std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int
       number(r.drafted),       number(r.accepted), number(r.tokens.size()), r.draft_ms,
       r.verify_ms,             r.catch_up_ms,      r.other_ms,              r.wait_ms,
       number(r.rows),          number(r.context_length), number(r.drafter), number(r.drafter_lag),
-      number(r.late),          number(r.running),  number(r.waiting)};
+      number(r.late),          number(r.running),  number(r.waiting),       number(r.last)};
   fill(header_, header);
   fill(tokens_, r.tokens);
   fill(probabilities_, r.probabilities);

@@ -190,24 +190,39 @@ void Engine::warm_up() {
 
 void Engine::serve() {
   while (wait_for_work()) {
-    end_aborted();
-    admit();
-    Sequence* joining = nullptr;
-    generating_.clear();
-    for (auto& sequence : slots_) {
-      if (!sequence) continue;
-      if (sequence->step > 0)
-        generating_.push_back(sequence.get());
-      else if (!joining)
-        joining = sequence.get();
+    try {
+      round();
+    } catch (const std::exception& error) {
+      // Nobody knows what the caches hold now: these requests end, the next ones start from nothing.
+      for (auto& sequence : slots_)
+        if (sequence) {
+          fail(*sequence, error.what());
+          end(sequence);
+        }
+      target_->forget_all();
     }
-    // One piece of a prompt between steps, so that a long prompt doesn't hold up the others.
-    if (joining) prefill(*joining);
-    if (!generating_.empty() && !step_->run(generating_) && !step_->failure().empty())
-      for (Sequence* sequence : generating_) fail(*sequence, step_->failure());
-    for (auto& sequence : slots_)
-      if (sequence && sequence->over) end(sequence);
   }
+}
+
+// What one turn of the loop does for each request.
+void Engine::round() {
+  end_aborted();
+  admit();
+  Sequence* joining = nullptr;
+  generating_.clear();
+  for (auto& sequence : slots_) {
+    if (!sequence) continue;
+    if (sequence->step > 0)
+      generating_.push_back(sequence.get());
+    else if (!joining)
+      joining = sequence.get();
+  }
+  // One piece of a prompt between steps, so that a long prompt doesn't hold up the others.
+  if (joining) prefill(*joining);
+  if (!generating_.empty() && !step_->run(generating_) && !step_->failure().empty())
+    for (Sequence* sequence : generating_) fail(*sequence, step_->failure());
+  for (auto& sequence : slots_)
+    if (sequence && sequence->over) end(sequence);
 }
 
 bool Engine::wait_for_work() {

@@ -58,6 +58,7 @@ class Engine {
   void load();
   void warm_up();
   void serve();
+  void round();
   bool wait_for_work();
   void end_aborted();
   void admit();

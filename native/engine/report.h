@@ -24,6 +24,7 @@ struct StepReport {
   int drafter_lag = 0;     // accepted tokens that the drafter has not read yet
   bool late = false;       // the plan came too late and the one before was used
   int running = 0, waiting = 0;
+  bool last = false;  // the request is over
 };
 
 enum class FinishReason { kStop, kLength, kAborted, kError };

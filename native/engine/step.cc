@@ -137,6 +137,7 @@ void Step::tell(Sequence& s, int accepted) {
   if (!drafters_.empty()) report.drafter_lag = drafters_[0]->lag(s.slot, static_cast<int>(s.tokens.size()));
   report.running = running_;
   report.waiting = waiting_;
+  report.last = s.over;
   if (s.request.asks && !s.over) report.question = desk_.ask(s.slot);
   listener_.on_step(s.request.id, s.slot, std::move(report));
 }

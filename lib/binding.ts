@@ -1,0 +1,225 @@
+// The only file that touches the native addon: finds it, checks that this CPU can run it, and names what it can do.
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AdaptiveSpecError } from './errors.js';
+
+/** The package's folder. */
+export const packageRoot = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Engine options as native code reads them. Everything is there and validated: native code checks nothing. */
+export interface NativeEngineOptions {
+  modelPath: string;
+  /** '' for none. */
+  draftPath: string;
+  /** Tokens per sequence. */
+  contextSize: number;
+  /** Sequences that run at once. */
+  parallel: number;
+  maxDepth: number;
+  /** Rows of one batch of the prompt. */
+  batchSize: number;
+  threads: number;
+  draftThreads: number;
+  mmap: boolean;
+  mlock: boolean;
+  kvCacheType: string;
+  /** -1 where llama.cpp decides, 0 off, 1 on. */
+  flashAttention: -1 | 0 | 1;
+  /** '' for none. */
+  numa: string;
+  planDeadlineMs: number;
+}
+
+/** One request as native code reads it. */
+export interface NativeRequest {
+  id: number;
+  prompt: Int32Array;
+  maxTokens: number;
+  stop: string[];
+  ignoreEos: boolean;
+  keepSteps: boolean;
+  /** True where every step asks for a plan; else `depth` holds throughout. */
+  asks: boolean;
+  depth: number;
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repeatPenalty: number;
+  frequencyPenalty: number;
+  presencePenalty: number;
+  penaltyLastN: number;
+  seed: number;
+}
+
+/** Arrays that a step's numbers cross in; native code writes all but `plan`, which it reads. */
+export interface Exchange {
+  header: Float64Array;
+  tokens: Int32Array;
+  probabilities: Float32Array;
+  margins: Float32Array;
+  entropies: Float32Array;
+  /** [depth, minProbability, drafter] */
+  plan: Float64Array;
+}
+
+/** Kinds of events, in native code's numbering. */
+export const EVENT = {
+  progress: 0,
+  loaded: 1,
+  loadFailed: 2,
+  warning: 3,
+  step: 4,
+  end: 5,
+  closed: 6,
+} as const;
+
+/** What a loaded engine is. */
+export interface NativeLoaded {
+  description: string;
+  vocabSize: number;
+  contextSize: number;
+  trainedContext: number;
+  parameters: number;
+  modelBytes: number;
+  threads: number;
+  draftThreads: number;
+  canRollBack: boolean;
+  hasChatTemplate: boolean;
+  drafters: string[];
+  loadMs: number;
+}
+
+/** A failure or a warning of native code. */
+export interface NativeFault {
+  code: string;
+  message: string;
+  hint: string;
+}
+
+/** What a request leaves behind. Times in milliseconds. */
+export interface NativeResult {
+  reason: 'stop' | 'length' | 'aborted' | 'error';
+  errorCode: string;
+  errorMessage: string;
+  stopString: string;
+  tokens: Int32Array;
+  promptTokens: number;
+  steps: number;
+  draftTokens: number;
+  acceptedTokens: number;
+  latePlans: number;
+  overlappedDrafts: number;
+  wastedDrafts: number;
+  draftedPerPosition: Int32Array;
+  acceptedPerPosition: Int32Array;
+  promptMs: number;
+  firstTokenMs: number;
+  decodeMs: number;
+  draftMs: number;
+  verifyMs: number;
+  catchUpMs: number;
+  otherMs: number;
+  waitMs: number;
+  queueMs: number;
+  stepDepth?: Int32Array;
+  stepDrafted?: Int32Array;
+  stepAccepted?: Int32Array;
+}
+
+/** Hears every event; answers true to a step's report where `exchange.plan` holds the next plan. */
+export type Dispatch = (kind: number, requestId: number, value: unknown) => boolean;
+
+/** An engine of native code. Nothing here waits for it; what happens is told to the dispatch function. */
+export interface NativeEngine {
+  submit(request: NativeRequest): void;
+  abort(requestId: number): void;
+  close(): void;
+  /** Between loaded and close only, as are the two below. */
+  tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
+  detokenize(tokens: Int32Array): string;
+  applyTemplate(messages: { role: string; content: string }[]): string;
+  setExchange(exchange: Exchange): void;
+}
+
+export interface NativeBinding {
+  NativeEngine: new (options: NativeEngineOptions, exchange: Exchange, dispatch: Dispatch) => NativeEngine;
+  /** 'native' is tuned for the CPU that it was built on, 'portable' runs on every x86-64-v3. */
+  variant: 'native' | 'portable';
+  llamaTree: string;
+  llamaVersion: string;
+  /** llama.cpp's line on the CPU features that were compiled in. */
+  systemInfo(): string;
+}
+
+const BASELINE = ['avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'abm', 'movbe'];
+
+/** Features of x86-64-v3 that a /proc/cpuinfo text does not list; none where it has no flags (not x86). */
+export function missingCpuFeatures(cpuinfo: string): string[] {
+  const flags = /^flags\s*:(.*)$/m.exec(cpuinfo)?.[1];
+  if (flags === undefined) return [];
+  const present = new Set(flags.trim().split(/\s+/));
+  return BASELINE.filter((feature) => !present.has(feature));
+}
+
+let loaded: NativeBinding | undefined;
+
+/** Path of the addon that `loadBinding` opens. Throws NATIVE_MISSING where there is none. */
+export function bindingPath(): string {
+  const load = createRequire(import.meta.url)('node-gyp-build') as { resolve(folder: string): string };
+  try {
+    return load.resolve(packageRoot);
+  } catch (cause) {
+    throw new AdaptiveSpecError(
+      'NATIVE_MISSING',
+      `There is no native addon for ${process.platform}-${process.arch} in ${packageRoot}`,
+      `Build it: cd ${packageRoot} && npm install && npm run build (needs a C++20 compiler, CMake, make or ninja, Python 3, git).`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * Opens the addon, once per process.
+ * Throws CPU_UNSUPPORTED below x86-64-v3, and NATIVE_MISSING where no addon is there or it can't be opened.
+ */
+export function loadBinding(): NativeBinding {
+  if (loaded) return loaded;
+  const path = bindingPath();
+  checkCpu(process.arch === 'x64' && process.platform === 'linux' ? readCpuinfo() : '');
+  // ggml's own abort handler would start a debugger to print a stack trace.
+  process.env.GGML_NO_BACKTRACE ??= '1';
+  try {
+    loaded = createRequire(import.meta.url)(path) as NativeBinding;
+  } catch (cause) {
+    throw new AdaptiveSpecError(
+      'NATIVE_MISSING',
+      `The native addon ${path} can't be opened: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `Build it again: cd ${packageRoot} && npm install && npm run build.`,
+      { cause },
+    );
+  }
+  return loaded;
+}
+
+/** Throws CPU_UNSUPPORTED where the CPU that the text of /proc/cpuinfo describes is below x86-64-v3. */
+export function checkCpu(cpuinfo: string): void {
+  const missing = missingCpuFeatures(cpuinfo);
+  if (missing.length === 0) return;
+  throw new AdaptiveSpecError(
+    'CPU_UNSUPPORTED',
+    `This CPU lacks ${missing.join(', ')}, which the addon is compiled for (x86-64-v3)`,
+    'Use a machine with AVX2 and FMA (Intel Haswell, AMD Excavator, or newer); in a virtual machine, pass the host CPU through.',
+  );
+}
+
+function readCpuinfo(): string {
+  try {
+    return readFileSync('/proc/cpuinfo', 'utf8');
+  } catch {
+    return ''; // A sandbox without /proc: nothing to check by.
+  }
+}

@@ -1,0 +1,46 @@
+// How commands speak: results on stdout, all else on stderr, and the exit codes of errors and signals.
+
+import pc from 'picocolors';
+import { AdaptiveSpecError } from '../errors.js';
+
+/** Wrong usage is the caller's to mend; everything else may be the machine's. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof AdaptiveSpecError && error.code === 'INVALID_ARGUMENT' ? 2 : 1;
+}
+
+/** Prints `CODE: message` and the hint; a fault of ours shows its stack, which is worth more than a word. */
+export function reportError(error: unknown): void {
+  if (error instanceof AdaptiveSpecError) {
+    note(`${pc.red(error.code)}: ${error.message}`);
+    note(error.hint);
+  } else {
+    note(`${pc.red('NATIVE_FAILURE')}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    note('This is a defect of adaptive-spec: please report it with the lines above.');
+  }
+}
+
+/** One line on stderr. */
+export function note(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** One line on stdout. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Ends quietly when the reader of our output has gone, as `head` does. */
+export function endWithClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0);
+      throw error;
+    });
+  }
+}
+
+/** Bytes as people read them. */
+export function size(bytes: number): string {
+  if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  return `${(bytes / 2 ** 20).toFixed(bytes < 100 * 2 ** 20 ? 1 : 0)} MiB`;
+}

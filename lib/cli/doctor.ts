@@ -1,0 +1,162 @@
+// `adaptive-spec doctor`: what is in place, what is missing, and the command that mends it.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { bindingPath, loadBinding, type NativeBinding, packageRoot } from '../binding.js';
+import { createEngine, type Engine } from '../engine.js';
+import { AdaptiveSpecError } from '../errors.js';
+import { defaultPairPaths } from '../models/download.js';
+import { checkGguf, estimateMemory } from '../models/gguf-check.js';
+import { memoryAvailable } from '../models/memory.js';
+import { type EngineOptions, threadLimit } from '../options.js';
+import { print, size } from './console.js';
+import { addEngineFlags, type EngineFlags, engineOptionsOf } from './engine-flags.js';
+
+type Status = 'ok' | 'advice' | 'failed';
+
+interface Finding {
+  check: string;
+  status: Status;
+  detail: string;
+  hint?: string;
+}
+
+export function addDoctor(program: Command): void {
+  const command = program
+    .command('doctor')
+    .description('check the addon, the CPU, memory and the models, and generate eight tokens as a test')
+    .option('--json', 'as JSON');
+  addEngineFlags(command).action(async (flags: EngineFlags & { json?: boolean }) => {
+    const findings: Finding[] = [];
+    for await (const finding of examine(engineOptionsOf(flags))) {
+      findings.push(finding);
+      if (!flags.json) show(finding);
+    }
+    if (flags.json) print(JSON.stringify(findings));
+    if (findings.some(({ status }) => status === 'failed')) process.exitCode = 1;
+  });
+}
+
+async function* examine(options: EngineOptions): AsyncGenerator<Finding, void, undefined> {
+  yield found('node', 'ok', `${process.version}, ${process.platform}-${process.arch}`);
+  let binding: NativeBinding;
+  try {
+    binding = loadBinding();
+    yield found('addon', 'ok', `${binding.variant}, llama.cpp ${binding.llamaVersion}, ${bindingPath()}`);
+  } catch (error) {
+    yield failed('addon', error);
+    return;
+  }
+  yield cpuFinding(binding);
+
+  const model = options.model ?? defaultPairPaths().target;
+  if (options.model === undefined && !existsSync(model)) {
+    yield found('models', 'advice', 'the default target is not downloaded', 'Run: adaptive-spec models pull');
+    return;
+  }
+  if (existsSync(model)) {
+    try {
+      yield memoryFinding(model, options);
+    } catch (error) {
+      yield failed('model', error);
+      return;
+    }
+  }
+  let engine: Engine;
+  try {
+    engine = await createEngine(options);
+  } catch (error) {
+    yield failed('pair', error);
+    return;
+  }
+  try {
+    const { description, draft, drafters, threads } = engine.info;
+    const drafting = draft === undefined ? 'no draft model' : `draft ${draft}`;
+    if (draft !== undefined && drafters.length === 0)
+      yield found('pair', 'advice', `${description}; ${drafting} can't be used with it`);
+    else yield found('pair', 'ok', `${description}, ${drafting}, ${threads} threads`);
+    yield await selfTest(engine);
+  } catch (error) {
+    yield failed('self-test', error);
+  } finally {
+    await engine.close();
+  }
+}
+
+/** What the addon uses of this CPU, and whether one built here would use more. */
+function cpuFinding(binding: NativeBinding): Finding {
+  const name = `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${threadLimit()} threads usable`;
+  const unused = binding.variant === 'portable' ? beyondBaseline() : [];
+  if (unused.length === 0) return found('cpu', 'ok', `${name}; ${usedFeatures(binding)}`);
+  return found(
+    'cpu',
+    'advice',
+    `${name}; the prebuilt addon leaves ${unused.join(', ')} unused`,
+    `A build for this CPU is faster: cd ${packageRoot} && npm install && npm run build`,
+  );
+}
+
+/** Features that ggml has kernels for and that x86-64-v3 does not include. */
+function beyondBaseline(): string[] {
+  try {
+    const flags = new Set(
+      /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.trim().split(/\s+/),
+    );
+    return ['avx512f', 'avx512_vnni', 'avx512_bf16', 'avx_vnni', 'amx_int8'].filter((name) => flags.has(name));
+  } catch {
+    return [];
+  }
+}
+
+function usedFeatures(binding: NativeBinding): string {
+  return [...binding.systemInfo().matchAll(/(\w+) = 1/g)].map(([, feature]) => feature).join(' ');
+}
+
+function memoryFinding(model: string, options: EngineOptions): Finding {
+  const info = checkGguf(model);
+  const contextSize = options.contextSize ?? Math.min(4096, info.contextLength);
+  const { total } = estimateMemory(info, {
+    contextSize,
+    parallel: options.parallel ?? 1,
+    kvCacheType: options.kvCacheType ?? 'f16',
+    batchRows: 33,
+  });
+  const available = memoryAvailable();
+  const detail = `${size(total)} for the target at ${contextSize} tokens, ${size(available)} available`;
+  if (total <= available) return found('memory', 'ok', detail);
+  return found('memory', 'advice', detail, 'Use a smaller context, a smaller KV cache type or a smaller model.');
+}
+
+/** Eight tokens, drafted and plain: they must be the same. */
+async function selfTest(engine: Engine): Promise<Finding> {
+  const request = { prompt: 'The capital of France is', maxTokens: 8, ignoreEos: true };
+  const plain = await engine.generate({ ...request, controller: 'off' });
+  const drafted = await engine.generate({ ...request, controller: () => 4 });
+  const equal = plain.tokens.join() === drafted.tokens.join();
+  const speed = `${plain.stats.tokensPerSecond.toFixed(1)} t/s plain`;
+  if (equal) return found('self-test', 'ok', `eight tokens, drafted as plain; ${speed}`);
+  return found(
+    'self-test',
+    'failed',
+    `drafted tokens ${drafted.tokens.join(' ')} are not the plain ones ${plain.tokens.join(' ')}`,
+    'Please report this with the output of `adaptive-spec doctor --json`.',
+  );
+}
+
+function found(check: string, status: Status, detail: string, hint?: string): Finding {
+  return { check, status, detail, ...(hint === undefined ? {} : { hint }) };
+}
+
+function failed(check: string, error: unknown): Finding {
+  if (error instanceof AdaptiveSpecError)
+    return found(check, 'failed', `${error.code}: ${error.message}`, error.hint);
+  return found(check, 'failed', error instanceof Error ? error.message : String(error));
+}
+
+function show({ check, status, detail, hint }: Finding): void {
+  const mark = { ok: pc.green('ok    '), advice: pc.yellow('advice'), failed: pc.red('failed') }[status];
+  print(`${mark}  ${check}: ${detail}`);
+  if (hint !== undefined) print(`        ${hint}`);
+}

@@ -1,0 +1,191 @@
+// `adaptive-spec generate`: text on stdout as it comes, or one JSON object at the end.
+
+import { readFileSync } from 'node:fs';
+import { extname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Command } from 'commander';
+import type { Controller } from '../control/controller.js';
+import { createEngine } from '../engine.js';
+import { AdaptiveSpecError } from '../errors.js';
+import { checkEngineOptions, checkRequestOptions, type RequestOptions } from '../options.js';
+import type { GenerationResult } from '../result.js';
+import { note } from './console.js';
+import { LiveView } from './live-view.js';
+import { addEngineFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
+
+interface Flags extends EngineFlags {
+  prompt?: string;
+  promptFile?: string;
+  chat?: boolean;
+  controller?: string;
+  depth?: string;
+  maxTokens?: string;
+  temperature?: string;
+  topK?: string;
+  topP?: string;
+  minP?: string;
+  seed?: string;
+  stop?: string[];
+  ignoreEos?: boolean;
+  json?: boolean;
+  steps?: boolean;
+}
+
+export function addGenerate(program: Command): void {
+  const command = program
+    .command('generate')
+    .description('generate text')
+    .option('-p, --prompt <text>', 'the prompt')
+    .option('-f, --prompt-file <file>', 'a file with the prompt; - is stdin')
+    .option('--chat', "put the prompt into words by the model's chat template, as the user's message")
+    .option('-c, --controller <name|file>', "adaptive, fixed, off, or a module's default export")
+    .option('-k, --depth <k>', 'the same depth at every step; 0 is plain decoding')
+    .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
+    .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
+    .option('--top-k <n>', 'draw among so many likeliest tokens')
+    .option('--top-p <p>', 'draw among the likeliest tokens that hold this probability')
+    .option('--min-p <p>', "draw among tokens at least this probable, of the likeliest's")
+    .option('--seed <n>', 'start of the random numbers')
+    .option('--stop <text...>', 'end before this text')
+    .option('--ignore-eos', "go on past the model's own end")
+    .option('--json', 'one JSON object: text, tokens, finishReason, stats')
+    .option('--steps', 'depth, drafted and accepted of every step, in the JSON or on stderr');
+  addEngineFlags(command).action(run);
+}
+
+async function run(flags: Flags): Promise<void> {
+  const engineOptions = engineOptionsOf(flags);
+  const request = await requestOf(flags);
+  // Before the models are loaded, so that a slip of the keyboard costs nothing.
+  checkRequestOptions(request);
+  if ((request.depth ?? 0) > 32) engineOptions.maxDepth ??= 64;
+  checkEngineOptions(engineOptions);
+
+  const interrupt = new Interruption();
+  const engine = await createEngine(engineOptions);
+  try {
+    const generation = engine.generate(request);
+    interrupt.onInterrupt = () => generation.abort();
+    const result = flags.json ? await generation : await stream(generation);
+    if (interrupt.happened) {
+      process.exitCode = 130;
+      if (flags.json) return;
+    }
+    if (flags.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    else summarise(result);
+  } finally {
+    interrupt.end();
+    await engine.close();
+  }
+}
+
+async function requestOf(flags: Flags): Promise<RequestOptions> {
+  const text = promptOf(flags);
+  const request: RequestOptions = {
+    ...(flags.chat ? { messages: [{ role: 'user', content: text }] } : { prompt: text }),
+    onAbort: 'return',
+  };
+  if (flags.controller !== undefined) request.controller = await controllerOf(flags.controller);
+  if (flags.depth !== undefined) request.depth = numberOf('--depth', flags.depth);
+  if (flags.maxTokens !== undefined) request.maxTokens = numberOf('--max-tokens', flags.maxTokens);
+  if (flags.temperature !== undefined) request.temperature = numberOf('--temperature', flags.temperature);
+  if (flags.topK !== undefined) request.topK = numberOf('--top-k', flags.topK);
+  if (flags.topP !== undefined) request.topP = numberOf('--top-p', flags.topP);
+  if (flags.minP !== undefined) request.minP = numberOf('--min-p', flags.minP);
+  if (flags.seed !== undefined) request.seed = numberOf('--seed', flags.seed);
+  if (flags.stop !== undefined) request.stop = flags.stop;
+  if (flags.ignoreEos) request.ignoreEos = true;
+  if (flags.steps) request.steps = true;
+  return request;
+}
+
+function promptOf({ prompt, promptFile }: Flags): string {
+  if ((prompt === undefined) === (promptFile === undefined)) {
+    throw usage(
+      prompt === undefined ? 'There is no prompt' : 'There are both a prompt and a prompt file',
+      "Give --prompt 'Once upon a time' or --prompt-file FILE.",
+    );
+  }
+  if (prompt !== undefined) return prompt;
+  try {
+    return readFileSync(promptFile === '-' ? 0 : promptFile!, 'utf8');
+  } catch (cause) {
+    throw usage(
+      `The prompt file ${promptFile} can't be read: ${(cause as Error).message}`,
+      'Give a text file, or - for stdin.',
+    );
+  }
+}
+
+/** A built-in controller's name, or what a module exports by default. */
+async function controllerOf(value: string): Promise<Controller | string> {
+  const isFile = /[\\/]/.test(value) || ['.mjs', '.js', '.cjs', '.mts', '.ts'].includes(extname(value));
+  if (!isFile) return value;
+  let module: { default?: unknown };
+  try {
+    module = await import(pathToFileURL(resolve(value)).href);
+  } catch (cause) {
+    throw usage(
+      `The controller ${value} can't be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+      'Give a JavaScript module whose default export is (report) => depth or a controller object.',
+    );
+  }
+  if (module.default === undefined) {
+    throw usage(
+      `The controller ${value} has no default export`,
+      'Write: export default (report) => 8;',
+    );
+  }
+  return module.default as Controller;
+}
+
+/** Writes text as it comes; a result that ends without a newline gets one. */
+async function stream(generation: ReturnType<Awaited<ReturnType<typeof createEngine>>['generate']>) {
+  const view = new LiveView();
+  let text = '';
+  try {
+    for await (const part of generation.events()) {
+      if (part.type === 'text') {
+        process.stdout.write(part.text);
+        text = part.text;
+      } else if (part.type === 'step') view.step(part.step);
+    }
+  } finally {
+    if (!text.endsWith('\n')) process.stdout.write('\n');
+    view.end();
+  }
+  return await generation;
+}
+
+function summarise({ stats, steps, usage, finishReason }: GenerationResult): void {
+  for (const [i, step] of (steps ?? []).entries())
+    note(`step ${i + 1}: K ${step.depth}, drafted ${step.drafted}, accepted ${step.accepted}`);
+  const accepted =
+    stats.draftTokens > 0 ? `, ${Math.round(100 * stats.acceptanceRate)} % of ${stats.draftTokens} accepted` : '';
+  note(
+    `${usage.completionTokens} tokens in ${stats.steps} steps, ${stats.tokensPerSecond.toFixed(1)} t/s${accepted} (${finishReason})`,
+  );
+}
+
+/** Ctrl-C: the first ends the generation, or the process where none runs yet; the second always the process. */
+class Interruption {
+  happened = false;
+  onInterrupt: () => void = () => process.exit(130);
+  readonly #listener = () => {
+    if (this.happened) process.exit(130);
+    this.happened = true;
+    this.onInterrupt();
+  };
+
+  constructor() {
+    process.on('SIGINT', this.#listener);
+  }
+
+  end(): void {
+    process.off('SIGINT', this.#listener);
+  }
+}
+
+function usage(message: string, hint: string): AdaptiveSpecError {
+  return new AdaptiveSpecError('INVALID_ARGUMENT', message, hint);
+}

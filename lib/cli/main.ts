@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+// The command line's entry: finds the command, and turns every failure into a message and an exit code.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { packageRoot } from '../binding.js';
+import { AdaptiveSpecError } from '../errors.js';
+import { endWithClosedPipe, exitCodeOf, reportError } from './console.js';
+import { addDoctor } from './doctor.js';
+import { addGenerate } from './generate.js';
+import { addModels } from './models.js';
+
+endWithClosedPipe();
+const { version, description } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
+const program = new Command('adaptive-spec')
+  .description(description)
+  .version(version)
+  .showHelpAfterError(false)
+  .exitOverride()
+  // What commander has to say about wrong usage is said below, in the words of every other error.
+  .configureOutput({ outputError: () => {} });
+addGenerate(program);
+addModels(program);
+addDoctor(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) {
+    reportError(error);
+    process.exitCode = exitCodeOf(error);
+  } else if (error.exitCode !== 0) {
+    reportError(usageError(error));
+    process.exitCode = 2;
+  }
+}
+
+function usageError({ code, message }: CommanderError): AdaptiveSpecError {
+  const bare = code === 'commander.help' || message === '(outputHelp)';
+  const [what, ...hints] = bare ? ['There is no command'] : message.replace(/^error: /, '').split('\n');
+  return new AdaptiveSpecError(
+    'INVALID_ARGUMENT',
+    what!,
+    hints.join(' ').replace(/^\((.*)\)$/, '$1') || 'See adaptive-spec --help.',
+  );
+}

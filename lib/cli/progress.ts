@@ -1,0 +1,24 @@
+// Progress of downloads and loads, on stderr: a line that moves on a terminal, a few lines elsewhere.
+
+import type { Progress } from '../options.js';
+import { note, size } from './console.js';
+
+/** A function for the option `onProgress`. */
+export function progressPrinter(): (progress: Progress) => void {
+  const terminal = process.stderr.isTTY && process.env.TERM !== 'dumb';
+  let lastPercent = -1;
+  let lastName = '';
+  return ({ phase, name, done, total }) => {
+    if (phase === 'load') return; // Seconds at most; the text follows at once.
+    if (name !== lastName) lastPercent = -1;
+    lastName = name;
+    const percent = total ? Math.floor((100 * done) / total) : undefined;
+    const what = percent === undefined ? size(done) : `${percent} % of ${size(total!)}`;
+    if (terminal) {
+      process.stderr.write(`\r\x1b[2Kdownloading ${name}: ${what}${percent === 100 ? '\n' : ''}`);
+    } else if (percent === undefined ? lastPercent < 0 : percent >= lastPercent + 10 || lastPercent < 0) {
+      lastPercent = percent ?? 0;
+      note(`downloading ${name}: ${what}`);
+    }
+  };
+}

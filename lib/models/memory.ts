@@ -1,0 +1,54 @@
+// Whether a model can fit into memory at all, found out before llama.cpp tries: its answer would be the OOM killer's.
+
+import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { AdaptiveSpecError } from '../errors.js';
+import type { MemoryEstimate } from './gguf-check.js';
+
+/** Bytes that this process could have: all of the machine's, or its control group's limit. */
+export function memoryLimit(): number {
+  const limit = process.constrainedMemory?.() ?? 0;
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
+/** Bytes that can be taken now without swapping: /proc/meminfo's MemAvailable, or the limit where there is none. */
+export function memoryAvailable(): number {
+  try {
+    const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+    return Math.min(memoryLimit(), Number(kib) * 1024 || memoryLimit());
+  } catch {
+    return memoryLimit();
+  }
+}
+
+/**
+ * Throws OUT_OF_MEMORY where the models together can't run. Weights that are mapped from a file may exceed what is
+ * free now, since the system reads them again when it must; caches and buffers may not.
+ */
+export function checkMemory(
+  models: { path: string; memory: MemoryEstimate }[],
+  mmap: boolean,
+  available = memoryAvailable(),
+  limit = memoryLimit(),
+): void {
+  let total = 0;
+  let fixed = 0;
+  for (const { memory } of models) {
+    total += memory.total;
+    fixed += memory.total - (mmap ? memory.weights : 0);
+  }
+  if (total <= limit && fixed <= available) return;
+  const parts = models.map(
+    ({ path, memory }) =>
+      `${path}: ${gib(memory.weights)} of weights, ${gib(memory.kvCache)} of KV cache, ${gib(memory.compute)} of buffers`,
+  );
+  throw new AdaptiveSpecError(
+    'OUT_OF_MEMORY',
+    `Not enough memory: ${gib(total)} needed, ${gib(available)} available of ${gib(limit)} (${parts.join('; ')})`,
+    'Use a smaller contextSize or parallel, a smaller kvCacheType such as q8_0, or a smaller model.',
+  );
+}
+
+function gib(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+}

@@ -1,0 +1,69 @@
+// From what a caller names to files that were checked: the target model, and the draft model where there is one.
+
+import { AdaptiveSpecError } from '../errors.js';
+import type { CheckedEngineOptions } from '../options.js';
+import { defaultPair, resolveModel } from './download.js';
+import { checkGguf, estimateMemory, type GgufInfo } from './gguf-check.js';
+import { checkMemory } from './memory.js';
+
+/** Checked files, and the sizes that depend on them. */
+export interface ModelPair {
+  target: GgufInfo;
+  draft?: GgufInfo;
+  /** Tokens per request. */
+  contextSize: number;
+  maxDepth: number;
+}
+
+/** Downloads what is missing, checks both files, and that they fit into memory. */
+export async function openPair(options: CheckedEngineOptions): Promise<ModelPair> {
+  const paths = await findFiles(options);
+  const target = checkGguf(paths.target);
+  const contextSize = contextSizeOf(options, target);
+  // A draft never reaches past the context.
+  const pair: ModelPair = { target, contextSize, maxDepth: Math.min(options.maxDepth, contextSize - 1) };
+  if (paths.draft !== undefined) pair.draft = checkGguf(paths.draft);
+
+  const memoryOf = (info: GgufInfo, rows: number) => ({
+    path: info.path,
+    memory: estimateMemory(info, {
+      contextSize,
+      parallel: options.parallel,
+      kvCacheType: options.kvCacheType,
+      batchRows: rows,
+    }),
+  });
+  const models = [memoryOf(target, options.parallel * (pair.maxDepth + 1))];
+  if (pair.draft) models.push(memoryOf(pair.draft, options.parallel));
+  // Interleaving needs pages of our own, so the file is read instead of mapped.
+  checkMemory(models, options.mmap && options.numa !== 'interleave');
+  return pair;
+}
+
+async function findFiles(options: CheckedEngineOptions): Promise<{ target: string; draft?: string }> {
+  const { model, draft, offline, onProgress } = options;
+  const how = {
+    offline,
+    onProgress: ({ name, received, total }: { name: string; received: number; total?: number | undefined }) =>
+      onProgress?.({
+        phase: 'download',
+        name,
+        done: received,
+        ...(total === undefined ? {} : { total }),
+      }),
+  };
+  if (model === undefined && draft === undefined) return defaultPair(how);
+  const target = model === undefined ? (await defaultPair(how)).target : await resolveModel(model, how);
+  return draft === undefined || draft === false ? { target } : { target, draft: await resolveModel(draft, how) };
+}
+
+function contextSizeOf(options: CheckedEngineOptions, target: GgufInfo): number {
+  const { contextSize } = options;
+  if (contextSize === undefined) return Math.min(4096, target.contextLength);
+  if (contextSize <= target.contextLength) return contextSize;
+  throw new AdaptiveSpecError(
+    'INVALID_ARGUMENT',
+    `contextSize is ${contextSize}, but ${target.path} was trained for ${target.contextLength} tokens`,
+    `Give at most ${target.contextLength}.`,
+  );
+}

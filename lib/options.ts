@@ -1,0 +1,325 @@
+// What a caller may ask for: the options' types, their defaults, and the check that comes before everything else.
+
+import { availableParallelism } from 'node:os';
+import * as v from 'valibot';
+import { closestName } from './control/closest-name.js';
+import { type Controller, MAX_DEPTH } from './control/controller.js';
+import { AdaptiveSpecError, type ErrorCode } from './errors.js';
+
+/** Something that went wrong without ending what was asked for. */
+export interface Warning {
+  code: ErrorCode;
+  message: string;
+}
+
+/** How far a download or a load is. */
+export interface Progress {
+  phase: 'download' | 'load';
+  /** File or model. */
+  name: string;
+  /** Bytes where a download, 0 to 1 where a load. */
+  done: number;
+  /** Missing where a server doesn't say. */
+  total?: number;
+}
+
+/** What an engine is made of. */
+export interface EngineOptions {
+  /**
+   * Target model: a name of the catalogue, a path, `https://…` or `hf:owner/repo/file.gguf`.
+   * Default: SmolLM2-135M-Instruct, together with its draft.
+   */
+  model?: string;
+  /** Draft model, given like `model`; false for none. Default: none for a `model` that was given. */
+  draft?: string | false;
+  /** Tokens of prompt and output together, per request. Default: 4096, or what the model was trained for. */
+  contextSize?: number;
+  /** Requests that run at once; more wait. Default 1. Each takes a share of memory of its own. */
+  parallel?: number;
+  /** Largest depth that plans may ask for, 1 to 64. Default 32. */
+  maxDepth?: number;
+  /** Prompt tokens per batch. Default 512. */
+  batchSize?: number;
+  /** Threads of the target. Default and limit: what this process may use. */
+  threads?: number;
+  /** Threads of the draft model. Default: `threads`. */
+  draftThreads?: number;
+  /** Map the model file rather than read it. Default true. */
+  mmap?: boolean;
+  /** Keep the model in memory, away from swap. Default false. */
+  mlock?: boolean;
+  /** Type of the KV cache. Default 'f16'. */
+  kvCacheType?: KvCacheType;
+  /** llama.cpp's flash attention. Default 'auto'. */
+  flashAttention?: 'auto' | 'on' | 'off';
+  /** 'interleave' spreads weights and caches over the nodes (ours, by mbind); the rest is ggml's. Default 'none'. */
+  numa?: 'none' | 'interleave' | 'distribute' | 'isolate' | 'numactl';
+  /** How long a step waits for its plan, in milliseconds, before it goes on with the last one. Default 20. */
+  planDeadlineMs?: number;
+  /** Where changes of K are logged. Default: the file that ADAPTIVE_SPEC_AUDIT names, or nowhere. */
+  audit?: { path?: string; onError?: 'drop' | 'fail' };
+  /** Use no network: a model that isn't there yet is an error. Default false. */
+  offline?: boolean;
+  onProgress?: (progress: Progress) => void;
+  /** Told of warnings. Default: Node's `process.emitWarning`. */
+  onWarning?: (warning: Warning) => void;
+}
+
+export type KvCacheType = (typeof KV_CACHE_TYPES)[number];
+export const KV_CACHE_TYPES = ['f16', 'bf16', 'f32', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q4_0', 'iq4_nl'] as const;
+
+/** One message of a conversation. */
+export interface Message {
+  role: 'system' | 'user' | 'assistant' | (string & {});
+  content: string;
+}
+
+/** What to generate, and how. Exactly one of `prompt` and `messages` is needed. */
+export interface RequestOptions {
+  /** Text, or token ids as the target model has them. Special tokens' names in a text become those tokens. */
+  prompt?: string | Int32Array | readonly number[];
+  /** A conversation, put into words by the model's own chat template. */
+  messages?: readonly Message[];
+  /** A name ('adaptive', 'fixed', 'off'), a function from a report to a depth, or an object. Default 'adaptive'. */
+  controller?: Controller | 'adaptive' | 'fixed' | 'off' | (string & {});
+  /** The depth of the controller 'fixed', which it alone means too. */
+  depth?: number;
+  /** Most tokens to emit. Default 256. */
+  maxTokens?: number;
+  /** 0 (default) always takes the likeliest token; above, tokens are drawn from the target's own distribution. */
+  temperature?: number;
+  /** Draw among so many likeliest tokens; 0 (default) among all. */
+  topK?: number;
+  /** Draw among the likeliest tokens that hold this much probability. Default 1: all. */
+  topP?: number;
+  /** Draw among tokens at least this probable, measured against the likeliest. Default 0: all. */
+  minP?: number;
+  /** Divides the logits of tokens that came lately. Default 1: none. */
+  repeatPenalty?: number;
+  frequencyPenalty?: number;
+  presencePenalty?: number;
+  /** How many tokens "lately" is. Default 64. */
+  penaltyLastN?: number;
+  /** Start of the random numbers, 0 to 2^32 - 1. Default: a new one, which the result names. */
+  seed?: number;
+  /** The text ends before the first of these. */
+  stop?: string | readonly string[];
+  /** Go on past the model's end of generation, for benchmarks. Default false. */
+  ignoreEos?: boolean;
+  /** Keep depth, drafted and accepted of every step in the result. Default false. */
+  steps?: boolean;
+  signal?: AbortSignal;
+  /** Told of this request's warnings. Default: the engine's `onWarning`. */
+  onWarning?: (warning: Warning) => void;
+  /** What an abort does to the promise: 'throw' (default) rejects with the signal's reason, 'return' resolves. */
+  onAbort?: 'throw' | 'return';
+}
+
+/** `EngineOptions` after the check; what depends on the model file is still open. */
+export type CheckedEngineOptions = ReturnType<typeof checkEngineOptions>;
+/** `RequestOptions` after the check; what depends on the model is still open. */
+export type CheckedRequest = ReturnType<typeof checkRequestOptions>;
+
+const MAX_CONTEXT = 16_777_216;
+const MAX_SEED = 4_294_967_295;
+
+const integer = (min: number, max: number) => {
+  const expected = `a whole number from ${min} to ${max}`;
+  return v.pipe(
+    v.number(expected),
+    v.integer(expected),
+    v.minValue(min, expected),
+    v.maxValue(max, expected),
+  );
+};
+
+const real = (min: number, max: number) => {
+  const expected = `a number from ${min} to ${max}`;
+  return v.pipe(v.number(expected), v.minValue(min, expected), v.maxValue(max, expected));
+};
+
+const flag = v.boolean('true or false');
+const oneOf = <const T extends readonly string[]>(names: T) =>
+  v.picklist(names, `one of ${names.map((name) => `'${name}'`).join(', ')}`);
+
+const callback = <T>(expected: string) =>
+  v.custom<T>((value) => typeof value === 'function', expected);
+
+const modelReference = v.pipe(
+  v.string('a path, an address or a name of the catalogue, as a string'),
+  v.minLength(1, 'a path, an address or a name of the catalogue'),
+  v.check((text) => !text.includes('\0'), 'a path without NUL characters'),
+);
+
+const engineFields = {
+  model: v.optional(modelReference),
+  draft: v.optional(v.union([v.literal(false), modelReference], 'a path, an address, or false for no draft')),
+  contextSize: v.optional(integer(16, MAX_CONTEXT)),
+  parallel: v.optional(integer(1, 64), 1),
+  maxDepth: v.optional(integer(1, MAX_DEPTH), 32),
+  batchSize: v.optional(integer(1, 8192), 512),
+  threads: v.optional(integer(1, 4096)),
+  draftThreads: v.optional(integer(1, 4096)),
+  mmap: v.optional(flag, true),
+  mlock: v.optional(flag, false),
+  kvCacheType: v.optional(oneOf(KV_CACHE_TYPES), 'f16'),
+  flashAttention: v.optional(oneOf(['auto', 'on', 'off']), 'auto'),
+  numa: v.optional(oneOf(['none', 'interleave', 'distribute', 'isolate', 'numactl']), 'none'),
+  planDeadlineMs: v.optional(real(0, 60_000), 20),
+  audit: v.optional(
+    v.strictObject(
+      {
+        path: v.optional(v.string('the path of a file')),
+        onError: v.optional(oneOf(['drop', 'fail'])),
+      },
+      "an object with 'path' and 'onError' only",
+    ),
+  ),
+  offline: v.optional(flag, false),
+  onProgress: v.optional(callback<(progress: Progress) => void>('a function')),
+  onWarning: v.optional(callback<(warning: Warning) => void>('a function')),
+};
+
+const message = v.object(
+  { role: v.string("a string such as 'user'"), content: v.string('a string') },
+  'an object with role and content',
+);
+
+const stopString = v.pipe(v.string('a string'), v.minLength(1, 'a string that is not empty'));
+
+const requestFields = {
+  prompt: v.optional(
+    v.custom<string | Int32Array | readonly number[]>(
+      (value) => typeof value === 'string' || value instanceof Int32Array || Array.isArray(value),
+      'a string, or token ids in an array',
+    ),
+  ),
+  messages: v.optional(
+    v.pipe(v.array(message, 'an array of { role, content }'), v.minLength(1, 'at least one message')),
+  ),
+  // resolveController knows best what these two may be.
+  controller: v.optional(v.custom<Controller | string>(() => true)),
+  depth: v.optional(integer(0, MAX_DEPTH)),
+  maxTokens: v.optional(integer(1, MAX_CONTEXT), 256),
+  temperature: v.optional(real(0, 100), 0),
+  topK: v.optional(integer(0, 1_000_000), 0),
+  topP: v.optional(real(0, 1), 1),
+  minP: v.optional(real(0, 1), 0),
+  repeatPenalty: v.optional(real(0.01, 100), 1),
+  frequencyPenalty: v.optional(real(-100, 100), 0),
+  presencePenalty: v.optional(real(-100, 100), 0),
+  penaltyLastN: v.optional(integer(0, MAX_CONTEXT), 64),
+  seed: v.optional(integer(0, MAX_SEED)),
+  stop: v.optional(
+    v.union(
+      [stopString, v.pipe(v.array(stopString), v.maxLength(64))],
+      'a string, or up to 64 strings, none of them empty',
+    ),
+    [],
+  ),
+  ignoreEos: v.optional(flag, false),
+  steps: v.optional(flag, false),
+  signal: v.optional(v.instance(AbortSignal, 'an AbortSignal')),
+  onWarning: v.optional(callback<(warning: Warning) => void>('a function')),
+  onAbort: v.optional(oneOf(['throw', 'return']), 'throw'),
+};
+
+const engineSchema = v.object(engineFields);
+const requestSchema = v.object(requestFields);
+
+/** Checks an engine's options. Throws INVALID_ARGUMENT. */
+export function checkEngineOptions(options: unknown) {
+  refuseUnknown(options, Object.keys(engineFields));
+  return parse(engineSchema, options);
+}
+
+/** Checks a request's options. Throws INVALID_ARGUMENT. */
+export function checkRequestOptions(options: unknown) {
+  refuseUnknown(options, Object.keys(requestFields));
+  const checked = parse(requestSchema, options);
+  if ((checked.prompt === undefined) === (checked.messages === undefined)) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      checked.prompt === undefined
+        ? 'There is neither a prompt nor messages'
+        : 'There are both a prompt and messages',
+      "Give one of them: { prompt: 'Once upon a time' } or { messages: [{ role: 'user', content: '…' }] }.",
+    );
+  }
+  return checked;
+}
+
+/** The options of `generate`, told apart: those of the engine, those of the request; onWarning is both's. */
+export function splitOptions(options: unknown): { engine: object; request: object } {
+  refuseUnknown(options, [...Object.keys(requestFields), ...Object.keys(engineFields)]);
+  const engine: Record<string, unknown> = {};
+  const request: Record<string, unknown> = {};
+  for (const [name, value] of entries(options)) {
+    if (name in engineFields) engine[name] = value;
+    if (name in requestFields) request[name] = value;
+  }
+  return { engine, request };
+}
+
+/** Threads that this process may use: its affinity mask counts, not the machine. */
+export function threadLimit(): number {
+  return availableParallelism();
+}
+
+function refuseUnknown(options: unknown, known: string[]): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      'The options are no object',
+      "Give an object, such as { prompt: 'Once upon a time' }.",
+    );
+  }
+  const unknown = keys(options).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const near = closestName(unknown, known);
+  throw new AdaptiveSpecError(
+    'INVALID_ARGUMENT',
+    `There is no option ${JSON.stringify(unknown.slice(0, 80))}`,
+    near ? `Did you mean '${near}'?` : `Known options: ${known.join(', ')}.`,
+  );
+}
+
+function parse<const T extends v.GenericSchema>(schema: T, options: unknown): v.InferOutput<T> {
+  // The copy calls a caller's getters once, here, where what they throw is caught.
+  const result = v.safeParse(schema, Object.fromEntries(entries(options)), { abortEarly: true });
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  throw new AdaptiveSpecError(
+    'INVALID_ARGUMENT',
+    `${v.getDotPath(issue) ?? 'An option'} is ${describe(issue.input)}`,
+    `Give ${issue.message}.`,
+  );
+}
+
+function keys(options: object): string[] {
+  return guarded(() => Object.keys(options));
+}
+
+function entries(options: unknown): [string, unknown][] {
+  return guarded(() => Object.entries(options as object));
+}
+
+function guarded<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      'The options threw when they were read',
+      'Give a plain object.',
+      { cause },
+    );
+  }
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 60));
+  if (typeof value === 'number' || value === null || value === undefined) return String(value);
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}

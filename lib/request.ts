@@ -1,0 +1,121 @@
+// One request while it runs: its controller, its text so far, and how its end reaches the caller.
+
+import type { NativeEngine, NativeResult } from './binding.js';
+import type { StepReport } from './control/controller.js';
+import type { ControllerDriver } from './control/driver.js';
+import { AdaptiveSpecError, type ErrorCode } from './errors.js';
+import type { StepExchange } from './exchange.js';
+import { ABANDONED, type Generation, type GenerationSource } from './generation.js';
+import type { AuditLog } from './observe/audit-log.js';
+import { type GenerationResult, resultOf } from './result.js';
+
+export interface RequestParts {
+  id: number;
+  native: NativeEngine;
+  generation: Generation;
+  controllerName: string;
+  /** Missing where the depth is set natively. */
+  driver: ControllerDriver | undefined;
+  /** Tells the driver of its request. */
+  begin: () => void;
+  drafters: readonly string[];
+  seed: number;
+  onAbort: 'throw' | 'return';
+  audit: AuditLog | undefined;
+}
+
+/** Made by the engine when it submits a request, which then tells it of every step and of the end. */
+export class RunningRequest implements GenerationSource {
+  readonly id: number;
+  readonly #parts: RequestParts;
+  readonly #droppedBefore: number;
+  #text = '';
+  #abortReason: unknown;
+  #failure: unknown;
+
+  constructor(parts: RequestParts) {
+    this.id = parts.id;
+    this.#parts = parts;
+    this.#droppedBefore = parts.audit?.dropped ?? 0;
+  }
+
+  abort(reason: unknown): void {
+    this.#abortReason = reason;
+    this.#parts.native.abort(this.id);
+  }
+
+  /** Takes a step's text and report in. Answers true where the next plan is in the exchange. */
+  onStep(exchange: StepExchange, text: string, onReport: ((report: StepReport) => void) | undefined): boolean {
+    const { generation, driver, drafters, native } = this.#parts;
+    this.#text += text;
+    const report = exchange.report(text, drafters);
+    // Who listens gets a copy made before the controller can lay hands on the report.
+    if (onReport || generation.wantsSteps) {
+      const copy = copyOf(report);
+      onReport?.(copy);
+      if (generation.wantsSteps) generation.push({ type: 'step', step: copy });
+    }
+    if (text !== '') generation.push({ type: 'text', text });
+    if (!driver || exchange.isLast) return false;
+    if (report.step === 0) this.#parts.begin();
+    const plan = driver.answer(report);
+    if (exchange.isTorn) native.setExchange(exchange.renew());
+    exchange.plan(plan);
+    if (driver.failure && this.#failure === undefined) {
+      this.#failure = driver.failure;
+      native.abort(this.id);
+    }
+    return true;
+  }
+
+  /** Settles the generation. Answers the result, where there is one. */
+  onEnd(native: NativeResult, engineClosed: boolean): GenerationResult | undefined {
+    const { generation, driver, controllerName, seed, onAbort, audit } = this.#parts;
+    const abandoned = this.#abortReason === ABANDONED || (this.#abortReason !== undefined && onAbort === 'return');
+    if (this.#failure !== undefined) {
+      generation.fail(this.#failure);
+    } else if (native.reason === 'error') {
+      generation.fail(
+        new AdaptiveSpecError(
+          native.errorCode as ErrorCode,
+          native.errorMessage,
+          'Run `adaptive-spec doctor`; the engine stays usable.',
+        ),
+      );
+    } else if (native.reason === 'aborted' && !abandoned) {
+      generation.fail(engineClosed || this.#abortReason === undefined ? closedError() : this.#abortReason);
+    } else {
+      const figures = {
+        name: controllerName,
+        calls: driver?.calls ?? 0,
+        meanMicroseconds: driver?.meanMicroseconds ?? 0,
+        errors: driver?.errors ?? 0,
+      };
+      const dropped = (audit?.dropped ?? 0) - this.#droppedBefore;
+      const result = resultOf(native, this.#text, seed, figures, dropped);
+      generation.finish(result);
+      return result;
+    }
+    return undefined;
+  }
+}
+
+/** The error of a request that its engine's end cut off. */
+export function closedError(): AdaptiveSpecError {
+  return new AdaptiveSpecError(
+    'DISPOSED',
+    'The engine is closed',
+    'Make another with createEngine(); close it when no generation is needed any more.',
+  );
+}
+
+function copyOf(report: StepReport): StepReport {
+  return {
+    ...report,
+    tokens: report.tokens.slice(),
+    probabilities: report.probabilities.slice(),
+    margins: report.margins.slice(),
+    entropies: report.entropies.slice(),
+    load: { ...report.load },
+  };
+}

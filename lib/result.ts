@@ -1,0 +1,150 @@
+// What a finished generation gives back: text, tokens, why it ended, and what it took.
+
+import type { NativeResult } from './binding.js';
+
+/** Why a generation ended; 'aborted' only where the caller asked for a result on abort. */
+export type FinishReason = 'stop' | 'length' | 'aborted';
+
+/** Times are in milliseconds, of this request alone unless said otherwise. */
+export interface Statistics {
+  /** Draft + verify + accept rounds. */
+  steps: number;
+  draftTokens: number;
+  acceptedTokens: number;
+  /** acceptedTokens / draftTokens; 0 where nothing was drafted. */
+  acceptanceRate: number;
+  /** Emitted tokens per step. */
+  meanAcceptanceLength: number;
+  /** Accepted / drafted at the first, second, … place of a draft. */
+  acceptancePerPosition: number[];
+  /** Emitted tokens per second of decode. */
+  tokensPerSecond: number;
+  /** Prompt tokens per second of reading the prompt; 0 where there was next to none to read. */
+  promptTokensPerSecond: number;
+  /** From the request's start to its first token, waiting for other requests included. */
+  timeToFirstTokenMs: number;
+  /** Waiting for other requests. */
+  queueMs: number;
+  promptMs: number;
+  /** The sum of the next four. */
+  decodeMs: number;
+  draftMs: number;
+  verifyMs: number;
+  /** Bringing the drafter's cache up to the accepted text. */
+  catchUpMs: number;
+  /** Sampling, roll-back, and waiting for the controller. */
+  otherMs: number;
+  controller: {
+    name: string;
+    /** Plans asked for; 0 where the depth is set natively. */
+    calls: number;
+    /** Mean time of a call, in microseconds. */
+    meanMicroseconds: number;
+    /** What the engine waited for plans; what it drafted meanwhile is not in it. */
+    waitMs: number;
+    /** Steps whose plan came too late and took the one before. */
+    latePlans: number;
+    /** Throws, answers that are no plan, depths that were clamped. */
+    errors: number;
+    /** First tokens that were drafted while a plan was awaited, and that it had no use for. */
+    wastedDrafts: number;
+  };
+  /** Lines that the audit log lost. */
+  auditLinesDropped: number;
+}
+
+/** Depth planned, tokens drafted and tokens accepted of one step. */
+export interface StepCounts {
+  depth: number;
+  drafted: number;
+  accepted: number;
+}
+
+/** A finished generation. */
+export interface GenerationResult {
+  /** What was generated, without a stop string. */
+  text: string;
+  /** Ids of all emitted tokens, an end-of-generation token included. */
+  tokens: number[];
+  finishReason: FinishReason;
+  /** The stop string that ended the text. */
+  stopString?: string;
+  usage: { promptTokens: number; completionTokens: number; totalTokens: number };
+  /** What the random numbers started from; the same seed gives the same text, whatever the depth. */
+  seed: number;
+  stats: Statistics;
+  /** With the option `steps`. */
+  steps?: StepCounts[];
+}
+
+/** Asks nothing of the controller's numbers but that they are there. */
+export interface ControllerFigures {
+  name: string;
+  calls: number;
+  meanMicroseconds: number;
+  errors: number;
+}
+
+/** Puts a native result into the words of the package. */
+export function resultOf(
+  native: NativeResult,
+  text: string,
+  seed: number,
+  controller: ControllerFigures,
+  auditLinesDropped: number,
+): GenerationResult {
+  const emitted = native.tokens.length;
+  const result: GenerationResult = {
+    text,
+    tokens: Array.from(native.tokens),
+    finishReason: native.reason as FinishReason,
+    usage: {
+      promptTokens: native.promptTokens,
+      completionTokens: emitted,
+      totalTokens: native.promptTokens + emitted,
+    },
+    seed,
+    stats: {
+      steps: native.steps,
+      draftTokens: native.draftTokens,
+      acceptedTokens: native.acceptedTokens,
+      acceptanceRate: ratio(native.acceptedTokens, native.draftTokens),
+      meanAcceptanceLength: ratio(emitted, native.steps),
+      acceptancePerPosition: Array.from(native.draftedPerPosition, (drafted, place) =>
+        ratio(native.acceptedPerPosition[place]!, drafted),
+      ),
+      tokensPerSecond: ratio(emitted, native.decodeMs / 1000),
+      // The prompt's last token is read by the first step.
+      promptTokensPerSecond: ratio(Math.max(0, native.promptTokens - 1), native.promptMs / 1000),
+      timeToFirstTokenMs: native.firstTokenMs,
+      queueMs: native.queueMs,
+      promptMs: native.promptMs,
+      decodeMs: native.decodeMs,
+      draftMs: native.draftMs,
+      verifyMs: native.verifyMs,
+      catchUpMs: native.catchUpMs,
+      otherMs: native.otherMs,
+      controller: {
+        ...controller,
+        waitMs: native.waitMs,
+        latePlans: native.latePlans,
+        wastedDrafts: native.wastedDrafts,
+      },
+      auditLinesDropped,
+    },
+  };
+  if (native.stopString !== '') result.stopString = native.stopString;
+  if (native.stepDepth && native.stepDrafted && native.stepAccepted) {
+    const { stepDrafted, stepAccepted } = native;
+    result.steps = Array.from(native.stepDepth, (depth, i) => ({
+      depth,
+      drafted: stepDrafted[i]!,
+      accepted: stepAccepted[i]!,
+    }));
+  }
+  return result;
+}
+
+function ratio(a: number, b: number): number {
+  return b > 0 ? a / b : 0;
+}
