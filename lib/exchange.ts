@@ -1,8 +1,8 @@
 // How a step's numbers cross between native code and TypeScript: arrays that are written and read in place.
 
+import type { Exchange } from './binding.js';
 import type { StepReport } from './control/controller.js';
 import type { NativePlan } from './control/driver.js';
-import type { Exchange } from './binding.js';
 
 /** Places in `Exchange.header`, in native code's order. */
 const HEADER = {

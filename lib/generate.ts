@@ -1,9 +1,9 @@
 // `generate`: one call from options to text, on engines that are loaded once per process and kept.
 
-import { createEngine, type Engine } from './engine.js';
-import { Generation } from './generation.js';
 import { MAX_DEPTH } from './control/controller.js';
 import { nativeDepthOf } from './control/fixed-depth.js';
+import { createEngine, type Engine } from './engine.js';
+import { Generation } from './generation.js';
 import {
   type CheckedRequest,
   checkEngineOptions,

@@ -44,9 +44,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     return this.#end.promise.then(onResult, onError);
   }
 
-  catch<B = never>(
-    onError?: ((error: unknown) => B | PromiseLike<B>) | null,
-  ): Promise<GenerationResult | B> {
+  catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<GenerationResult | B> {
     return this.#end.promise.catch(onError);
   }
 

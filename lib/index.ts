@@ -1,5 +1,6 @@
 // What `import … from 'adaptive-spec'` gives: public exports only.
 
+export { type AdaptiveSpecConfig, AdaptiveSpecController } from './control/adaptive-spec-controller.js';
 export type {
   Controller,
   DepthController,
@@ -10,7 +11,6 @@ export type {
   StopRule,
 } from './control/controller.js';
 export { MAX_DEPTH } from './control/controller.js';
-export { type AdaptiveSpecConfig, AdaptiveSpecController } from './control/adaptive-spec-controller.js';
 export { controllerNames, controllers } from './control/controllers.js';
 export { fixedDepth, type NativeDepthController, off } from './control/fixed-depth.js';
 export {

@@ -66,7 +66,17 @@ export interface EngineOptions {
 }
 
 export type KvCacheType = (typeof KV_CACHE_TYPES)[number];
-export const KV_CACHE_TYPES = ['f16', 'bf16', 'f32', 'q8_0', 'q5_1', 'q5_0', 'q4_1', 'q4_0', 'iq4_nl'] as const;
+export const KV_CACHE_TYPES = [
+  'f16',
+  'bf16',
+  'f32',
+  'q8_0',
+  'q5_1',
+  'q5_0',
+  'q4_1',
+  'q4_0',
+  'iq4_nl',
+] as const;
 
 /** One message of a conversation. */
 export interface Message {
@@ -142,8 +152,7 @@ const flag = v.boolean('true or false');
 const oneOf = <const T extends readonly string[]>(names: T) =>
   v.picklist(names, `one of ${names.map((name) => `'${name}'`).join(', ')}`);
 
-const callback = <T>(expected: string) =>
-  v.custom<T>((value) => typeof value === 'function', expected);
+const callback = <T>(expected: string) => v.custom<T>((value) => typeof value === 'function', expected);
 
 const modelReference = v.pipe(
   v.string('a path, an address or a name of the catalogue, as a string'),

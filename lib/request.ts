@@ -45,7 +45,11 @@ export class RunningRequest implements GenerationSource {
   }
 
   /** Takes a step's text and report in. Answers true where the next plan is in the exchange. */
-  onStep(exchange: StepExchange, text: string, onReport: ((report: StepReport) => void) | undefined): boolean {
+  onStep(
+    exchange: StepExchange,
+    text: string,
+    onReport: ((report: StepReport) => void) | undefined,
+  ): boolean {
     const { generation, driver, drafters, native } = this.#parts;
     this.#text += text;
     const report = exchange.report(text, drafters);
@@ -71,7 +75,8 @@ export class RunningRequest implements GenerationSource {
   /** Settles the generation. Answers the result, where there is one. */
   onEnd(native: NativeResult, engineClosed: boolean): GenerationResult | undefined {
     const { generation, driver, controllerName, seed, onAbort, audit } = this.#parts;
-    const abandoned = this.#abortReason === ABANDONED || (this.#abortReason !== undefined && onAbort === 'return');
+    const abandoned =
+      this.#abortReason === ABANDONED || (this.#abortReason !== undefined && onAbort === 'return');
     if (this.#failure !== undefined) {
       generation.fail(this.#failure);
     } else if (native.reason === 'error') {

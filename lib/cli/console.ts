@@ -14,7 +14,9 @@ export function reportError(error: unknown): void {
     note(`${pc.red(error.code)}: ${error.message}`);
     note(error.hint);
   } else {
-    note(`${pc.red('NATIVE_FAILURE')}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    note(
+      `${pc.red('NATIVE_FAILURE')}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
     note('This is a defect of adaptive-spec: please report it with the lines above.');
   }
 }

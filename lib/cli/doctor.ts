@@ -8,8 +8,8 @@ import { bindingPath, loadBinding, type NativeBinding, packageRoot } from '../bi
 import { createEngine, type Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { defaultPairPaths } from '../models/download.js';
-import { checkGguf, estimateMemory } from '../models/gguf-check.js';
-import { memoryAvailable } from '../models/memory.js';
+import { checkGguf } from '../models/gguf-check.js';
+import { estimateMemory, memoryAvailable } from '../models/memory.js';
 import { type EngineOptions, threadLimit } from '../options.js';
 import { print, size } from './console.js';
 import { addEngineFlags, type EngineFlags, engineOptionsOf } from './engine-flags.js';
@@ -104,7 +104,9 @@ function beyondBaseline(): string[] {
     const flags = new Set(
       /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.trim().split(/\s+/),
     );
-    return ['avx512f', 'avx512_vnni', 'avx512_bf16', 'avx_vnni', 'amx_int8'].filter((name) => flags.has(name));
+    return ['avx512f', 'avx512_vnni', 'avx512_bf16', 'avx_vnni', 'amx_int8'].filter((name) =>
+      flags.has(name),
+    );
   } catch {
     return [];
   }
@@ -121,12 +123,17 @@ function memoryFinding(model: string, options: EngineOptions): Finding {
     contextSize,
     parallel: options.parallel ?? 1,
     kvCacheType: options.kvCacheType ?? 'f16',
-    batchRows: 33,
+    rows: 33,
   });
   const available = memoryAvailable();
   const detail = `${size(total)} for the target at ${contextSize} tokens, ${size(available)} available`;
   if (total <= available) return found('memory', 'ok', detail);
-  return found('memory', 'advice', detail, 'Use a smaller context, a smaller KV cache type or a smaller model.');
+  return found(
+    'memory',
+    'advice',
+    detail,
+    'Use a smaller context, a smaller KV cache type or a smaller model.',
+  );
 }
 
 /** Eight tokens, drafted and plain: they must be the same. */

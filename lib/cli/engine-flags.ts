@@ -3,8 +3,8 @@
 import type { Command } from 'commander';
 import { AdaptiveSpecError } from '../errors.js';
 import type { EngineOptions } from '../options.js';
-import { progressPrinter } from './progress.js';
 import { note } from './console.js';
+import { progressPrinter } from './progress.js';
 
 export interface EngineFlags {
   model?: string;
@@ -24,7 +24,10 @@ export interface EngineFlags {
 
 export function addEngineFlags(command: Command): Command {
   return command
-    .option('-m, --model <model>', 'target: a path, https://…, hf:owner/repo/file.gguf (default: SmolLM2-135M)')
+    .option(
+      '-m, --model <model>',
+      'target: a path, https://…, hf:owner/repo/file.gguf (default: SmolLM2-135M)',
+    )
     .option('-d, --draft <model>', 'draft model, given like the target')
     .option('--no-draft', 'no draft model')
     .option('-t, --threads <n>', 'threads of the target (default: what the process may use)')

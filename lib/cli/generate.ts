@@ -10,8 +10,8 @@ import { AdaptiveSpecError } from '../errors.js';
 import { checkEngineOptions, checkRequestOptions, type RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
 import { note } from './console.js';
-import { LiveView } from './live-view.js';
 import { addEngineFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
+import { LiveView } from './live-view.js';
 
 interface Flags extends EngineFlags {
   prompt?: string;
@@ -131,10 +131,7 @@ async function controllerOf(value: string): Promise<Controller | string> {
     );
   }
   if (module.default === undefined) {
-    throw usage(
-      `The controller ${value} has no default export`,
-      'Write: export default (report) => 8;',
-    );
+    throw usage(`The controller ${value} has no default export`, 'Write: export default (report) => 8;');
   }
   return module.default as Controller;
 }
@@ -161,7 +158,9 @@ function summarise({ stats, steps, usage, finishReason }: GenerationResult): voi
   for (const [i, step] of (steps ?? []).entries())
     note(`step ${i + 1}: K ${step.depth}, drafted ${step.drafted}, accepted ${step.accepted}`);
   const accepted =
-    stats.draftTokens > 0 ? `, ${Math.round(100 * stats.acceptanceRate)} % of ${stats.draftTokens} accepted` : '';
+    stats.draftTokens > 0
+      ? `, ${Math.round(100 * stats.acceptanceRate)} % of ${stats.draftTokens} accepted`
+      : '';
   note(
     `${usage.completionTokens} tokens in ${stats.steps} steps, ${stats.tokensPerSecond.toFixed(1)} t/s${accepted} (${finishReason})`,
   );

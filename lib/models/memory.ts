@@ -3,7 +3,53 @@
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { AdaptiveSpecError } from '../errors.js';
-import type { MemoryEstimate } from './gguf-check.js';
+import type { KvCacheType } from '../options.js';
+import type { GgufInfo } from './gguf-check.js';
+
+/** Bytes that a loaded model takes. */
+export interface MemoryEstimate {
+  weights: number;
+  kvCache: number;
+  /** Logits and the graph's buffers. */
+  compute: number;
+  total: number;
+}
+
+const BYTES_PER_ELEMENT: Record<KvCacheType, number> = {
+  f32: 4,
+  f16: 2,
+  bf16: 2,
+  q8_0: 34 / 32,
+  q5_1: 24 / 32,
+  q5_0: 22 / 32,
+  q4_1: 20 / 32,
+  q4_0: 18 / 32,
+  iq4_nl: 18 / 32,
+};
+/** Scratch of a batch of the prompt, in 32-bit floats per row and embedding element; measured on llama models. */
+const SCRATCH = 16;
+
+/** An upper estimate: sliding-window layers, whose cache is smaller, are counted in full. */
+export function estimateMemory(
+  info: GgufInfo,
+  {
+    contextSize,
+    parallel,
+    kvCacheType,
+    rows,
+  }: {
+    contextSize: number;
+    parallel: number;
+    kvCacheType: KvCacheType;
+    /** Rows with logits in one batch. */
+    rows: number;
+  },
+): MemoryEstimate {
+  const weights = info.weightBytes;
+  const kvCache = contextSize * parallel * info.cacheElements * BYTES_PER_ELEMENT[kvCacheType];
+  const compute = 4 * (rows * info.vocabularySize + 512 * SCRATCH * info.embeddingLength);
+  return { weights, kvCache, compute, total: weights + kvCache + compute };
+}
 
 /** Bytes that this process could have: all of the machine's, or its control group's limit. */
 export function memoryLimit(): number {

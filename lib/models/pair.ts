@@ -3,8 +3,8 @@
 import { AdaptiveSpecError } from '../errors.js';
 import type { CheckedEngineOptions } from '../options.js';
 import { defaultPair, resolveModel } from './download.js';
-import { checkGguf, estimateMemory, type GgufInfo } from './gguf-check.js';
-import { checkMemory } from './memory.js';
+import { checkGguf, type GgufInfo } from './gguf-check.js';
+import { checkMemory, estimateMemory } from './memory.js';
 
 /** Checked files, and the sizes that depend on them. */
 export interface ModelPair {
@@ -30,7 +30,7 @@ export async function openPair(options: CheckedEngineOptions): Promise<ModelPair
       contextSize,
       parallel: options.parallel,
       kvCacheType: options.kvCacheType,
-      batchRows: rows,
+      rows,
     }),
   });
   const models = [memoryOf(target, options.parallel * (pair.maxDepth + 1))];
@@ -54,7 +54,9 @@ async function findFiles(options: CheckedEngineOptions): Promise<{ target: strin
   };
   if (model === undefined && draft === undefined) return defaultPair(how);
   const target = model === undefined ? (await defaultPair(how)).target : await resolveModel(model, how);
-  return draft === undefined || draft === false ? { target } : { target, draft: await resolveModel(draft, how) };
+  return draft === undefined || draft === false
+    ? { target }
+    : { target, draft: await resolveModel(draft, how) };
 }
 
 function contextSizeOf(options: CheckedEngineOptions, target: GgufInfo): number {

@@ -1,0 +1,317 @@
+// Controllers that do everything a controller should not, and what the engine tells those that behave.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  type Controller,
+  type Engine,
+  type GenerateOptions,
+  type Plan,
+  type RequestInfo,
+  readAuditLog,
+  type StepReport,
+} from '../../lib/index.js';
+import { BEGINNINGS, random, tinyEngine } from './tiny-engine.js';
+
+let engine: Engine;
+let plain: number[];
+const prompt = BEGINNINGS[0]!;
+const request = { prompt, maxTokens: 40, onWarning: () => {} } satisfies GenerateOptions;
+
+beforeAll(async () => {
+  engine = await tinyEngine('target', 'draft');
+  plain = (await engine.generate({ ...request, controller: 'off' })).tokens;
+});
+afterAll(() => engine.close());
+
+const run = (controller: unknown) => engine.generate({ ...request, controller: controller as Controller });
+
+/** Things a controller may do instead of answering. The report's arrays are the engine's own memory. */
+const MISDEEDS: ((report: StepReport, next: () => number) => unknown)[] = [
+  () => Number.NaN,
+  () => -1,
+  () => 1e9,
+  () => Number.POSITIVE_INFINITY,
+  () => -0.5,
+  () => 3.7,
+  () => '8',
+  () => null,
+  () => undefined,
+  () => true,
+  () => 8n,
+  () => Symbol('8'),
+  () => [],
+  () => ({}),
+  () => ({ depth: 'deep' }),
+  () => ({ depth: 4, stop: 1 }),
+  () => ({ depth: 4, stop: { minProbability: 7 } }),
+  () => ({ depth: 4, stop: { minProbability: Number.NaN } }),
+  () => ({ depth: 4, drafter: 'nobody' }),
+  () => Promise.resolve(8),
+  () => Promise.reject(new Error('later')),
+  () => ({
+    get depth() {
+      throw new Error('getter');
+    },
+  }),
+  () => new Proxy({}, { get: () => new Proxy(() => {}, {}) }),
+  () => {
+    throw new Error('thrown');
+  },
+  () => {
+    throw null;
+  },
+  () => {
+    throw {
+      get message() {
+        throw new Error('in the message');
+      },
+    };
+  },
+  (report) => {
+    // Takes the engine's memory away.
+    structuredClone(report.tokens, { transfer: [report.tokens.buffer as ArrayBuffer] });
+    return 5;
+  },
+  (report) => {
+    for (const array of [report.probabilities, report.margins, report.entropies])
+      structuredClone(array, { transfer: [array.buffer as ArrayBuffer] });
+    return 5;
+  },
+  (report) => {
+    report.tokens.fill(-1);
+    report.probabilities.fill(Number.NaN);
+    return 6;
+  },
+  (report) => Object.freeze(report) && 4,
+  (report) => {
+    for (const key of Object.keys(report))
+      Object.defineProperty(report, key, {
+        get: () => {
+          throw new Error(key);
+        },
+      });
+    return 3;
+  },
+  () => {
+    void engine.generate({ prompt: 'x', maxTokens: 1 }).catch(() => {});
+    return 4;
+  },
+  () => {
+    engine.tokenize('some text');
+    return 4;
+  },
+  (_report, next) => {
+    const until = performance.now() + 25 * next();
+    while (performance.now() < until);
+    return 4;
+  },
+];
+
+describe('a hostile controller', () => {
+  it('never changes the text: 500 of them, each with misdeeds of its own', async () => {
+    for (let seed = 0; seed < 500; seed++) {
+      const next = random(seed + 1);
+      // One misdeed alone at first, then mixtures.
+      const nextPlan = (report: StepReport) =>
+        MISDEEDS[seed < MISDEEDS.length ? seed : Math.floor(next() * MISDEEDS.length)]!(report, next) as Plan;
+      const deeds = seed % 3;
+      const controller =
+        deeds === 0
+          ? nextPlan
+          : {
+              name: 'hostile',
+              nextPlan,
+              begin: () => MISDEEDS[seed % MISDEEDS.length]!(fakeReport(), next),
+              explain: () => MISDEEDS[(seed * 7) % MISDEEDS.length]!(fakeReport(), next),
+            };
+      const result = await run(controller);
+      expect(result.tokens, `controller ${seed}`).toEqual(plain);
+      expect(result.finishReason).toBe('length');
+    }
+  }, 300_000);
+
+  it('that aborts its own generation ends it', async () => {
+    const controller = new AbortController();
+    const generation = engine.generate({
+      ...request,
+      maxTokens: 400,
+      signal: controller.signal,
+      controller: () => {
+        controller.abort(new Error('from inside'));
+        return 4;
+      },
+    });
+    await expect(generation).rejects.toThrow('from inside');
+  });
+
+  it('that closes its engine ends its generation and no more', async () => {
+    const other = await tinyEngine('target', 'draft');
+    const generation = other.generate({
+      ...request,
+      maxTokens: 400,
+      controller: () => {
+        void other.close();
+        return 4;
+      },
+    });
+    await expect(generation).rejects.toMatchObject({ code: 'DISPOSED' });
+    await other.close();
+    expect((await run(() => 4)).tokens).toEqual(plain);
+  });
+
+  it('is told of once, and counted', async () => {
+    const warnings: string[] = [];
+    const result = await engine.generate({
+      ...request,
+      controller: (() => 'eight') as unknown as Controller,
+      onWarning: ({ message }) => warnings.push(message),
+    });
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/the string "eight"/);
+    expect(result.stats.controller.errors).toBe(result.stats.controller.calls);
+  });
+
+  it('that blocks the event loop costs late plans, and the text comes on', async () => {
+    const quick = await tinyEngine('target', 'draft', { planDeadlineMs: 2 });
+    let calls = 0;
+    const result = await quick.generate({
+      ...request,
+      maxTokens: 200,
+      controller: () => {
+        if (++calls === 3) {
+          const until = performance.now() + 150;
+          while (performance.now() < until);
+        }
+        return 3;
+      },
+    });
+    expect(result.tokens.slice(0, 40)).toEqual(plain);
+    expect(result.stats.controller.latePlans).toBeGreaterThan(0);
+    // While it was blocked steps went on with the last plan, unasked.
+    expect(result.stats.steps).toBeGreaterThan(result.stats.controller.latePlans);
+    await quick.close();
+  });
+});
+
+describe('a controller', () => {
+  it('is begun once, then asked before every step, and never after the last', async () => {
+    const begun: RequestInfo[] = [];
+    const reports: { step: number; position: number; drafted: number; tokens: number; text: string }[] = [];
+    const result = await run({
+      name: 'listening',
+      begin: (info: RequestInfo) => begun.push(info),
+      nextPlan: ({ step, position, drafted, tokens, text }: StepReport) => {
+        reports.push({ step, position, drafted, tokens: tokens.length, text });
+        return 4;
+      },
+    });
+    expect(begun).toEqual([
+      {
+        promptTokens: engine.tokenize(prompt).length,
+        promptText: prompt,
+        maxTokens: 40,
+        maxDepth: 32,
+        drafters: ['draft'],
+        temperature: 0,
+      },
+    ]);
+    expect(reports[0]).toEqual({ step: 0, position: 0, drafted: 0, tokens: 0, text: '' });
+    expect(reports).toHaveLength(result.stats.steps);
+    expect(reports.map(({ step }) => step)).toEqual(reports.map((_, i) => i));
+    let position = 0;
+    for (const report of reports) {
+      position += report.tokens;
+      expect(report.position).toBe(position);
+    }
+  });
+
+  it('hears what the drafter thought of each token', async () => {
+    let seen = 0;
+    await run((report: StepReport) => {
+      const { drafted, accepted, probabilities, margins, entropies, tokens, rows } = report;
+      expect(probabilities.length).toBe(drafted);
+      expect(margins.length).toBe(drafted);
+      expect(entropies.length).toBe(drafted);
+      expect(report.text.length).toBeGreaterThanOrEqual(0);
+      for (let i = 0; i < drafted; i++) {
+        expect(probabilities[i]).toBeGreaterThan(0);
+        expect(probabilities[i]).toBeLessThanOrEqual(1);
+        expect(margins[i]).toBeGreaterThanOrEqual(0);
+        expect(margins[i]!).toBeLessThanOrEqual(probabilities[i]!);
+        expect(entropies[i]).toBeGreaterThanOrEqual(0);
+        seen++;
+      }
+      if (report.step > 0) {
+        expect(tokens.length).toBe(accepted + 1);
+        expect(rows).toBe(drafted + 1);
+        expect(report.drafter).toBe(drafted > 0 ? 'draft' : '');
+        expect(report.verifyMs).toBeGreaterThan(0);
+      }
+      return report.step % 9;
+    });
+    expect(seen).toBeGreaterThan(20);
+  });
+
+  it('stops drafts early by the threshold of its plan', async () => {
+    const low: number[] = [];
+    const result = await run((report: StepReport) => {
+      low.push(...report.probabilities);
+      return { depth: 16, stop: { minProbability: 0.5 } };
+    });
+    expect(Math.min(...low)).toBeGreaterThanOrEqual(0.5);
+    expect(result.stats.draftTokens).toBeLessThan(result.stats.steps * 16);
+  });
+
+  it('hears of the lag of a drafter that it left idle, and of the catching up', async () => {
+    const lags: number[] = [];
+    let catchUp = 0;
+    await run((report: StepReport) => {
+      if (report.step > 0) lags.push(report.drafterLag);
+      if (report.catchUpMs > 0) catchUp++;
+      return report.step === 10 ? 4 : 0;
+    });
+    expect(lags[8]).toBeGreaterThan(lags[0]!);
+    expect(catchUp).toBeGreaterThan(0);
+  });
+
+  it('has its changes of K in the audit log', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'adaptive-spec-audit-'));
+    const path = join(folder, 'audit.jsonl');
+    const audited = await tinyEngine('target', 'draft', { audit: { path } });
+    await audited.generate({ ...request, controller: (report) => (report.step < 5 ? 4 : 9) });
+    await audited.close();
+    const { entries, torn } = readAuditLog(path);
+    expect(torn).toBe(0);
+    expect(entries.map(({ msg }) => msg)).toEqual(['K: 4 -> 9']);
+    rmSync(folder, { recursive: true });
+  });
+
+  it('ends its generation, and only that, where the audit log must not lose a line and does', async () => {
+    const audited = await tinyEngine('target', 'draft', { audit: { path: '/dev/full', onError: 'fail' } });
+    const changing = audited.generate({ ...request, controller: (report) => 1 + (report.step % 2) });
+    await expect(changing).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    expect((await audited.generate({ ...request, depth: 2 })).tokens).toEqual(plain);
+    await audited.close();
+  });
+
+  it('loses audit lines and no text on a full disk, by default', async () => {
+    const warnings: string[] = [];
+    const audited = await tinyEngine('target', 'draft', { audit: { path: '/dev/full' }, warnings });
+    const result = await audited.generate({ ...request, controller: (report) => 1 + (report.step % 2) });
+    expect(result.tokens).toEqual(plain);
+    expect(result.stats.auditLinesDropped).toBeGreaterThan(1);
+    expect(warnings.filter((text) => /dropped/.test(text))).toHaveLength(1);
+    await audited.close();
+  });
+});
+
+function fakeReport(): StepReport {
+  return {
+    tokens: new Int32Array(2),
+    probabilities: new Float32Array(2),
+    margins: new Float32Array(2),
+    entropies: new Float32Array(2),
+  } as unknown as StepReport;
+}

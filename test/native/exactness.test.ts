@@ -1,0 +1,132 @@
+// The text must be the target's own, whatever drafts, and however deep.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AdaptiveSpecController, type Controller, type Engine, fixedDepth, off } from '../../lib/index.js';
+import type { TinyModelName } from '../tiny-models.js';
+import { BEGINNINGS, random, tinyEngine } from './tiny-engine.js';
+
+const PAIRS: [TinyModelName, TinyModelName][] = [
+  ['target', 'draft'],
+  ['target', 'draftPerfect'],
+  ['target', 'draftBad'],
+  ['target', 'draftPadded'],
+  ['target', 'draftHot'],
+  ['targetPadded', 'draft'],
+  ['targetPadded', 'draftHot'],
+  ['targetWithEog', 'draftWithEog'],
+  ['swa', 'swaDraft'],
+];
+
+/** Controllers by name; each call makes a new one. */
+const CONTROLLERS: Record<string, () => Controller> = {
+  'fixed 1': () => fixedDepth(1),
+  'fixed 3': () => fixedDepth(3),
+  'fixed 24': () => fixedDepth(24),
+  adaptive: () => new AdaptiveSpecController(),
+  'adaptive from 0': () => new AdaptiveSpecController({ kMin: 0, kCurrent: 2, adjustmentInterval: 8 }),
+  'always 8': () => () => 8,
+  'early stop': () => () => ({ depth: 16, stop: { minProbability: 0.4 } }),
+  'random 0 to 24': () => {
+    const next = random(7);
+    return () => Math.floor(next() * 25);
+  },
+  'random with stops': () => {
+    const next = random(8);
+    return () => ({ depth: Math.floor(next() * 25), stop: { minProbability: next() } });
+  },
+  'in and out': () => (report) => (report.step % 5 === 0 ? 6 : 0),
+};
+
+describe.each(PAIRS)('%s with %s', (target, draft) => {
+  let engine: Engine;
+  const plain: number[][] = [];
+
+  beforeAll(async () => {
+    engine = await tinyEngine(target, draft);
+    for (const prompt of BEGINNINGS)
+      plain.push((await engine.generate({ prompt, maxTokens: 200, controller: off() })).tokens);
+  });
+  afterAll(() => engine.close());
+
+  it.each(Object.keys(CONTROLLERS))('gives the tokens of plain decoding under %s', async (name) => {
+    let drafted = 0;
+    for (const [i, prompt] of BEGINNINGS.entries()) {
+      const result = await engine.generate({ prompt, maxTokens: 200, controller: CONTROLLERS[name]!() });
+      expect(result.tokens).toEqual(plain[i]);
+      drafted += result.stats.draftTokens;
+    }
+    expect(drafted).toBeGreaterThan(0);
+  });
+
+  it('gives one text for one seed, whatever the depth', async () => {
+    const request = {
+      prompt: BEGINNINGS[1]!,
+      maxTokens: 120,
+      temperature: 0.9,
+      topK: 40,
+      topP: 0.95,
+      seed: 4,
+    };
+    const without = await engine.generate({ ...request, controller: 'off' });
+    for (const controller of [fixedDepth(5), CONTROLLERS['random 0 to 24']!()]) {
+      expect((await engine.generate({ ...request, controller })).tokens).toEqual(without.tokens);
+    }
+    const other = await engine.generate({ ...request, seed: 5, depth: 5 });
+    if (without.tokens.length > 20) expect(other.tokens).not.toEqual(without.tokens);
+  });
+
+  it('gives one text under penalties, whatever the depth', async () => {
+    const request = {
+      prompt: BEGINNINGS[0]!,
+      maxTokens: 120,
+      repeatPenalty: 1.3,
+      frequencyPenalty: 0.2,
+      presencePenalty: 0.1,
+    };
+    const without = await engine.generate({ ...request, controller: 'off' });
+    expect((await engine.generate({ ...request, depth: 7 })).tokens).toEqual(without.tokens);
+  });
+});
+
+describe('a drafter that is always right', () => {
+  it('has all its tokens accepted, and one more a step', async () => {
+    await using engine = await tinyEngine('target', 'draftPerfect');
+    const { stats, tokens } = await engine.generate({ prompt: BEGINNINGS[0]!, maxTokens: 181, depth: 8 });
+    expect(stats.acceptanceRate).toBe(1);
+    expect(stats.meanAcceptanceLength).toBeCloseTo(9, 0);
+    expect(stats.steps).toBe(Math.ceil(181 / 9));
+    expect(tokens).toHaveLength(181);
+    expect(stats.acceptancePerPosition).toEqual(Array(8).fill(1));
+  });
+});
+
+describe('requests side by side', () => {
+  it('give the tokens that each gives alone, with depths of their own', async () => {
+    await using alone = await tinyEngine('target', 'draft');
+    await using together = await tinyEngine('target', 'draft', { parallel: 4 });
+    const expected: number[][] = [];
+    for (const prompt of BEGINNINGS)
+      expected.push((await alone.generate({ prompt, maxTokens: 150, controller: 'off' })).tokens);
+    const controllers = Object.values(CONTROLLERS);
+    // One more than fit at once, so that one waits.
+    const results = await Promise.all(
+      BEGINNINGS.map((prompt, i) =>
+        together.generate({ prompt, maxTokens: 150, controller: controllers[i * 2]!() }),
+      ),
+    );
+    results.forEach((result, i) => {
+      expect(result.tokens, BEGINNINGS[i]).toEqual(expected[i]);
+    });
+    expect(results.some(({ stats }) => stats.queueMs > 0)).toBe(true);
+  });
+});
+
+describe('a prompt as token ids', () => {
+  it('is the prompt as text', async () => {
+    await using engine = await tinyEngine('target', 'draft');
+    const prompt = BEGINNINGS[0]!;
+    const byText = await engine.generate({ prompt, maxTokens: 50 });
+    const ids = engine.tokenize(prompt);
+    expect((await engine.generate({ prompt: ids, maxTokens: 50 })).tokens).toEqual(byText.tokens);
+    expect((await engine.generate({ prompt: [...ids], maxTokens: 50 })).tokens).toEqual(byText.tokens);
+  });
+});
