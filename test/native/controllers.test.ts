@@ -213,7 +213,7 @@ describe('a controller', () => {
         promptText: prompt,
         maxTokens: 40,
         maxDepth: 32,
-        drafters: ['draft'],
+        drafters: ['model'],
         temperature: 0,
       },
     ]);
@@ -246,7 +246,7 @@ describe('a controller', () => {
       if (report.step > 0) {
         expect(tokens.length).toBe(accepted + 1);
         expect(rows).toBe(drafted + 1);
-        expect(report.drafter).toBe(drafted > 0 ? 'draft' : '');
+        expect(report.drafter).toBe(drafted > 0 ? 'model' : '');
         expect(report.verifyMs).toBeGreaterThan(0);
       }
       return report.step % 9;
