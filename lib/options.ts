@@ -50,7 +50,7 @@ export interface EngineOptions {
   mlock?: boolean;
   /** Type of the KV cache. Default 'f16'. */
   kvCacheType?: KvCacheType;
-  /** llama.cpp's flash attention. Default 'auto'. */
+  /** llama.cpp's flash attention, which sums otherwise for one row than for several. Default 'off': exact. */
   flashAttention?: 'auto' | 'on' | 'off';
   /** 'interleave' spreads weights and caches over the nodes (ours, by mbind); the rest is ggml's. Default 'none'. */
   numa?: 'none' | 'interleave' | 'distribute' | 'isolate' | 'numactl';
@@ -172,7 +172,7 @@ const engineFields = {
   mmap: v.optional(flag, true),
   mlock: v.optional(flag, false),
   kvCacheType: v.optional(oneOf(KV_CACHE_TYPES), 'f16'),
-  flashAttention: v.optional(oneOf(['auto', 'on', 'off']), 'auto'),
+  flashAttention: v.optional(oneOf(['auto', 'on', 'off']), 'off'),
   numa: v.optional(oneOf(['none', 'interleave', 'distribute', 'isolate', 'numactl']), 'none'),
   planDeadlineMs: v.optional(real(0, 60_000), 20),
   audit: v.optional(

