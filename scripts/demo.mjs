@@ -1,0 +1,53 @@
+// What `npm start` shows: text that streams from the default pair, then adaptive against plain decoding.
+import { pathToFileURL } from 'node:url';
+import { join } from 'node:path';
+import { root } from './steps.mjs';
+
+const load = (file) => import(pathToFileURL(join(root, 'dist', file)).href);
+const { createEngine } = await load('index.js');
+const { LiveView } = await load('cli/live-view.js');
+
+const question = 'Write a Python function that checks if a number is prime.';
+const request = { messages: [{ role: 'user', content: question }], maxTokens: 160 };
+let stopped = false;
+let running;
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+]) {
+  process.on(signal, () => {
+    if (stopped || !running) process.exit(code);
+    stopped = true;
+    process.exitCode = code;
+    running.abort();
+  });
+}
+
+const engine = await createEngine();
+process.stderr.write(`\n${question}\n\n`);
+running = engine.generate(request);
+const view = new LiveView();
+for await (const part of running.events()) {
+  if (part.type === 'text') process.stdout.write(part.text);
+  else if (part.type === 'step') view.step(part.step);
+}
+process.stdout.write('\n');
+view.end();
+const adaptive = await running;
+if (!stopped) {
+  running = engine.generate({ ...request, controller: 'off' });
+  const plain = await running;
+  if (!stopped) summarise(adaptive, plain);
+}
+await engine.close();
+
+function summarise({ stats, tokens }, plain) {
+  const speed = (result) => `${result.tokensPerSecond.toFixed(1)} t/s`;
+  const ratio = stats.tokensPerSecond / plain.stats.tokensPerSecond;
+  const same = tokens.join() === plain.tokens.join() ? 'the same tokens' : 'other tokens (see docs: ties)';
+  process.stderr.write(`
+adaptive  ${speed(stats)}, ${stats.steps} steps, ${Math.round(100 * stats.acceptanceRate)} % of ${stats.draftTokens} drafted tokens accepted
+plain     ${speed(plain.stats)}, ${plain.stats.steps} steps
+adaptive / plain: ${ratio.toFixed(2)}, ${same}${ratio < 1 ? '\nThis target is so small that drafting for it costs more than it saves here; controller: "off" is faster.' : ''}
+`);
+}
