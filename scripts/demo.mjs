@@ -44,7 +44,7 @@ await engine.close();
 function summarise({ stats, tokens }, plain) {
   const speed = (result) => `${result.tokensPerSecond.toFixed(1)} t/s`;
   const ratio = stats.tokensPerSecond / plain.stats.tokensPerSecond;
-  const same = tokens.join() === plain.tokens.join() ? 'the same tokens' : 'other tokens (see docs: ties)';
+  const same = tokens.join() === plain.tokens.join() ? 'the same tokens' : 'not the same tokens: see README';
   process.stderr.write(`
 adaptive  ${speed(stats)}, ${stats.steps} steps, ${Math.round(100 * stats.acceptanceRate)} % of ${stats.draftTokens} drafted tokens accepted
 plain     ${speed(plain.stats)}, ${plain.stats.steps} steps
