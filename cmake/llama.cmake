@@ -32,6 +32,7 @@ set(llama_options
   LLAMA_OPENSSL=OFF      # Node exports OpenSSL symbols of its own
   LLAMA_SUBPROCESS=OFF
   GGML_OPENMP=OFF        # OpenMP ignores llama.cpp's thread pools, and calls setenv inside Node
+  GGML_LLAMAFILE=OFF     # sums several rows in another order than one, so that text would depend on the depth
   GGML_CCACHE=OFF)
 if(NOT ADAPTIVE_SPEC_PORTABLE)
   list(APPEND llama_options GGML_NATIVE=ON)
