@@ -12,6 +12,12 @@
 #include "verify/accept.h"
 
 namespace adaptive_spec {
+namespace {
+
+// Text that nobody answers to may be this old when it is passed on; a step more, at most. Too short to be seen.
+constexpr double kQuietMs = 15;
+
+}  // namespace
 
 bool Step::run(std::span<Sequence*> sequences) {
   sequences_ = sequences;
@@ -119,7 +125,15 @@ void Step::accept() {
         s.draft.tokens, [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); },
         [&](int32_t token) { return s.emit(token); }));
   }
-  for (size_t i = 0; i < sequences_.size(); ++i) tell(*sequences_[i], accepted_[i]);
+  bool answer_wanted = false;
+  for (size_t i = 0; i < sequences_.size(); ++i) {
+    tell(*sequences_[i], accepted_[i]);
+    answer_wanted |= sequences_[i]->request.asks;
+  }
+  // JavaScript runs on a core that a decode wants too: where it isn't asked, it is woken for several steps at once.
+  const double now = now_ms();
+  if (!answer_wanted && now - flushed_ms_ < kQuietMs) return;
+  flushed_ms_ = now;
   listener_.flush();
 }
 

@@ -54,6 +54,7 @@ class Step {
   std::vector<Draft*> to_extend_;
   std::vector<int> first_row_, accepted_, length_before_;  // by index in sequences_
   std::string failure_;
+  double flushed_ms_ = 0;  // when the listener was last woken
 };
 
 }  // namespace adaptive_spec
