@@ -1,0 +1,223 @@
+// Our loop against llama.cpp's own tools, on the same pair, depth and threads, in one interleaved run:
+// a fixed depth against llama-speculative-simple, depth 0 against llama-bench. Every run is a process of its own.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { loadBinding } from '../dist/binding.js';
+import { createEngine } from '../dist/index.js';
+import { defaultPair } from '../dist/models/download.js';
+import { main, removeAtExit, root, say } from '../scripts/steps.mjs';
+import { environment, waitForQuiet } from './environment.mjs';
+import { peerTools } from './peer-tools.mjs';
+import { geometricMean, median, randomFrom, ratioWithInterval, shuffled } from './statistics.mjs';
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    prompts: { type: 'string', default: '6' },
+    tokens: { type: 'string', default: '128' },
+    depths: { type: 'string', default: '0,2,4,8,16' },
+    threads: { type: 'string', default: String(availableParallelism()) },
+    out: { type: 'string', default: join(root, 'bench/reports/against-llama-cpp.json') },
+  },
+});
+const rounds = Number(options.rounds);
+const tokens = Number(options.tokens);
+const depths = options.depths.split(',').map(Number);
+/** Arguments of those whose stdout is JSON alone. */
+const JSON_TOOLS = /--json|-o json/;
+const cli = join(root, 'dist/cli/main.js');
+
+await main(async () => {
+  const tools = await peerTools();
+  const folder = removeAtExit(mkdtempSync(join(tmpdir(), 'adaptive-spec-bench-')));
+  const { target, draft } = await defaultPair();
+  const twin = join(folder, 'twin.gguf');
+  run(
+    process.execPath,
+    join(root, 'bench/full-vocabulary-twin.mjs'),
+    '--draft',
+    draft,
+    '--target',
+    target,
+    '--out',
+    twin,
+  );
+  const prompts = await promptFiles(folder, Number(options.prompts));
+
+  const load = await waitForQuiet();
+  const jobs = depths.flatMap((depth) =>
+    Object.entries(contenders(depth, { tools, target, draft, twin })).flatMap(([name, measure]) =>
+      prompts.flatMap((prompt) => Array.from({ length: rounds }, () => ({ depth, name, measure, prompt }))),
+    ),
+  );
+  // One random order for all, so that a slow minute of the machine hits everyone alike.
+  const samples = [];
+  for (const [i, { depth, name, measure, prompt }] of shuffled(jobs, randomFrom(7)).entries()) {
+    if (i % 25 === 0) say(`run ${i} of ${jobs.length}`);
+    samples.push({ depth, name, prompt: prompt.id, ...measure(prompt.file) });
+  }
+  const report = {
+    what: 'tokens per second of decode; ratio: adaptive-spec over the faster build of the tool, per prompt',
+    command: `node bench/against-llama-cpp.mjs --rounds ${rounds} --prompts ${prompts.length} --tokens ${tokens} --depths ${depths} --threads ${options.threads}`,
+    environment: environment(loadBinding(), [target, draft]),
+    loadAverage: { before: load, after: loadavg()[0] },
+    summary: depths.flatMap((depth) => summarise(depth, samples)),
+    samples,
+  };
+  mkdirSync(dirname(options.out), { recursive: true });
+  writeFileSync(options.out, `${JSON.stringify(report, null, 1)}\n`);
+  for (const row of report.summary) {
+    const { ratio, low, high } = row.ratio;
+    console.log(
+      `K ${row.depth}  ${row.name} ${row.speed.toFixed(1)} t/s  /  ${row.against} ${row.peerSpeed.toFixed(1)} t/s  =  ${ratio.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)})`,
+    );
+  }
+});
+
+/** Contenders for one depth: name to (prompt file) => {speed in t/s, accepted, drafted}. */
+function contenders(depth, { tools, target, draft, twin }) {
+  const ours =
+    (draftFile, ...more) =>
+    (file) => {
+      const pair = depth === 0 ? ['--no-draft'] : ['--draft', draftFile];
+      const flags = [
+        '--model',
+        target,
+        ...pair,
+        '--depth',
+        depth,
+        '--max-tokens',
+        tokens,
+        '--threads',
+        options.threads,
+      ];
+      const output = run(
+        process.execPath,
+        cli,
+        'generate',
+        '--prompt-file',
+        file,
+        '--ignore-eos',
+        '--json',
+        ...flags,
+        ...more,
+      );
+      const { stats } = JSON.parse(output);
+      return { speed: stats.tokensPerSecond, drafted: stats.draftTokens, accepted: stats.acceptedTokens };
+    };
+  if (depth === 0) {
+    const bench = (tool, flash) => () => {
+      const args = [
+        '-m',
+        target,
+        '-p',
+        0,
+        '-n',
+        tokens,
+        '-t',
+        options.threads,
+        '-r',
+        1,
+        '-fa',
+        flash,
+        '-o',
+        'json',
+      ];
+      return { speed: JSON.parse(run(tool, ...args))[0].avg_ts };
+    };
+    return {
+      'adaptive-spec': ours(),
+      'adaptive-spec, flash attention': ours(undefined, '--flash-attention', 'on'),
+      'llama-bench, upstream build': bench(tools.upstream.bench, 0),
+      'llama-bench, our flags': bench(tools.ours.bench, 0),
+      'llama-bench, upstream build, flash attention': bench(tools.upstream.bench, 1),
+      'llama-bench, our flags, flash attention': bench(tools.ours.bench, 1),
+    };
+  }
+  const simple = (tool) => (file) => {
+    const pair = ['-m', target, '-md', twin, '--spec-type', 'draft-simple', '--spec-draft-n-max', depth];
+    const how = [
+      '-n',
+      tokens,
+      '--ignore-eos',
+      '--temp',
+      0,
+      '-c',
+      4096,
+      '-t',
+      options.threads,
+      '-td',
+      options.threads,
+    ];
+    const output = run(tool, ...pair, ...how, '-bf', file);
+    const number = (pattern) => Number(pattern.exec(output)[1]);
+    return {
+      speed: number(/decoded .* speed:\s+([\d.]+)/),
+      drafted: number(/n_drafted = (\d+)/),
+      accepted: number(/n_accept\s+= (\d+)/),
+    };
+  };
+  return {
+    'adaptive-spec': ours(twin),
+    'adaptive-spec, its own draft file': ours(draft),
+    'llama-speculative-simple, upstream build': simple(tools.upstream.speculative),
+    'llama-speculative-simple, our flags': simple(tools.ours.speculative),
+  };
+}
+
+/** Each of ours over the faster build of the tool with the same attention. */
+function summarise(depth, samples) {
+  const speeds = (name) =>
+    [...new Set(samples.map(({ prompt }) => prompt))].map((id) =>
+      median(
+        samples.filter((s) => s.depth === depth && s.name === name && s.prompt === id).map((s) => s.speed),
+      ),
+    );
+  const names = [...new Set(samples.filter((s) => s.depth === depth).map(({ name }) => name))];
+  const peers = names.filter((name) => name.startsWith('llama-'));
+  return names
+    .filter((name) => name.startsWith('adaptive-spec'))
+    .map((name) => {
+      const flash = name.includes('flash attention');
+      const against = peers
+        .filter((peer) => peer.includes('flash attention') === flash)
+        .sort((a, b) => geometricMean(speeds(b)) - geometricMean(speeds(a)))[0];
+      const mine = speeds(name);
+      const theirs = speeds(against);
+      const ratio = ratioWithInterval(mine.map((speed, i) => speed / theirs[i]));
+      return { depth, name, against, speed: geometricMean(mine), peerSpeed: geometricMean(theirs), ratio };
+    });
+}
+
+/** The first prompts of every kind in turn, through the target's chat template, each in a file. */
+async function promptFiles(folder, count) {
+  const all = readFileSync(join(root, 'bench/prompts/dev.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const kinds = [...new Set(all.map(({ context }) => context))];
+  const chosen = Array.from({ length: Math.min(count, all.length) }, (_, i) =>
+    all.filter(({ context }) => context === kinds[i % kinds.length]).at(Math.floor(i / kinds.length)),
+  );
+  const engine = await createEngine();
+  const files = chosen.map(({ id, prompt }) => {
+    const file = join(folder, `${id}.txt`);
+    writeFileSync(file, engine.applyChatTemplate([{ role: 'user', content: prompt }]));
+    return { id, file };
+  });
+  await engine.close();
+  return files;
+}
+
+/** What a program wrote, stdout first: the tools tell on either. */
+function run(program, ...args) {
+  const { status, stdout, stderr, error } = spawnSync(program, args.map(String), {
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+  });
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed: ${error?.message ?? stderr}`);
+  return JSON_TOOLS.test(args.join(' ')) ? stdout : stdout + stderr;
+}

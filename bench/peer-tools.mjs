@@ -1,0 +1,66 @@
+// llama.cpp's own tools, to measure against: built from the source that the addon links, in the cache, once for each
+// way of building. Run as a program it builds them and prints the folders.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { cacheRoot } from '../scripts/cache.mjs';
+import { ensureSource, sourceFolder } from '../scripts/source.mjs';
+import { isMain, main, run, StepFailure, say } from '../scripts/steps.mjs';
+
+const TOOLS = ['llama-bench', 'llama-speculative-simple'];
+
+/** Each way of building, and what it sets beside upstream's defaults. */
+const BUILDS = {
+  /** As upstream builds by itself: shared libraries, OpenMP. */
+  upstream: [],
+  /** As the addon links it. */
+  ours: ['-DBUILD_SHARED_LIBS=OFF', '-DGGML_OPENMP=OFF'],
+};
+
+/**
+ * Builds what is missing. Answers {upstream: {bench, speculative}, ours: {…}}, paths of programs.
+ * @returns {Promise<Record<'upstream' | 'ours', { bench: string, speculative: string }>>}
+ */
+export async function peerTools() {
+  const tree = await ensureSource();
+  const paths = {};
+  for (const [name, options] of Object.entries(BUILDS)) {
+    const folder = join(cacheRoot(), `tools-${name}-${tree.slice(0, 12)}`);
+    if (!existsSync(join(folder, 'complete'))) await build(name, options, folder);
+    const [bench, speculative] = TOOLS.map((tool) => join(folder, 'bin', tool));
+    paths[name] = { bench, speculative };
+  }
+  return paths;
+}
+
+async function build(name, options, folder) {
+  say(`building ${TOOLS.join(' and ')} (${name}), 5 to 10 minutes on two cores, once`);
+  mkdirSync(folder, { recursive: true });
+  // What no tool here needs: network, user interface, tests.
+  const common = [
+    '-DCMAKE_BUILD_TYPE=Release',
+    '-DLLAMA_OPENSSL=OFF',
+    '-DLLAMA_BUILD_TESTS=OFF',
+    '-DLLAMA_BUILD_SERVER=OFF',
+    '-DLLAMA_BUILD_APP=OFF',
+    '-DGGML_CCACHE=OFF',
+  ];
+  for (const args of [
+    ['-S', sourceFolder, '-B', folder, '-G', 'Ninja', '--log-level=WARNING', ...common, ...options],
+    [
+      '--build',
+      folder,
+      '--parallel',
+      String(availableParallelism()),
+      ...TOOLS.flatMap((tool) => ['--target', tool]),
+    ],
+  ]) {
+    if ((await run('cmake', args, { stdout: 'stderr' })) !== 0)
+      throw new StepFailure(`Building llama.cpp's tools (${name}) failed.`, 'mend what CMake says above');
+  }
+  writeFileSync(join(folder, 'complete'), '');
+}
+
+if (isMain(import.meta.url)) {
+  await main(async () => process.stdout.write(`${JSON.stringify(await peerTools(), null, 2)}\n`));
+}
