@@ -13,7 +13,7 @@ int64_t PlanDesk::ask(int slot) {
   Slot& s = slots_[slot];
   if (s.question != 0) return 0;
   s.overdue = false;
-  s.plan.reset();
+  // A late answer that nobody has taken yet stays: it holds if this question has none in time.
   return s.question = ++last_question_;
 }
 

@@ -26,7 +26,9 @@ Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, 
     if (params.top_p < 1) add(llama_sampler_init_top_p(params.top_p, 1));
     if (params.min_p > 0) add(llama_sampler_init_min_p(params.min_p, 1));
     add(llama_sampler_init_temp(params.temperature));
-    add(llama_sampler_init_dist(params.seed));
+    // llama.cpp takes this one seed as the wish for a random one, which would give a new text each time.
+    constexpr uint32_t kInstead = 0x5EED5EED;
+    add(llama_sampler_init_dist(params.seed == LLAMA_DEFAULT_SEED ? kInstead : params.seed));
   }
   candidates_.resize(n_vocab);
   for (int32_t token : prompt) llama_sampler_accept(chain_.get(), token);

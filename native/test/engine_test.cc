@@ -1,0 +1,703 @@
+// Tests of Engine from C++, on tiny models in the folder that ADAPTIVE_SPEC_TINY_MODELS names; no Node
+// anywhere.
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "engine/clock.h"
+#include "test/harness.h"
+#include "test/random.h"
+
+namespace adaptive_spec {
+namespace {
+
+using Tokens = std::vector<int32_t>;
+
+std::string model(const std::string& name) {
+  const char* folder = std::getenv("ADAPTIVE_SPEC_TINY_MODELS");
+  if (!folder)
+    throw std::runtime_error("set ADAPTIVE_SPEC_TINY_MODELS to where test/tiny-models.ts wrote them");
+  return std::string(folder) + "/" + name + ".gguf";
+}
+
+// Opens once; who waits for it that long takes it for never.
+class Gate {
+ public:
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  void pass() {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, std::chrono::seconds(60), [this] { return open_; }))
+      throw std::runtime_error("waited 60 s for nothing");
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
+};
+
+// Keeps all that the engine says.
+class Recorder : public Listener {
+ public:
+  // Called on the engine thread with every report. Set before the request that it is for.
+  std::function<void(int64_t request, int slot, const StepReport&)> on_report;
+
+  void on_progress(double) override {}
+  void on_loaded(LoadedInfo) override {
+    tell([&] { loaded_ = true; });
+  }
+  void on_load_failed(std::string code, std::string, std::string) override {
+    tell([&] { load_error_ = code; });
+  }
+  void on_warning(std::string, std::string) override {}
+  void on_step(int64_t request, int slot, StepReport report) override {
+    if (on_report) on_report(request, slot, report);
+    tell([&] { reports_[request].push_back(std::move(report)); });
+  }
+  void on_end(int64_t request, RequestResult result) override {
+    tell([&] { ends_[request].push_back(std::move(result)); });
+  }
+  void on_closed() override {
+    tell([&] { ++closed_; });
+  }
+  void flush() override {}
+
+  // '' once the engine has loaded, else the error's code.
+  std::string wait_until_loaded() {
+    wait([this] { return loaded_ || !load_error_.empty(); });
+    return load_error_;
+  }
+  RequestResult wait_for_end(int64_t request) {
+    wait([&] { return ends_.contains(request); });
+    return ends_[request].front();
+  }
+  void wait_until_closed() {
+    wait([this] { return closed_ > 0; });
+  }
+  std::vector<StepReport> reports(int64_t request) {
+    const std::lock_guard lock(mutex_);
+    return reports_[request];
+  }
+  size_t ends(int64_t request) {
+    const std::lock_guard lock(mutex_);
+    return ends_[request].size();
+  }
+  int closed() {
+    const std::lock_guard lock(mutex_);
+    return closed_;
+  }
+  bool said_something_after_closed() {
+    const std::lock_guard lock(mutex_);
+    return late_;
+  }
+
+ private:
+  template <class Change>
+  void tell(Change&& change) {
+    const std::lock_guard lock(mutex_);
+    late_ |= closed_ > 0;
+    change();
+    changed_.notify_all();
+  }
+  template <class Condition>
+  void wait(Condition&& condition) {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, std::chrono::seconds(60), condition))
+      throw std::runtime_error("the engine said nothing for 60 s");
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool loaded_ = false, late_ = false;
+  int closed_ = 0;
+  std::string load_error_;
+  std::map<int64_t, std::vector<StepReport>> reports_;
+  std::map<int64_t, std::vector<RequestResult>> ends_;
+};
+
+EngineOptions options(const std::string& target, const std::string& draft = "") {
+  EngineOptions o;
+  o.model_path = model(target);
+  if (!draft.empty()) o.draft_path = model(draft);
+  o.context_size = 512;
+  o.threads = o.draft_threads = 1;
+  o.flash_attention = 0;  // splits the cache in another way for one row than for several
+  return o;
+}
+
+const char* const kBeginnings[] = {"def hello(x):\n  return", "the world is a", " = 10.10; if x y"};
+
+// A loaded engine and what it says.
+class Loaded {
+ public:
+  explicit Loaded(const EngineOptions& o) : engine(o, heard) {
+    const std::string error = heard.wait_until_loaded();
+    if (!error.empty()) throw std::runtime_error("loading failed: " + error);
+  }
+
+  Request request(const std::string& beginning, int max_tokens, int depth) {
+    Request r;
+    r.id = ++last_id_;
+    r.prompt.resize(beginning.size() + 8);
+    r.prompt.resize(llama_tokenize(engine.vocab(), beginning.data(), static_cast<int32_t>(beginning.size()),
+                                   r.prompt.data(), static_cast<int32_t>(r.prompt.size()), true, false));
+    r.max_tokens = max_tokens;
+    r.plan.depth = depth;
+    return r;
+  }
+  RequestResult run(const Request& r) {
+    engine.submit(r);
+    return heard.wait_for_end(r.id);
+  }
+  Tokens plain(const std::string& beginning, int max_tokens) {
+    return run(request(beginning, max_tokens, 0)).tokens;
+  }
+  std::string text_of(int64_t request) {
+    std::string text;
+    for (const StepReport& report : heard.reports(request)) text += report.text;
+    return text;
+  }
+
+  Recorder heard;
+  Engine engine;
+
+ private:
+  int64_t last_id_ = 0;
+};
+
+// How far apart the target's logits of two tokens are after a text.
+double gap(const std::string& path, const Tokens& text, int32_t a, int32_t b) {
+  const std::atomic<bool> never = false;
+  const ModelHandle target = load_model({.path = path});
+  const ThreadPoolHandle pool = make_thread_pool(1);
+  Context context(target.get(),
+                  {.context_size = 1024, .max_rows = 1, .batch_size = 1024, .flash_attention = 0}, pool.get(),
+                  &never);
+  for (size_t i = 0; i < text.size(); ++i) context.add(text[i], static_cast<int>(i), 0, i + 1 == text.size());
+  REQUIRE(context.decode() == DecodeStatus::kOk);
+  const float* logits = context.logits(static_cast<int>(text.size()) - 1);
+  return std::abs(logits[a] - logits[b]);
+}
+
+// Sums of floats in another order differ by a millionth of the logits' spread of some ten; within that lies a
+// tie.
+constexpr double kNoise = 1e-4;
+
+void check_same(const Tokens& actual, const Tokens& plain, const Request& request, const std::string& path,
+                const std::string& where) {
+  const auto [here, there] = std::mismatch(actual.begin(), actual.end(), plain.begin(), plain.end());
+  if (here == actual.end() && there == plain.end()) return;
+  const std::string token = where + ", token " + std::to_string(here - actual.begin());
+  if (here == actual.end() || there == plain.end()) {
+    test::fail(__FILE__, __LINE__, token + ": one text ends before the other");
+    return;
+  }
+  Tokens text = request.prompt;
+  text.insert(text.end(), actual.begin(), here);
+  const double apart = gap(path, text, *here, *there);
+  if (apart < kNoise)
+    std::printf("  %s: a tie, logits %.1e apart\n", token.c_str(), apart);
+  else
+    test::fail(__FILE__, __LINE__, token + " differs, and is no tie: " + std::to_string(apart));
+}
+
+// --- Exactness.
+
+constexpr int kDepths[] = {1, 2, 3, 5, 8, 16, 24, 32};
+constexpr std::pair<const char*, const char*> kPairs[] = {
+    {"target", "draft"},    {"target", "draftPerfect"},        {"target", "draftBad"},
+    {"target", "draftHot"}, {"targetWithEog", "draftWithEog"}, {"swa", "swaDraft"}};
+
+TEST("engine: every depth and drafter gives the tokens of depth 0") {
+  for (const auto& [target, draft] : kPairs) {
+    Loaded loaded(options(target, draft));
+    int drafted = 0, accepted = 0;
+    for (const std::string beginning : kBeginnings) {
+      const Tokens plain = loaded.plain(beginning, 120);
+      for (int depth : kDepths) {
+        const Request request = loaded.request(beginning, 120, depth);
+        const RequestResult result = loaded.run(request);
+        const std::string where =
+            std::string(target) + " with " + draft + " at depth " + std::to_string(depth);
+        check_same(result.tokens, plain, request, model(target), where);
+        drafted += result.draft_tokens;
+        accepted += result.accepted_tokens;
+      }
+    }
+    CHECK(drafted > 0);
+    if (draft == std::string("draftPerfect")) CHECK_EQUAL(accepted, drafted);
+    if (draft == std::string("draft")) CHECK(accepted > drafted / 10 && accepted < drafted);
+  }
+}
+
+TEST("engine: at the end of the context every depth stops at the same token") {
+  EngineOptions small = options("target", "draft");
+  small.context_size = 64;
+  Loaded loaded(small);
+  const Tokens plain = loaded.plain(kBeginnings[0], 1000);
+  for (int depth : kDepths) {
+    const Request request = loaded.request(kBeginnings[0], 1000, depth);
+    const RequestResult result = loaded.run(request);
+    check_same(result.tokens, plain, request, model("target"), "depth " + std::to_string(depth));
+    CHECK(result.reason == FinishReason::kLength);
+    // The last token stands beside the cache, not in it.
+    CHECK_EQUAL(request.prompt.size() + result.tokens.size(), 65u);
+  }
+}
+
+TEST("engine: every limit of length is met exactly, at every depth") {
+  Loaded loaded(options("target", "draftPerfect"));
+  for (int depth : {0, 1, 4, 32})
+    for (int limit : {1, 2, 3, 5, 6, 33, 34}) {
+      const Request request = loaded.request(kBeginnings[1], limit, depth);
+      const RequestResult result = loaded.run(request);
+      CHECK_EQUAL(static_cast<int>(result.tokens.size()), limit);
+      CHECK(result.reason == FinishReason::kLength);
+    }
+}
+
+TEST("engine: a stop string in the middle of a draft ends the text where it does at depth 0") {
+  Loaded loaded(options("target", "draftPerfect"));
+  Request request = loaded.request(kBeginnings[0], 120, 0);
+  const Tokens all = loaded.run(request).tokens;
+  const std::string whole = loaded.text_of(request.id);
+  for (size_t at : {whole.size() / 4, whole.size() / 2, whole.size() * 3 / 4}) {
+    while ((whole[at] & 0xC0) == 0x80) ++at;
+    const std::string stop = whole.substr(at, 3);
+    request = loaded.request(kBeginnings[0], 120, 0);
+    request.stops = {stop, "never said"};
+    const Tokens plain = loaded.run(request).tokens;
+    CHECK(plain.size() < all.size());
+    for (int depth : kDepths) {
+      request.id += 1000;
+      request.plan.depth = depth;
+      const RequestResult result = loaded.run(request);
+      check_same(result.tokens, plain, request, model("target"), "depth " + std::to_string(depth));
+      CHECK(result.reason == FinishReason::kStop);
+      CHECK_EQUAL(result.stop_string, stop);
+      CHECK_EQUAL(loaded.text_of(request.id), whole.substr(0, whole.find(stop)));
+    }
+  }
+}
+
+TEST("engine: one seed gives one text, at every depth") {
+  Loaded loaded(options("target", "draft"));
+  Request request = loaded.request(kBeginnings[1], 100, 0);
+  request.sampling = {.temperature = 0.9f, .top_k = 40, .seed = 4};
+  const Tokens plain = loaded.run(request).tokens;
+  for (int depth : kDepths) {
+    request.id += 1000;
+    request.plan.depth = depth;
+    CHECK_EQUAL(loaded.run(request).tokens, plain);
+  }
+  request.id += 1000;
+  request.sampling.seed = 5;
+  CHECK(loaded.run(request).tokens != plain);
+}
+
+TEST("engine: reports add up to the result") {
+  Loaded loaded(options("target", "draft"));
+  Request request = loaded.request(kBeginnings[2], 100, 6);
+  const RequestResult result = loaded.run(request);
+  const std::vector<StepReport> reports = loaded.heard.reports(request.id);
+  Tokens tokens;
+  int drafted = 0, accepted = 0;
+  for (const StepReport& report : reports) {
+    tokens.insert(tokens.end(), report.tokens.begin(), report.tokens.end());
+    drafted += report.drafted;
+    accepted += report.accepted;
+    CHECK_EQUAL(report.position, static_cast<int>(tokens.size()));
+    CHECK_EQUAL(static_cast<int>(report.probabilities.size()), report.drafted);
+    CHECK(report.last == (&report == &reports.back()));
+    if (report.step > 0 && !report.last)
+      CHECK_EQUAL(static_cast<int>(report.tokens.size()), report.accepted + 1);
+  }
+  CHECK_EQUAL(tokens, result.tokens);
+  CHECK_EQUAL(drafted, result.draft_tokens);
+  CHECK_EQUAL(accepted, result.accepted_tokens);
+  CHECK_EQUAL(static_cast<int>(reports.size()), result.steps + 1);
+}
+
+// --- Several sequences.
+
+TEST("engine: sequences side by side give the tokens that each gives alone") {
+  EngineOptions two = options("target", "draft");
+  two.parallel = 2;
+  Loaded alone(options("target", "draft")), together(two);
+  for (int depth : {0, 4, 16}) {
+    std::vector<Request> requests;
+    for (const std::string beginning : kBeginnings) {  // one more than fit at once
+      requests.push_back(
+          together.request(beginning, 150, depth == 4 ? 2 + static_cast<int>(requests.size()) : depth));
+      together.engine.submit(requests.back());
+    }
+    for (size_t i = 0; i < requests.size(); ++i)
+      check_same(together.heard.wait_for_end(requests[i].id).tokens, alone.plain(kBeginnings[i], 150),
+                 requests[i], model("target"), "sequence " + std::to_string(i));
+  }
+}
+
+// --- Aborts and ends. The engine thread is held at a report, so that these don't hang on who is faster.
+
+// Lets the test do something while `request` is known to be in the middle of its text.
+class HeldAt {
+ public:
+  HeldAt(Recorder& heard, int64_t request, int step) {
+    // The gates are the report's too: the engine may stand there when a failed test leaves.
+    heard.on_report = [reached = reached_, released = released_, request, step](int64_t id, int,
+                                                                                const StepReport& report) {
+      if (id != request || report.step != step) return;
+      reached->open();
+      released->pass();
+    };
+  }
+  ~HeldAt() { release(); }
+  void wait() { reached_->pass(); }
+  void release() { released_->open(); }
+
+ private:
+  const std::shared_ptr<Gate> reached_ = std::make_shared<Gate>(), released_ = std::make_shared<Gate>();
+};
+
+TEST("engine: an abort from another thread ends its request, and the next one has the right tokens") {
+  Loaded loaded(options("target", "draft"));
+  const Tokens plain = loaded.plain(kBeginnings[0], 300);
+  for (int depth : {0, 8})
+    for (int step : {0, 1, 5}) {
+      const Request request = loaded.request(kBeginnings[0], 300, depth);
+      HeldAt held(loaded.heard, request.id, step);
+      loaded.engine.submit(request);
+      held.wait();
+      std::thread other([&] { loaded.engine.abort(request.id); });
+      other.join();
+      held.release();
+      const RequestResult result = loaded.heard.wait_for_end(request.id);
+      CHECK(result.reason == FinishReason::kAborted);
+      CHECK(result.tokens.size() < plain.size());
+      CHECK(std::equal(result.tokens.begin(), result.tokens.end(), plain.begin()));
+      loaded.heard.on_report = nullptr;
+      const Request next = loaded.request(kBeginnings[1], 60, depth);
+      check_same(loaded.run(next).tokens, loaded.plain(kBeginnings[1], 60), next, model("target"),
+                 "after abort");
+      CHECK_EQUAL(loaded.heard.ends(request.id), 1u);
+    }
+}
+
+TEST("engine: an abort leaves its neighbour's text as it is") {
+  EngineOptions two = options("target", "draft");
+  two.parallel = 2;
+  Loaded loaded(two);
+  const Tokens plain = loaded.plain(kBeginnings[1], 150);
+  for (int step : {1, 4}) {
+    const Request gone = loaded.request(kBeginnings[0], 300, 5),
+                  stays = loaded.request(kBeginnings[1], 150, 3);
+    HeldAt held(loaded.heard, gone.id, step);
+    loaded.engine.submit(gone);
+    loaded.engine.submit(stays);
+    held.wait();
+    loaded.engine.abort(gone.id);
+    held.release();
+    CHECK(loaded.heard.wait_for_end(gone.id).reason == FinishReason::kAborted);
+    check_same(loaded.heard.wait_for_end(stays.id).tokens, plain, stays, model("target"), "the neighbour");
+  }
+}
+
+TEST("engine: a request that waits for its turn can be aborted, and one that is gone does no harm") {
+  Loaded loaded(options("target", "draft"));
+  const Request first = loaded.request(kBeginnings[0], 50, 3), second = loaded.request(kBeginnings[1], 50, 3);
+  {
+    HeldAt held(loaded.heard, first.id, 1);
+    loaded.engine.submit(first);
+    held.wait();
+    loaded.engine.submit(second);
+    loaded.engine.abort(second.id);
+    held.release();
+    CHECK(loaded.heard.wait_for_end(second.id).reason == FinishReason::kAborted);
+    CHECK(loaded.heard.wait_for_end(second.id).tokens.empty());
+    CHECK_EQUAL(loaded.heard.wait_for_end(first.id).tokens.size(), 50u);
+  }
+  loaded.heard.on_report = nullptr;
+  loaded.engine.abort(first.id);
+  loaded.engine.abort(9999);
+  CHECK_EQUAL(loaded.plain(kBeginnings[0], 40).size(), 40u);
+}
+
+// Aborts at any moment: within a decode, too, which takes the step back.
+TEST("engine: aborts at random moments never change what comes after") {
+  Loaded loaded(options("target", "draft"));
+  const Tokens plain = loaded.plain(kBeginnings[0], 200);
+  test::Random random(1);
+  int aborted = 0;
+  for (int i = 0; i < 60; ++i) {
+    const Request request = loaded.request(kBeginnings[0], 200, random.below(10));
+    loaded.engine.submit(request);
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(20'000)));
+    loaded.engine.abort(request.id);
+    const RequestResult result = loaded.heard.wait_for_end(request.id);
+    aborted += result.reason == FinishReason::kAborted;
+    CHECK(result.error_message.empty());
+    Tokens so_far(plain.begin(), plain.begin() + std::min(plain.size(), result.tokens.size()));
+    check_same(result.tokens, so_far, request, model("target"), "aborted");
+  }
+  CHECK(aborted > 5);
+}
+
+TEST("engine: a close in mid-generation gives every request one end, and nothing is said after it") {
+  EngineOptions two = options("target", "draft");
+  two.parallel = 2;
+  Loaded loaded(two);
+  std::vector<Request> requests;
+  for (const std::string beginning : kBeginnings) requests.push_back(loaded.request(beginning, 400, 4));
+  HeldAt held(loaded.heard, requests[0].id, 3);
+  for (const Request& request : requests) loaded.engine.submit(request);
+  held.wait();
+  loaded.engine.close();
+  held.release();
+  loaded.heard.wait_until_closed();
+  for (const Request& request : requests) {
+    CHECK_EQUAL(loaded.heard.ends(request.id), 1u);
+    CHECK(loaded.heard.wait_for_end(request.id).reason == FinishReason::kAborted);
+  }
+  loaded.engine.close();
+  loaded.engine.abort(requests[0].id);
+  std::thread other([&] { loaded.engine.close_and_join(); });
+  loaded.engine.close_and_join();
+  other.join();
+  CHECK_EQUAL(loaded.heard.closed(), 1);
+  CHECK(!loaded.heard.said_something_after_closed());
+}
+
+TEST("engine: one that is destroyed while it loads or generates ends cleanly") {
+  for (int i = 0; i < 5; ++i) {
+    Recorder heard;
+    Engine engine(options("target", "draft"), heard);
+    std::this_thread::sleep_for(std::chrono::microseconds(700 * i));
+  }
+  Recorder heard;
+  {
+    Engine engine(options("target", "draft"), heard);
+    heard.wait_until_loaded();
+    Request request;
+    request.id = 1;
+    request.prompt = {65, 66, 67};
+    request.max_tokens = 400;
+    engine.submit(request);
+  }
+  CHECK_EQUAL(heard.ends(1), 1u);
+  CHECK_EQUAL(heard.closed(), 1);
+}
+
+TEST("engine: a model that can't be loaded is told, and requests that wait for it end") {
+  const std::pair<EngineOptions, const char*> cases[] = {
+      {options("no such file"), "MODEL_INVALID"},
+      {options("target", "no such file"), "MODEL_INVALID"},
+      {options("target", "draftTooBig"), "VOCAB_MISMATCH"}};
+  for (const auto& [wrong, code] : cases) {
+    Recorder heard;
+    Engine engine(wrong, heard);
+    Request request;
+    request.id = 1;
+    request.prompt = {65};
+    request.max_tokens = 5;
+    engine.submit(request);  // before or after the failure
+    CHECK_EQUAL(heard.wait_until_loaded(), code);
+    heard.wait_until_closed();
+    if (heard.ends(1) > 0) CHECK(heard.wait_for_end(1).reason == FinishReason::kAborted);
+  }
+}
+
+// --- Plans.
+
+// Answers questions on a thread of its own, as JavaScript would.
+class Answerer {
+ public:
+  // `answer` may take its time; nothing: no answer.
+  Answerer(Loaded& loaded, std::function<std::optional<Plan>(int64_t question)> answer)
+      : thread_([this, &loaded, answer = std::move(answer)] {
+          while (const auto asked = next())
+            if (const std::optional<Plan> plan = answer(asked->question))
+              loaded.engine.desk().answer(asked->slot, asked->question, *plan);
+        }) {
+    heard_ = &loaded.heard;
+    heard_->on_report = [this](int64_t, int slot, const StepReport& report) {
+      if (report.question == 0) return;
+      const std::lock_guard lock(mutex_);
+      open_.push_back({slot, report.question});
+      changed_.notify_one();
+    };
+  }
+  ~Answerer() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+      changed_.notify_one();
+    }
+    thread_.join();
+  }
+
+ private:
+  struct Asked {
+    int slot;
+    int64_t question;
+  };
+  std::optional<Asked> next() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return over_ || !open_.empty(); });
+    if (open_.empty()) return std::nullopt;
+    const Asked asked = open_.front();
+    open_.pop_front();
+    return asked;
+  }
+
+  Recorder* heard_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Asked> open_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
+TEST("engine: plans from another thread set the next step's depth, and the text is that of depth 0") {
+  EngineOptions patient = options("target", "draft");
+  patient.plan_deadline_ms = 20'000;
+  patient.parallel = 2;
+  Loaded loaded(patient);
+  const Tokens plain[] = {loaded.plain(kBeginnings[0], 150), loaded.plain(kBeginnings[1], 150)};
+  std::mutex mutex;
+  std::map<int64_t, Plan> answers;
+  test::Random random(2);
+  Answerer answerer(loaded, [&](int64_t question) {
+    const Plan plan{.depth = random.below(20), .min_probability = random.uniform() < 0.5 ? 0 : 0.4f};
+    const std::lock_guard lock(mutex);
+    return answers[question] = plan;
+  });
+  Request requests[] = {loaded.request(kBeginnings[0], 150, 0), loaded.request(kBeginnings[1], 150, 0)};
+  for (Request& request : requests) {
+    request.asks = true;
+    loaded.engine.submit(request);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const RequestResult result = loaded.heard.wait_for_end(requests[i].id);
+    check_same(result.tokens, plain[i], requests[i], model("target"), "planned");
+    CHECK_EQUAL(result.late_plans, 0);
+    CHECK(result.draft_tokens > 0);
+    const std::vector<StepReport> reports = loaded.heard.reports(requests[i].id);
+    const std::lock_guard lock(mutex);
+    for (size_t step = 0; step + 1 < reports.size(); ++step) {
+      CHECK(reports[step].question != 0);
+      CHECK_EQUAL(reports[step + 1].depth, answers[reports[step].question].depth);
+      for (float probability : reports[step + 1].probabilities)
+        CHECK(probability >= answers[reports[step].question].min_probability);
+    }
+    CHECK_EQUAL(reports.back().question, 0);  // nobody is asked after the last step
+  }
+}
+
+TEST("engine: without answers one deadline is waited for, and the first plan holds throughout") {
+  EngineOptions o = options("target", "draft");
+  o.plan_deadline_ms = 40;
+  Loaded loaded(o);
+  const Tokens plain = loaded.plain(kBeginnings[0], 100);
+  Request request = loaded.request(kBeginnings[0], 100, 3);
+  request.asks = true;
+  const RequestResult result = loaded.run(request);
+  check_same(result.tokens, plain, request, model("target"), "unanswered");
+  const std::vector<StepReport> reports = loaded.heard.reports(request.id);
+  CHECK_EQUAL(result.late_plans, result.steps);
+  double waited_later = 0;
+  for (const StepReport& report : reports) {
+    CHECK((report.question != 0) == (report.step == 0));
+    CHECK_EQUAL(report.depth, report.step == 0 ? 0 : 3);
+    CHECK_EQUAL(report.late, report.step > 0);
+    if (report.step > 1) waited_later += report.wait_ms;
+  }
+  CHECK(reports[1].wait_ms >= 40);
+  CHECK(waited_later < reports[1].wait_ms / 2);
+}
+
+TEST("engine: a late answer sets the next plan, and the questions go on after it") {
+  EngineOptions o = options("target", "draft");
+  o.plan_deadline_ms = 5;
+  Loaded loaded(o);
+  const Tokens plain = loaded.plain(kBeginnings[0], 100);
+  Request request = loaded.request(kBeginnings[0], 100, 2);
+  request.asks = true;
+  int64_t first = 0;
+  loaded.heard.on_report = [&](int64_t, int slot, const StepReport& report) {
+    if (report.step == 0) first = report.question;
+    if (report.step == 5) loaded.engine.desk().answer(slot, first, {.depth = 6});
+  };
+  check_same(loaded.run(request).tokens, plain, request, model("target"), "late");
+  const std::vector<StepReport> reports = loaded.heard.reports(request.id);
+  REQUIRE(reports.size() > 8);
+  for (int step = 1; step <= 5; ++step) {
+    CHECK_EQUAL(reports[step].depth, 2);
+    CHECK_EQUAL(reports[step].question, 0);
+  }
+  CHECK_EQUAL(reports[6].depth, 6);
+  CHECK(!reports[6].late);
+  CHECK(reports[6].question > first);
+  CHECK_EQUAL(reports[7].depth, 6);  // unanswered, so the plan before holds
+  CHECK(reports[7].late);
+}
+
+TEST("engine: answers that come around the deadline leave the text right") {
+  EngineOptions o = options("target", "draft");
+  o.plan_deadline_ms = 0.5;
+  Loaded loaded(o);
+  const Tokens plain = loaded.plain(kBeginnings[2], 200);
+  test::Random random(3);
+  Answerer answerer(loaded, [&](int64_t) -> std::optional<Plan> {
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(1500)));
+    return Plan{.depth = random.below(20), .min_probability = random.uniform() < 0.5 ? 0 : 0.5f};
+  });
+  for (int i = 0; i < 5; ++i) {
+    Request request = loaded.request(kBeginnings[2], 200, 1);
+    request.asks = true;
+    check_same(loaded.run(request).tokens, plain, request, model("target"), "around the deadline");
+  }
+}
+
+TEST("engine: an abort and a close end the wait for a plan") {
+  EngineOptions o = options("target", "draft");
+  o.plan_deadline_ms = 30'000;
+  Loaded loaded(o);
+  Gate asked[2];
+  int times = 0;
+  loaded.heard.on_report = [&](int64_t, int, const StepReport& report) {
+    if (report.question != 0) asked[times++].open();
+  };
+  const double start = now_ms();
+  Request aborted = loaded.request(kBeginnings[0], 50, 2), closed = loaded.request(kBeginnings[0], 50, 2);
+  aborted.asks = closed.asks = true;
+  loaded.engine.submit(aborted);
+  asked[0].pass();
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));  // so that it is likely to be waiting
+  loaded.engine.abort(aborted.id);
+  CHECK(loaded.heard.wait_for_end(aborted.id).reason == FinishReason::kAborted);
+  loaded.engine.submit(closed);
+  asked[1].pass();
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  loaded.engine.close();
+  CHECK(loaded.heard.wait_for_end(closed.id).reason == FinishReason::kAborted);
+  loaded.heard.wait_until_closed();
+  CHECK(now_ms() - start < o.plan_deadline_ms);
+}
+
+}  // namespace
+}  // namespace adaptive_spec
