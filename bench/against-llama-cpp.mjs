@@ -137,34 +137,43 @@ function contenders(depth, { tools, target, draft, twin }) {
       'llama-bench, our flags, flash attention': bench(tools.ours.bench, 1),
     };
   }
-  const simple = (tool) => (file) => {
-    const pair = ['-m', target, '-md', twin, '--spec-type', 'draft-simple', '--spec-draft-n-max', depth];
-    const how = [
-      '-n',
-      tokens,
-      '--ignore-eos',
-      '--temp',
-      0,
-      '-c',
-      4096,
-      '-t',
-      options.threads,
-      '-td',
-      options.threads,
-    ];
-    const output = run(tool, ...pair, ...how, '-bf', file);
-    const number = (pattern) => Number(pattern.exec(output)[1]);
-    return {
-      speed: number(/decoded .* speed:\s+([\d.]+)/),
-      drafted: number(/n_drafted = (\d+)/),
-      accepted: number(/n_accept\s+= (\d+)/),
+  const simple =
+    (tool, ...more) =>
+    (file) => {
+      const pair = ['-m', target, '-md', twin, '--spec-type', 'draft-simple', '--spec-draft-n-max', depth];
+      const how = [
+        '-n',
+        tokens,
+        '--ignore-eos',
+        '--temp',
+        0,
+        '-c',
+        4096,
+        '-t',
+        options.threads,
+        '-td',
+        options.threads,
+      ];
+      const output = run(tool, ...pair, ...how, ...more, '-bf', file);
+      const number = (pattern) => Number(pattern.exec(output)[1]);
+      return {
+        speed: number(/decoded .* speed:\s+([\d.]+)/),
+        drafted: number(/n_drafted = (\d+)/),
+        accepted: number(/n_accept\s+= (\d+)/),
+      };
     };
-  };
   return {
     'adaptive-spec': ours(twin),
     'adaptive-spec, its own draft file': ours(draft),
     'llama-speculative-simple, upstream build': simple(tools.upstream.speculative),
-    'llama-speculative-simple, our flags': simple(tools.ours.speculative),
+    // Without OpenMP its two thread pools spin against each other, at a tenth of the speed: let them sleep instead.
+    'llama-speculative-simple, our flags': simple(
+      tools.ours.speculative,
+      '--poll',
+      0,
+      '--spec-draft-poll',
+      0,
+    ),
   };
 }
 

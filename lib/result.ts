@@ -40,7 +40,7 @@ export interface Statistics {
     calls: number;
     /** Mean time of a call, in microseconds. */
     meanMicroseconds: number;
-    /** What the engine waited for plans; what it drafted meanwhile is not in it. */
+    /** Crossing to JavaScript and waiting for plans; what was drafted meanwhile is not in it. */
     waitMs: number;
     /** Steps whose plan came too late and took the one before. */
     latePlans: number;

@@ -24,7 +24,10 @@ export function hashFiles(paths, extra = '') {
 export function sourcesKey() {
   const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const headers = `${devDependencies['node-addon-api']} ${devDependencies['node-api-headers']}`;
-  return hashFiles(['native', 'cmake', 'CMakeLists.txt', 'scripts/source.mjs'], headers);
+  // Their tests lie in native/ too, but not in the addon.
+  const native = readdirSync(join(root, 'native')).filter((name) => name !== 'test');
+  const paths = native.map((name) => join('native', name));
+  return hashFiles([...paths, 'cmake', 'CMakeLists.txt', 'scripts/source.mjs'], headers);
 }
 
 /** Hash of the sources and of what compiles them for which CPU. */

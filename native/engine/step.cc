@@ -7,6 +7,7 @@
 #include "engine/step.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/clock.h"
 #include "verify/accept.h"
@@ -59,7 +60,7 @@ void Step::start_drafts() {
 void Step::await_plans() {
   const double start = now_ms();
   if (desk_.waiting()) desk_.wait(deadline_ms_);
-  const double waited = now_ms() - start;
+  const double waited = now_ms() - start + std::exchange(crossing_ms_, 0);
   for (Sequence* s : sequences_) {
     if (!s->request.asks) continue;
     s->wait_ms = waited;
@@ -133,8 +134,10 @@ void Step::accept() {
   // JavaScript runs on a core that a decode wants too: where it isn't asked, it is woken for several steps at once.
   const double now = now_ms();
   if (!answer_wanted && now - flushed_ms_ < kQuietMs) return;
-  flushed_ms_ = now;
   listener_.flush();
+  flushed_ms_ = now_ms();
+  // Not only the wait counts as crossing: the call that wakes JavaScript may hand it this very core.
+  crossing_ms_ = flushed_ms_ - now;
 }
 
 void Step::roll_back() {

@@ -54,7 +54,8 @@ class Step {
   std::vector<Draft*> to_extend_;
   std::vector<int> first_row_, accepted_, length_before_;  // by index in sequences_
   std::string failure_;
-  double flushed_ms_ = 0;  // when the listener was last woken
+  double flushed_ms_ = 0;   // when the listener was last woken
+  double crossing_ms_ = 0;  // what waking it took, for the step whose plan it brings
 };
 
 }  // namespace adaptive_spec
