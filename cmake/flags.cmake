@@ -29,8 +29,10 @@ function(adaptive_spec_flags target)
   target_compile_definitions(${target} PRIVATE
     ADAPTIVE_SPEC_VARIANT="${ADAPTIVE_SPEC_VARIANT}"
     ADAPTIVE_SPEC_LLAMA_TREE="${ADAPTIVE_SPEC_LLAMA_TREE}")
-  # `omp simd` pragmas need no OpenMP runtime. No one looks at floating-point traps, and without them more loops become vector code. The prefix map keeps this machine's paths out of a binary that others will run.
-  target_compile_options(${target} PRIVATE -O3 -Wall -Wextra -Wno-missing-field-initializers -fopenmp-simd -fno-trapping-math "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+  # `omp simd` pragmas need no OpenMP runtime. Nobody looks at floating-point traps, and without them more loops
+  # become vector code. The prefix map keeps this machine's paths out of a binary that others will run.
+  target_compile_options(${target} PRIVATE -O3 -Wall -Wextra -Wno-missing-field-initializers -fopenmp-simd
+    -fno-trapping-math "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
   if(NOT ADAPTIVE_SPEC_PORTABLE)
     target_compile_options(${target} PRIVATE -march=native)
   elseif(ADAPTIVE_SPEC_X86)
