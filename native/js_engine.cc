@@ -2,7 +2,8 @@
 #include "js_engine.h"
 
 #include <cstdlib>
-#include <set>
+#include <map>
+#include <thread>
 
 #include "js_options.h"
 
@@ -12,12 +13,22 @@ namespace {
 // process.exit and an uncaught throw end the main thread without an environment's cleanup, and static objects die
 // under a running engine. So engines are also joined at exit.
 std::mutex live_mutex;
-std::set<Engine*> live_engines;
+std::map<Engine*, std::thread::id> live_engines;  // and the thread of their environment
 
 void join_live_engines() {
   const std::lock_guard lock(live_mutex);
-  for (Engine* engine : live_engines) engine->close_and_join();
+  for (const auto& [engine, thread] : live_engines) engine->close_and_join();
 }
+
+// exit() first destroys what is thread_local on its thread, and only then what is static: in time even for the
+// statics that a load is making meanwhile.
+struct JoinAtExit {
+  ~JoinAtExit() {
+    const std::lock_guard lock(live_mutex);
+    for (const auto& [engine, thread] : live_engines)
+      if (thread == std::this_thread::get_id()) engine->close_and_join();
+  }
+};
 
 // The environment's cleanup hook.
 void join_engine(void* engine) { static_cast<Engine*>(engine)->close_and_join(); }
@@ -47,8 +58,13 @@ JsEngine::JsEngine(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const napi_status status = napi_create_threadsafe_function(
       env, info[2], nullptr, Napi::String::New(env, "adaptive-spec"), 0, 1, nullptr, nullptr, this,
       [](napi_env raw_env, napi_value dispatch, void* self, void*) {
-        // Without an environment the call is being dropped at its end.
-        if (raw_env) static_cast<JsEngine*>(self)->drain(raw_env, dispatch);
+        if (!raw_env) return;  // the call is being dropped at its environment's end
+        try {
+          static_cast<JsEngine*>(self)->drain(raw_env, dispatch);
+        } catch (const Napi::Error&) {
+          // After a callback that ended its thread (process.exit, terminate) no value can be made any more. Nobody
+          // would hear of it either; the cleanup hook does the rest.
+        }
       },
       &wake_);
   if (status != napi_ok) throw Napi::Error::New(env, "Could not create a thread-safe function.");
@@ -57,8 +73,9 @@ JsEngine::JsEngine(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   engine_ = std::make_unique<Engine>(engine_options(info[0].As<Napi::Object>()), listener);
   {
     const std::lock_guard lock(live_mutex);
-    live_engines.insert(engine_.get());
+    live_engines.emplace(engine_.get(), std::this_thread::get_id());
   }
+  [[maybe_unused]] static thread_local JoinAtExit join_at_exit;
   napi_add_env_cleanup_hook(env, join_engine, engine_.get());
   Ref();  // until closed: the engine thread and the hook point here
   hold(env);  // until loaded
@@ -150,7 +167,8 @@ void JsEngine::flush() {
 void JsEngine::on_progress(double done) { post({.kind = kProgress, .done = done}); }
 
 void JsEngine::on_loaded(LoadedInfo info) {
-  // Last in, first out: added after loading, this runs before the statics that loading has made are destroyed.
+  // Where thread_local objects don't go first (musl): last in, first out, so this one, added after loading, runs
+  // before the statics that loading has made are destroyed.
   std::atexit(join_live_engines);
   post({.kind = kLoaded, .loaded = std::make_unique<LoadedInfo>(std::move(info))});
 }
