@@ -5,6 +5,7 @@ import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import type { Controller } from '../control/controller.js';
+import { resolveController } from '../control/controllers.js';
 import { createEngine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { checkEngineOptions, checkRequestOptions, type RequestOptions } from '../options.js';
@@ -58,6 +59,7 @@ async function run(flags: Flags): Promise<void> {
   const request = await requestOf(flags);
   // Before the models are loaded, so that a slip of the keyboard costs nothing.
   checkRequestOptions(request);
+  resolveController(request.controller, { depth: request.depth });
   if ((request.depth ?? 0) > 32) engineOptions.maxDepth ??= 64;
   checkEngineOptions(engineOptions);
 
@@ -136,7 +138,7 @@ async function controllerOf(value: string): Promise<Controller | string> {
   return module.default as Controller;
 }
 
-/** Writes text as it comes; a result that ends without a newline gets one. */
+/** Writes text as it comes; a text that ends without a newline gets one. */
 async function stream(generation: ReturnType<Awaited<ReturnType<typeof createEngine>>['generate']>) {
   const view = new LiveView();
   let text = '';
@@ -148,7 +150,7 @@ async function stream(generation: ReturnType<Awaited<ReturnType<typeof createEng
       } else if (part.type === 'step') view.step(part.step);
     }
   } finally {
-    if (!text.endsWith('\n')) process.stdout.write('\n');
+    if (text !== '' && !text.endsWith('\n')) process.stdout.write('\n');
     view.end();
   }
   return await generation;

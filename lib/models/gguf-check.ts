@@ -2,7 +2,13 @@
 
 import { basename, dirname, join } from 'node:path';
 import { AdaptiveSpecError } from '../errors.js';
-import { type GgufHeader, type HeaderValue, invalidModel, readGgufHeader } from './gguf-header.js';
+import {
+  type GgufHeader,
+  type HeaderTensor,
+  type HeaderValue,
+  invalidModel,
+  readGgufHeader,
+} from './gguf-header.js';
 
 /** What a checked model file says of itself. */
 export interface GgufInfo {
@@ -30,6 +36,12 @@ export interface GgufInfo {
   /** Tells this model from others: 16 hex digits of the hash of all but its weights. */
   id: string;
 }
+
+/** Tensor types that nothing can be multiplied by: tables of ids have them. */
+const TABLE_TYPES = ['I8', 'I16', 'I32', 'I64', 'F64'];
+const TABLES = /^d2t$|_tid2eid\.weight$/;
+/** What goes into sums and convolutions of 32-bit floats, beside everything of one dimension. */
+const FLOATS_ONLY = /\.ssm_(a|d|conv1d\.weight)$|\.shortconv\.conv\.weight$/;
 
 // llama.cpp's own limits, which it asserts.
 const MAX_LAYERS = 512;
@@ -98,9 +110,11 @@ class Check {
     this.#checkFloats();
     const { cacheElements } = this.#checkHeads(layers, embeddingLength);
     const vocabularySize = this.#checkTokenizer();
-    this.#checkEmbedding(embeddingLength, vocabularySize);
+    // Without a tokenizer llama.cpp makes room for as many tokens as are claimed.
+    this.#checkEmbedding(embeddingLength, vocabularySize || (this.#optional('vocab_size', 1, 2 ** 24) ?? 0));
 
     const tensors = this.#parts.flatMap((part) => [...part.tensors.values()]);
+    this.#checkTypes(tensors);
     if (tensors.length === 0) throw this.#invalid('it has no weights');
     const byType = new Map<string, number>();
     let parameters = 0;
@@ -187,7 +201,11 @@ class Check {
     const keyLength = this.#optional('attention.key_length', 1, 65_536) ?? size;
     const valueLength = this.#optional('attention.value_length', 1, 65_536) ?? size;
     if (most > 0 && (keyLength < 1 || valueLength < 1)) throw this.#invalid('its heads have no size');
-    this.#optional('rope.dimension_count', 0, 65_536);
+    const fewest = Math.min(...heads.filter((n) => n > 0));
+    this.#checkRotation(this.#optional('attention.key_length', 1, 65_536) ?? Math.floor(embedding / fewest));
+    if (/^lfm2/.test(this.#architecture) && keyLength !== valueLength)
+      throw this.#invalid(`its keys have ${keyLength} elements per head and its values ${valueLength}`);
+    this.#checkWindow(layers);
     let cacheElements = 0;
     for (let layer = 0; layer < layers; layer++) {
       const n = heads[layer % heads.length]!;
@@ -197,6 +215,34 @@ class Check {
       cacheElements += kv * (keyLength + valueLength);
     }
     return { cacheElements };
+  }
+
+  /** Pairs of a head's elements are rotated: llama.cpp asserts that there are so many, and never ends with none. */
+  #checkRotation(headSize: number): void {
+    const rotated = this.#optional('rope.dimension_count', 0, 65_536);
+    if (rotated === undefined || Number.isNaN(headSize) || headSize === 0) return;
+    if (rotated < 2 || rotated % 2 !== 0 || rotated > headSize)
+      throw this.#invalid(`rope.dimension_count is ${rotated} for heads of ${headSize}`);
+  }
+
+  /** Where there is a sliding window, a layer must use it. */
+  #checkWindow(layers: number): void {
+    if (!this.#optional('attention.sliding_window', 0, 2 ** 32 - 1)) return;
+    const pattern = this.#header.metadata.get(`${this.#architecture}.attention.sliding_window_pattern`);
+    if (pattern === undefined) return;
+    const uses =
+      pattern.kind === 'array' ? pattern.values.slice(0, layers).some(Boolean) : pattern.value !== 1;
+    if (!uses) throw this.#invalid('no layer uses its sliding window (attention.sliding_window_pattern)');
+  }
+
+  /** llama.cpp has no code for other types in these places, and finds out in the middle of the first step. */
+  #checkTypes(tensors: HeaderTensor[]): void {
+    for (const { name, shape, type } of tensors) {
+      const isVector = shape.slice(1).every((length) => length === 1);
+      if (TABLES.test(name)) continue;
+      if (TABLE_TYPES.includes(type) || (type !== 'F32' && (isVector || FLOATS_ONLY.test(name))))
+        throw this.#invalid(`the tensor ${JSON.stringify(name)} is of the type ${type}`);
+    }
   }
 
   #checkTokenizer(): number {
@@ -216,6 +262,7 @@ class Check {
       if (array && array.length !== tokens.length)
         throw this.#invalid(`tokenizer.ggml.${name} has ${array.length} entries for ${tokens.length} tokens`);
     }
+    if (model === 'llama') this.#checkBytes(texts);
     const merges = this.#array('tokenizer.ggml.merges');
     if (merges && !merges.values.every((merge) => typeof merge === 'string' && merge.indexOf(' ', 1) > 0))
       throw this.#invalid('one of its tokenizer’s merges has no two parts');
@@ -227,6 +274,15 @@ class Check {
       if (added && !(id >= 0 && id < tokens.length)) throw this.#invalid(`${key} is ${id}`);
     }
     return tokens.length;
+  }
+
+  /** Sentencepiece falls back to single bytes, which must all be there. */
+  #checkBytes(texts: Set<unknown>): void {
+    for (let byte = 0; byte < 256; byte++) {
+      const token = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+      if (!texts.has(token) && !(byte < 128 && texts.has(String.fromCharCode(byte))))
+        throw this.#invalid(`its tokenizer has no token ${token}`);
+    }
   }
 
   #checkEmbedding(embedding: number, vocabulary: number): void {

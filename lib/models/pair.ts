@@ -19,6 +19,13 @@ export interface ModelPair {
 export async function openPair(options: CheckedEngineOptions): Promise<ModelPair> {
   const paths = await findFiles(options);
   const target = checkGguf(paths.target);
+  if (target.vocabularySize === 0) {
+    throw new AdaptiveSpecError(
+      'UNSUPPORTED',
+      `${target.path} has no tokenizer: it can be a draft, but no target`,
+      'Give the target as the model, and this one as its draft.',
+    );
+  }
   const contextSize = contextSizeOf(options, target);
   // A draft never reaches past the context.
   const pair: ModelPair = { target, contextSize, maxDepth: Math.min(options.maxDepth, contextSize - 1) };

@@ -90,7 +90,9 @@ function python(
         reject(
           failed(
             `${what} failed: ${output.trim().split('\n').at(-1) ?? ''}`,
-            'Check the network and run it again.',
+            what.startsWith('pip')
+              ? 'Check the network and run it again.'
+              : 'The package index gave another package than the one that is known: try another index.',
           ),
         );
     });
