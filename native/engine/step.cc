@@ -16,7 +16,7 @@ namespace adaptive_spec {
 namespace {
 
 // Text that nobody answers to may be this old when it is passed on; a step more, at most. Too short to be seen.
-constexpr double kQuietMs = 15;
+constexpr double kQuietMs = 30;
 
 }  // namespace
 
