@@ -26,8 +26,6 @@ const { values: options } = parseArgs({
 const rounds = Number(options.rounds);
 const tokens = Number(options.tokens);
 const depths = options.depths.split(',').map(Number);
-/** Arguments of those whose stdout is JSON alone. */
-const JSON_TOOLS = /--json|-o json/;
 const cli = join(root, 'dist/cli/main.js');
 
 await main(async () => {
@@ -35,16 +33,8 @@ await main(async () => {
   const folder = removeAtExit(mkdtempSync(join(tmpdir(), 'adaptive-spec-bench-')));
   const { target, draft } = await defaultPair();
   const twin = join(folder, 'twin.gguf');
-  run(
-    process.execPath,
-    join(root, 'bench/full-vocabulary-twin.mjs'),
-    '--draft',
-    draft,
-    '--target',
-    target,
-    '--out',
-    twin,
-  );
+  const makeTwin = join(root, 'bench/full-vocabulary-twin.mjs');
+  run(process.execPath, [makeTwin, '--draft', draft, '--target', target, '--out', twin]);
   const prompts = await promptFiles(folder, Number(options.prompts));
 
   const load = await waitForQuiet();
@@ -57,7 +47,7 @@ await main(async () => {
   const samples = [];
   for (const [i, { depth, name, measure, prompt }] of shuffled(jobs, randomFrom(7)).entries()) {
     if (i % 25 === 0) say(`run ${i} of ${jobs.length}`);
-    samples.push({ depth, name, prompt: prompt.id, ...measure(prompt.file) });
+    samples.push({ depth, name, prompt: prompt.id, ...measure(prompt) });
   }
   const report = {
     what: 'tokens per second of decode; ratio: adaptive-spec over the faster build of the tool, per prompt',
@@ -77,60 +67,30 @@ await main(async () => {
   }
 });
 
-/** Contenders for one depth: name to (prompt file) => {speed in t/s, accepted, drafted}. */
+/** Contenders for one depth: name to (prompt) => {speed in t/s, accepted, drafted}. */
 function contenders(depth, { tools, target, draft, twin }) {
-  const ours =
-    (draftFile, ...more) =>
-    (file) => {
-      const pair = depth === 0 ? ['--no-draft'] : ['--draft', draftFile];
-      const flags = [
-        '--model',
-        target,
-        ...pair,
-        '--depth',
-        depth,
-        '--max-tokens',
-        tokens,
-        '--threads',
-        options.threads,
-      ];
-      const output = run(
-        process.execPath,
-        cli,
-        'generate',
-        '--prompt-file',
-        file,
-        '--ignore-eos',
-        '--json',
-        ...flags,
-        ...more,
-      );
-      const { stats } = JSON.parse(output);
-      return { speed: stats.tokensPerSecond, drafted: stats.draftTokens, accepted: stats.acceptedTokens };
-    };
+  const ours = (more) => (prompt) => {
+    const flags = { model: target, depth, 'max-tokens': tokens, threads: options.threads, ...more };
+    const output = run(process.execPath, [
+      ...[cli, 'generate', '--prompt-file', prompt.file, '--ignore-eos', '--json'],
+      ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
+    ]);
+    const { stats, usage } = JSON.parse(output.stdout);
+    // The tool counts the draft's reading of the prompt to its encoding, so it is left out here too.
+    const seconds = (stats.decodeMs - stats.catchUpMs) / 1000;
+    const { draftTokens: drafted, acceptedTokens: accepted } = stats;
+    return { speed: usage.completionTokens / seconds, drafted, accepted };
+  };
   if (depth === 0) {
-    const bench = (tool, flash) => () => {
-      const args = [
-        '-m',
-        target,
-        '-p',
-        0,
-        '-n',
-        tokens,
-        '-t',
-        options.threads,
-        '-r',
-        1,
-        '-fa',
-        flash,
-        '-o',
-        'json',
-      ];
-      return { speed: JSON.parse(run(tool, ...args))[0].avg_ts };
+    // On top of as many tokens as the prompt has: attention takes longer on a longer context.
+    const bench = (tool, flash) => (prompt) => {
+      const what = ['-m', target, '-p', 0, '-n', tokens, '-d', prompt.tokens, '-r', 1, '-fa', flash];
+      const output = run(tool, [...what, '-t', options.threads, '-o', 'json']);
+      return { speed: JSON.parse(output.stdout)[0].avg_ts };
     };
     return {
       'adaptive-spec': ours(),
-      'adaptive-spec, flash attention': ours(undefined, '--flash-attention', 'on'),
+      'adaptive-spec, flash attention': ours({ 'flash-attention': 'on' }),
       'llama-bench, upstream build': bench(tools.upstream.bench, 0),
       'llama-bench, our flags': bench(tools.ours.bench, 0),
       'llama-bench, upstream build, flash attention': bench(tools.upstream.bench, 1),
@@ -139,41 +99,26 @@ function contenders(depth, { tools, target, draft, twin }) {
   }
   const simple =
     (tool, ...more) =>
-    (file) => {
+    (prompt) => {
       const pair = ['-m', target, '-md', twin, '--spec-type', 'draft-simple', '--spec-draft-n-max', depth];
-      const how = [
-        '-n',
-        tokens,
-        '--ignore-eos',
-        '--temp',
-        0,
-        '-c',
-        4096,
-        '-t',
-        options.threads,
-        '-td',
-        options.threads,
-      ];
-      const output = run(tool, ...pair, ...how, ...more, '-bf', file);
-      const number = (pattern) => Number(pattern.exec(output)[1]);
+      const how = ['-n', tokens, '--ignore-eos', '--temp', 0, '-c', 4096, '-bf', prompt.file, ...more];
+      const output = run(tool, [...pair, ...how, '-t', options.threads, '-td', options.threads]);
+      // It tells of itself on either.
+      const told = output.stdout + output.stderr;
+      const number = (pattern) => Number(pattern.exec(told)[1]);
       return {
         speed: number(/decoded .* speed:\s+([\d.]+)/),
         drafted: number(/n_drafted = (\d+)/),
         accepted: number(/n_accept\s+= (\d+)/),
       };
     };
+  // Without OpenMP its two thread pools spin against each other, at a tenth of the speed: let them sleep instead.
+  const asleep = ['--poll', 0, '--spec-draft-poll', 0];
   return {
-    'adaptive-spec': ours(twin),
-    'adaptive-spec, its own draft file': ours(draft),
+    'adaptive-spec': ours({ draft: twin }),
+    'adaptive-spec, its own draft file': ours({ draft }),
     'llama-speculative-simple, upstream build': simple(tools.upstream.speculative),
-    // Without OpenMP its two thread pools spin against each other, at a tenth of the speed: let them sleep instead.
-    'llama-speculative-simple, our flags': simple(
-      tools.ours.speculative,
-      '--poll',
-      0,
-      '--spec-draft-poll',
-      0,
-    ),
+    'llama-speculative-simple, our flags': simple(tools.ours.speculative, ...asleep),
   };
 }
 
@@ -214,19 +159,18 @@ async function promptFiles(folder, count) {
   const engine = await createEngine();
   const files = chosen.map(({ id, prompt }) => {
     const file = join(folder, `${id}.txt`);
-    writeFileSync(file, engine.applyChatTemplate([{ role: 'user', content: prompt }]));
-    return { id, file };
+    const text = engine.applyChatTemplate([{ role: 'user', content: prompt }]);
+    writeFileSync(file, text);
+    return { id, file, tokens: engine.tokenize(text).length };
   });
   await engine.close();
   return files;
 }
 
-/** What a program wrote, stdout first: the tools tell on either. */
-function run(program, ...args) {
-  const { status, stdout, stderr, error } = spawnSync(program, args.map(String), {
-    encoding: 'utf8',
-    maxBuffer: 2 ** 28,
-  });
-  if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed: ${error?.message ?? stderr}`);
-  return JSON_TOOLS.test(args.join(' ')) ? stdout : stdout + stderr;
+/** Runs a program to its end: {stdout, stderr}. */
+function run(program, args) {
+  const ended = spawnSync(program, args.map(String), { encoding: 'utf8', maxBuffer: 2 ** 28 });
+  if (ended.status !== 0)
+    throw new Error(`${program} ${args.join(' ')} failed: ${ended.error?.message ?? ended.stderr}`);
+  return ended;
 }

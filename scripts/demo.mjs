@@ -1,6 +1,7 @@
 // What `npm start` shows: text that streams from the default pair, then adaptive against plain decoding.
-import { pathToFileURL } from 'node:url';
+
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { root } from './steps.mjs';
 
 const load = (file) => import(pathToFileURL(join(root, 'dist', file)).href);
