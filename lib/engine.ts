@@ -276,13 +276,14 @@ export class Engine implements AsyncDisposable {
     if (text.length > most) {
       throw overflow(`A text of ${text.length} characters`, this.#info.contextSize);
     }
-    return this.#native.tokenize(text, addSpecial === true, parseSpecial === true);
+    return guardNative(() => this.#native.tokenize(text, addSpecial === true, parseSpecial === true));
   }
 
   /** The text of token ids; control tokens have none. Throws INVALID_ARGUMENT, DISPOSED. */
   detokenize(tokens: Int32Array | readonly number[]): string {
     this.#mustBeOpen();
-    return this.#native.detokenize(this.#tokenIds(tokens));
+    const ids = this.#tokenIds(tokens);
+    return guardNative(() => this.#native.detokenize(ids));
   }
 
   /** A conversation in the words of the model's own chat template. Throws UNSUPPORTED where it has none. */
@@ -473,13 +474,16 @@ function overflow(what: string, contextSize: number): AdaptiveSpecError {
   );
 }
 
-/** Runs a native call whose errors carry code and hint. */
+/** Runs a native call. Our errors carry code and hint; an exception of llama.cpp's own gets them here. */
 function guardNative<T>(call: () => T): T {
   try {
     return call();
   } catch (error) {
-    const { code, message, hint } = error as Partial<NativeFault>;
-    if (code === undefined || hint === undefined) throw error;
+    const {
+      code = 'NATIVE_FAILURE',
+      message,
+      hint = 'Run `adaptive-spec doctor`; the engine stays usable.',
+    } = error as Partial<NativeFault>;
     throw new AdaptiveSpecError(code as ErrorCode, String(message), hint, { cause: error });
   }
 }

@@ -33,7 +33,7 @@ export const TINY_MODELS = {
   draftHot: 'the draft with a small vocabulary of its own and maps to the target ids',
   draftHotBadMap: 'draft_to_target names an id that the target does not have: refused',
   draftHotBadReverse: 'target_to_draft names an id that the draft does not have: refused',
-  draftHotUnsorted: 'draft_to_target does not ascend: refused',
+  draftHotUnsorted: 'draft_to_target does not ascend, which nothing needs',
   draftHotShort: 'target_to_draft lacks the last ten target ids: refused',
   noTokenizer: 'the target without tokenizer and without maps: refused as a draft',
   swa: 'gemma3, one sliding-window layer (32 tokens) and one full layer',
