@@ -3,6 +3,16 @@
 import pc from 'picocolors';
 import { AdaptiveSpecError } from '../errors.js';
 
+/** Colours for a stream: on a terminal, or where FORCE_COLOR asks for them; never against NO_COLOR. */
+export function coloursFor(
+  stream: NodeJS.WriteStream,
+  env = process.env,
+): ReturnType<typeof pc.createColors> {
+  // Not picocolors' own answer, which colours files and pipes too wherever CI is set.
+  const terminal = stream.isTTY === true && env.TERM !== 'dumb';
+  return pc.createColors(!env.NO_COLOR && (Boolean(env.FORCE_COLOR) || terminal));
+}
+
 /** Wrong usage is the caller's to mend; everything else may be the machine's. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof AdaptiveSpecError && error.code === 'INVALID_ARGUMENT' ? 2 : 1;
@@ -10,12 +20,13 @@ export function exitCodeOf(error: unknown): number {
 
 /** Prints `CODE: message` and the hint; a fault of ours shows its stack, which is worth more than a word. */
 export function reportError(error: unknown): void {
+  const { red } = coloursFor(process.stderr);
   if (error instanceof AdaptiveSpecError) {
-    note(`${pc.red(error.code)}: ${error.message}`);
+    note(`${red(error.code)}: ${error.message}`);
     note(error.hint);
   } else {
     note(
-      `${pc.red('NATIVE_FAILURE')}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      `${red('NATIVE_FAILURE')}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
     );
     note('This is a defect of adaptive-spec: please report it with the lines above.');
   }

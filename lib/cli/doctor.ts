@@ -3,7 +3,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import { bindingPath, loadBinding, type NativeBinding, packageRoot } from '../binding.js';
 import { createEngine, type Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
@@ -11,7 +10,7 @@ import { defaultPairPaths } from '../models/download.js';
 import { checkGguf } from '../models/gguf-check.js';
 import { estimateMemory, memoryAvailable } from '../models/memory.js';
 import { type EngineOptions, threadLimit } from '../options.js';
-import { print, size } from './console.js';
+import { coloursFor, print, size } from './console.js';
 import { addEngineFlags, type EngineFlags, engineOptionsOf } from './engine-flags.js';
 
 type Status = 'ok' | 'advice' | 'failed';
@@ -163,7 +162,8 @@ function failed(check: string, error: unknown): Finding {
 }
 
 function show({ check, status, detail, hint }: Finding): void {
-  const mark = { ok: pc.green('ok    '), advice: pc.yellow('advice'), failed: pc.red('failed') }[status];
+  const { green, yellow, red } = coloursFor(process.stdout);
+  const mark = { ok: green('ok    '), advice: yellow('advice'), failed: red('failed') }[status];
   print(`${mark}  ${check}: ${detail}`);
   if (hint !== undefined) print(`        ${hint}`);
 }

@@ -1,7 +1,7 @@
 // The live view: one line with speed, depth and acceptance that stays while text streams.
 
-import pc from 'picocolors';
 import type { StepReport } from '../control/controller.js';
+import { coloursFor } from './console.js';
 
 const REFRESH_MS = 100;
 
@@ -65,7 +65,7 @@ export class LiveView {
     this.#meter.add(step);
     if (this.#mode === 'none' || performance.now() - this.#lastDrawn < REFRESH_MS) return;
     this.#lastDrawn = performance.now();
-    const line = pc.dim(this.#meter.line);
+    const line = coloursFor(process.stderr).dim(this.#meter.line);
     // Save the cursor, go to the last row, clear it, write, go back.
     if (this.#mode === 'below')
       process.stdout.write(`\x1b7\x1b[${process.stdout.rows};1H\x1b[2K${line}\x1b8`);

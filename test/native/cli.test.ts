@@ -136,7 +136,7 @@ describe('generate', () => {
     expect(stderr).toMatch(/^24 tokens in \d+ steps, .* t\/s.*\(length\)$/m);
   });
 
-  it.each<Record<string, string>>([{}, { FORCE_COLOR: '' }, { NO_COLOR: '1' }])(
+  it.each<Record<string, string>>([{}, { CI: 'true' }, { FORCE_COLOR: '' }, { NO_COLOR: '1' }])(
     'writes no control codes where it is no terminal: %o',
     async (env) => {
       const results = [
