@@ -1,5 +1,6 @@
 // llama.cpp's own tools, to measure against: built from the source that the addon links, in the cache, once for each
 // way of building. Run as a program it builds them and prints the folders.
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +15,7 @@ const BUILDS = {
   /** As upstream builds by itself: shared libraries, OpenMP. */
   upstream: [],
   /** As the addon links it. */
-  ours: ['-DBUILD_SHARED_LIBS=OFF', '-DGGML_OPENMP=OFF'],
+  ours: ['-DBUILD_SHARED_LIBS=OFF', '-DGGML_OPENMP=OFF', '-DGGML_LLAMAFILE=OFF'],
 };
 
 /**
@@ -25,7 +26,8 @@ export async function peerTools() {
   const tree = await ensureSource();
   const paths = {};
   for (const [name, options] of Object.entries(BUILDS)) {
-    const folder = join(cacheRoot(), `tools-${name}-${tree.slice(0, 12)}`);
+    const key = createHash('sha256').update(`${tree} ${options}`).digest('hex').slice(0, 12);
+    const folder = join(cacheRoot(), `tools-${name}-${key}`);
     if (!existsSync(join(folder, 'complete'))) await build(name, options, folder);
     const [bench, speculative] = TOOLS.map((tool) => join(folder, 'bin', tool));
     paths[name] = { bench, speculative };
