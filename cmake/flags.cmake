@@ -28,7 +28,8 @@ function(adaptive_spec_flags target)
   target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/native")
   target_compile_definitions(${target} PRIVATE
     ADAPTIVE_SPEC_VARIANT="${ADAPTIVE_SPEC_VARIANT}"
-    ADAPTIVE_SPEC_LLAMA_TREE="${ADAPTIVE_SPEC_LLAMA_TREE}")
+    ADAPTIVE_SPEC_LLAMA_TREE="${ADAPTIVE_SPEC_LLAMA_TREE}"
+    $<$<BOOL:${ADAPTIVE_SPEC_X86}>:ADAPTIVE_SPEC_X86>)
   # `omp simd` pragmas need no OpenMP runtime. Nobody looks at floating-point traps, and without them more loops
   # become vector code. The prefix map keeps this machine's paths out of a binary that others will run.
   target_compile_options(${target} PRIVATE -O3 -Wall -Wextra -Wno-missing-field-initializers -fopenmp-simd
@@ -37,5 +38,20 @@ function(adaptive_spec_flags target)
     target_compile_options(${target} PRIVATE -march=native)
   elseif(ADAPTIVE_SPEC_X86)
     target_compile_options(${target} PRIVATE -march=x86-64-v3)
+  endif()
+endfunction()
+
+# Kernel files are built for their own instruction set, whatever the rest is built for: they run only where the CPU was
+# asked first. Multiplications and additions are fused where they say so and nowhere else, or a row's result would
+# depend on what the compiler made of each variant.
+function(adaptive_spec_kernel_flags)
+  if(ADAPTIVE_SPEC_X86)
+    set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+    foreach(file_and_flags "avx2" "avx2_vnni;-mavxvnni" "avx512;${avx512}" "avx512_bf16;${avx512};-mavx512bf16")
+      list(POP_FRONT file_and_flags name)
+      # GCC 12 takes its own _mm512_undefined_ps for a mistake.
+      set_source_files_properties(native/kernels/${name}.cc PROPERTIES COMPILE_OPTIONS
+        "-march=x86-64-v3;${file_and_flags};-ffp-contract=off;-Wno-maybe-uninitialized;-Wno-uninitialized")
+    endforeach()
   endif()
 endfunction()

@@ -107,7 +107,9 @@ endif()
 file(GLOB archives "${llama_libraries}/*.a")
 add_library(llama_static INTERFACE)
 target_include_directories(llama_static SYSTEM INTERFACE "${llama_source}/include" "${llama_source}/ggml/include"
-  "${llama_source}/common" "${llama_source}/vendor")
+  "${llama_source}/common" "${llama_source}/vendor"
+  # The kernels' hook and ggml's block layouts are not in its public headers.
+  "${llama_source}/ggml/src" "${llama_source}/ggml/src/ggml-cpu")
 if(APPLE)
   target_link_libraries(llama_static INTERFACE ${archives} Threads::Threads)
 else()

@@ -26,8 +26,10 @@ export interface NativeEngineOptions {
   mmap: boolean;
   mlock: boolean;
   kvCacheType: string;
-  /** -1 where llama.cpp decides, 0 off, 1 on. */
+  /** -1 our own where it can be had and none else, 0 off, 1 on. */
   flashAttention: -1 | 0 | 1;
+  /** What computes the matrix products: auto, avx512, avx2 or ggml. */
+  kernels: string;
   /** '' for none. */
   numa: string;
   planDeadlineMs: number;
@@ -87,6 +89,7 @@ export interface NativeLoaded {
   modelBytes: number;
   threads: number;
   draftThreads: number;
+  kernels: string;
   canRollBack: boolean;
   hasChatTemplate: boolean;
   drafters: string[];

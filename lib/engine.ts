@@ -50,6 +50,8 @@ export interface EngineInfo {
   trainedContext: number;
   threads: number;
   draftThreads: number;
+  /** What computes the matrix products: 'avx512' and 'avx2' are ours. */
+  kernels: string;
   parallel: number;
   maxDepth: number;
   /** Names that a plan may use; empty where nothing can be drafted. */
@@ -123,6 +125,7 @@ export class Engine implements AsyncDisposable {
       trainedContext: loaded.trainedContext,
       threads: loaded.threads,
       draftThreads: loaded.draftThreads,
+      kernels: loaded.kernels,
       parallel: options.parallel,
       maxDepth: pair.maxDepth,
       drafters: loaded.drafters,
@@ -156,6 +159,7 @@ export class Engine implements AsyncDisposable {
         mlock: options.mlock,
         kvCacheType: options.kvCacheType,
         flashAttention: { auto: -1, off: 0, on: 1 }[options.flashAttention] as -1 | 0 | 1,
+        kernels: options.kernels,
         numa: options.numa === 'none' ? '' : options.numa,
         planDeadlineMs: options.planDeadlineMs,
       },

@@ -50,7 +50,15 @@ export interface EngineOptions {
   mlock?: boolean;
   /** Type of the KV cache. Default 'f16'. */
   kvCacheType?: KvCacheType;
-  /** llama.cpp's flash attention, which sums otherwise for one row than for several. Default 'off': exact. */
+  /**
+   * What computes the matrix products. 'auto' (default) is the best of ours that this CPU runs: weights are repacked at
+   * load, a row's result is the same in any batch. 'ggml' leaves them to llama.cpp.
+   */
+  kernels?: 'auto' | 'avx512' | 'avx2' | 'ggml';
+  /**
+   * One pass over the KV cache. 'auto' (default) is our kernels' own where they run and can compute it, and off else:
+   * llama.cpp's sums otherwise for one row than for several. 'on' takes llama.cpp's too.
+   */
   flashAttention?: 'auto' | 'on' | 'off';
   /** 'interleave' spreads weights and caches over the nodes (ours, by mbind); the rest is ggml's. Default 'none'. */
   numa?: 'none' | 'interleave' | 'distribute' | 'isolate' | 'numactl';
@@ -172,7 +180,8 @@ const engineFields = {
   mmap: v.optional(flag, true),
   mlock: v.optional(flag, false),
   kvCacheType: v.optional(oneOf(KV_CACHE_TYPES), 'f16'),
-  flashAttention: v.optional(oneOf(['auto', 'on', 'off']), 'off'),
+  kernels: v.optional(oneOf(['auto', 'avx512', 'avx2', 'ggml']), 'auto'),
+  flashAttention: v.optional(oneOf(['auto', 'on', 'off']), 'auto'),
   numa: v.optional(oneOf(['none', 'interleave', 'distribute', 'isolate', 'numactl']), 'none'),
   planDeadlineMs: v.optional(real(0, 60_000), 20),
   audit: v.optional(

@@ -31,6 +31,7 @@ EngineOptions engine_options(Napi::Object o) {
   options.mlock = flag(o, "mlock");
   options.kv_type = text(o, "kvCacheType");
   options.flash_attention = integer(o, "flashAttention");
+  options.kernels = text(o, "kernels");
   options.numa = text(o, "numa");
   options.plan_deadline_ms = real(o, "planDeadlineMs");
   return options;
@@ -70,6 +71,7 @@ Napi::Object to_js(Napi::Env env, const LoadedInfo& info) {
   o["modelBytes"] = static_cast<double>(info.model_bytes);
   o["threads"] = info.threads;
   o["draftThreads"] = info.draft_threads;
+  o["kernels"] = info.kernels;
   o["canRollBack"] = info.can_roll_back;
   o["hasChatTemplate"] = info.has_chat_template;
   o["loadMs"] = info.load_ms;

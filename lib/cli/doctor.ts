@@ -71,11 +71,11 @@ async function* examine(options: EngineOptions): AsyncGenerator<Finding, void, u
     return;
   }
   try {
-    const { description, draft, drafters, threads } = engine.info;
+    const { description, draft, drafters, threads, kernels } = engine.info;
     const drafting = draft === undefined ? 'no draft model' : `draft ${draft}`;
     if (draft !== undefined && drafters.length === 0)
       yield found('pair', 'advice', `${description}; ${drafting} can't be used with it`);
-    else yield found('pair', 'ok', `${description}, ${drafting}, ${threads} threads`);
+    else yield found('pair', 'ok', `${description}, ${drafting}, ${threads} threads, ${kernels} kernels`);
     yield await selfTest(engine);
   } catch (error) {
     yield failed('self-test', error);

@@ -14,6 +14,7 @@ export interface EngineFlags {
   draftThreads?: string;
   contextSize?: string;
   kvCacheType?: string;
+  kernels?: string;
   flashAttention?: string;
   numa?: string;
   mlock?: boolean;
@@ -34,6 +35,7 @@ export function addEngineFlags(command: Command): Command {
     .option('--draft-threads <n>', 'threads of the draft model')
     .option('--context-size <n>', 'tokens of prompt and output together')
     .option('--kv-cache-type <type>', 'f16, q8_0, …')
+    .option('--kernels <name>', 'auto, avx512, avx2 or ggml: what computes the matrix products')
     .option('--flash-attention <mode>', 'auto, on or off')
     .option('--numa <strategy>', 'none, interleave, distribute, isolate or numactl')
     .option('--mlock', 'keep the model in memory')
@@ -49,6 +51,7 @@ export function engineOptionsOf(flags: EngineFlags): EngineOptions {
     // Commander gives a flag with a --no- form the value true by default.
     draft: (flags.draft as unknown) === true ? undefined : flags.draft,
     kvCacheType: flags.kvCacheType,
+    kernels: flags.kernels,
     flashAttention: flags.flashAttention,
     numa: flags.numa,
     mlock: flags.mlock,

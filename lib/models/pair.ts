@@ -42,8 +42,8 @@ export async function openPair(options: CheckedEngineOptions): Promise<ModelPair
   });
   const models = [memoryOf(target, options.parallel * (pair.maxDepth + 1))];
   if (pair.draft) models.push(memoryOf(pair.draft, options.parallel));
-  // Interleaving needs pages of our own, so the file is read instead of mapped.
-  checkMemory(models, options.mmap && options.numa !== 'interleave');
+  // Interleaving needs pages of our own, and our kernels weights of another layout: then the file is not mapped.
+  checkMemory(models, options.mmap && options.numa !== 'interleave' && options.kernels === 'ggml');
   return pair;
 }
 

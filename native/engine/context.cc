@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <mutex>
 
+#include "kernels/buffer_type.h"
+#include "kernels/instruction_set.h"
+
 namespace adaptive_spec {
 namespace {
 
@@ -36,14 +39,26 @@ void start_backend() {
   static std::once_flag once;
   std::call_once(once, [] {
     llama_log_set(keep_last_error, nullptr);
+    install_kernels();
     llama_backend_init();
   });
+}
+
+const KernelSet* find_kernels(const std::string& name) {
+  try {
+    return kernel_set(name);
+  } catch (const std::invalid_argument& error) {
+    std::string names;
+    for (const std::string& available : available_kernels()) names += ", " + available;
+    throw EngineError("UNSUPPORTED", std::string(error.what()) + ".", "Use auto" + names + ".");
+  }
 }
 
 ModelHandle load_model(const ModelOptions& options) {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
-  params.load_mode = options.mmap ? (options.mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
+  // Repacked weights are copies; a mapped file would stay in memory beside them.
+  params.load_mode = options.mmap && !options.kernels ? (options.mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
                                   : (options.mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
   params.progress_callback = [](float done, void* data) {
     const auto& progress = *static_cast<const std::function<bool(float)>*>(data);
@@ -52,6 +67,7 @@ ModelHandle load_model(const ModelOptions& options) {
   params.progress_callback_user_data = const_cast<std::function<bool(float)>*>(&options.progress);
   last_log_error.clear();
   std::string why;
+  const LoadScope scope(options.kernels, options.threads, options.mlock);
   try {
     if (ModelHandle model{llama_model_load_from_file(options.path.c_str(), params)}) return model;
     why = last_log_error;
@@ -75,11 +91,27 @@ ThreadPoolHandle make_thread_pool(int threads) {
 
 Context::Context(llama_model* model, const ContextOptions& options, ggml_threadpool* pool,
                  const std::atomic<bool>* abort)
-    : n_vocab_(llama_vocab_n_tokens(llama_model_get_vocab(model))),
+    : kernels_(options.kernels),
+      n_vocab_(llama_vocab_n_tokens(llama_model_get_vocab(model))),
       context_size_(options.context_size),
       batch_size_(std::max(options.batch_size, options.max_rows)),
       max_rows_(options.max_rows),
       parallel_(options.parallel) {
+  batch_ = llama_batch_init(batch_size_, 0, 1);
+  try {
+    // Our attention is exact and fast, ggml's flash attention is neither with few rows: it is not taken by default.
+    const bool try_ours = options.flash_attention < 0 && kernels_ && options.kv_type == "f16";
+    create(model, options, pool, abort, options.flash_attention > 0 || try_ours);
+    if (try_ours && !attends()) create(model, options, pool, abort, false);
+  } catch (...) {
+    llama_batch_free(batch_);
+    throw;
+  }
+}
+
+void Context::create(llama_model* model, const ContextOptions& options, ggml_threadpool* pool,
+                     const std::atomic<bool>* abort, bool flash_attention) {
+  ctx_.reset();
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<uint32_t>(options.context_size) * options.parallel;
   params.n_batch = params.n_ubatch = batch_size_;
@@ -88,7 +120,7 @@ Context::Context(llama_model* model, const ContextOptions& options, ggml_threadp
   params.kv_unified = options.parallel > 1;
   params.n_outputs_max = max_rows_;
   params.n_threads = params.n_threads_batch = options.threads;
-  params.flash_attn_type = static_cast<llama_flash_attn_type>(options.flash_attention);
+  params.flash_attn_type = flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
   params.type_k = params.type_v = kv_type(options.kv_type);
   params.no_perf = true;
   params.abort_callback = [](void* flag) {
@@ -111,10 +143,18 @@ Context::Context(llama_model* model, const ContextOptions& options, ggml_threadp
                           " tokens" + (why.empty() ? "." : ": " + why),
                       "Use a smaller contextSize, a smaller kvCacheType or a smaller model.");
   llama_attach_threadpool(ctx_.get(), pool, pool);
-  batch_ = llama_batch_init(batch_size_, 0, 1);
 }
 
 Context::~Context() { llama_batch_free(batch_); }
+
+bool Context::attends() {
+  clear_batch();
+  add(0, 0, 0, false);
+  const uint64_t left_before = attention_left_to_ggml();
+  const bool ok = decode() == DecodeStatus::kOk;
+  forget_all();
+  return ok && attention_left_to_ggml() == left_before;
+}
 
 int Context::add(int32_t token, int position, int seq, bool logits) {
   if (token < 0 || token >= n_vocab_ || position < 0 || position >= context_size_ || seq < 0 ||
@@ -136,6 +176,7 @@ int Context::add(int32_t token, int position, int seq, bool logits) {
 DecodeStatus Context::decode() {
   last_log_error.clear();
   last_error_.clear();
+  const ComputeScope scope(kernels_);
   try {
     const int status = llama_decode(ctx_.get(), batch_);
     if (status == 0) return DecodeStatus::kOk;

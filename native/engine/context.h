@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/kernel_set.h"
+
 namespace adaptive_spec {
 
 // An error with one of the package's codes; JavaScript turns it into an AdaptiveSpecError.
@@ -36,9 +38,14 @@ using ThreadPoolHandle = std::unique_ptr<struct ggml_threadpool, ThreadPoolDelet
 // Once per process: llama.cpp's globals, and its log kept to the last error of each thread.
 void start_backend();
 
+// The kernels of that name (kernels/instruction_set.h); null for ggml's own. Throws EngineError UNSUPPORTED.
+const KernelSet* find_kernels(const std::string& name);
+
 struct ModelOptions {
   std::string path;
   bool mmap = true, mlock = false;
+  const KernelSet* kernels = nullptr;  // null is ggml's own
+  int threads = 1;                     // to repack the weights
   std::function<bool(float)> progress;  // 0 to 1; answers false to give up
 };
 // Throws EngineError MODEL_INVALID with what llama.cpp said.
@@ -53,7 +60,8 @@ struct ContextOptions {
   int batch_size = 512;  // rows in one batch
   int threads = 1;
   std::string kv_type = "f16";
-  int flash_attention = -1;  // -1 auto, 0 off, 1 on
+  int flash_attention = -1;  // -1 our own where it can be had, else none; 0 none; 1 ours or ggml's
+  const KernelSet* kernels = nullptr;  // null is ggml's own
 };
 
 enum class DecodeStatus { kOk, kAborted, kFailed };
@@ -90,6 +98,12 @@ class Context {
   llama_context* get() { return ctx_.get(); }
 
  private:
+  void create(llama_model* model, const ContextOptions& options, struct ggml_threadpool* pool,
+              const std::atomic<bool>* abort, bool flash_attention);
+  // Whether our attention computes this model's: asked of a batch.
+  bool attends();
+
+  const KernelSet* kernels_;
   ContextHandle ctx_;
   llama_batch batch_{};
   int n_vocab_ = 0, context_size_ = 0, batch_size_ = 0, max_rows_ = 0, parallel_ = 1, rows_with_logits_ = 0;

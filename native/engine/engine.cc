@@ -100,11 +100,14 @@ void Engine::load() {
   const bool interleave = options_.numa == "interleave";
   const auto memory_before = interleave ? anonymous_memory() : decltype(anonymous_memory()){};
 
+  const KernelSet* kernels = find_kernels(options_.kernels);
   double told = 0;
   const ModelOptions model_options{
       .path = options_.model_path,
       .mmap = options_.mmap && !interleave,  // pages of a mapped file stay where they are
       .mlock = options_.mlock,
+      .kernels = kernels,
+      .threads = options_.threads,
       .progress = [&](float done) {
         if (done - told >= 0.05 || done >= 1) {
           told = done;
@@ -125,7 +128,8 @@ void Engine::load() {
                          .batch_size = options_.batch_size,
                          .threads = options_.threads,
                          .kv_type = options_.kv_type,
-                         .flash_attention = options_.flash_attention};
+                         .flash_attention = options_.flash_attention,
+                         .kernels = kernels};
   target_ = std::make_unique<Context>(target_model_.get(), context, pool_.get(), &abort_decode_);
 
   LoadedInfo info;
@@ -169,6 +173,7 @@ void Engine::load() {
   info.model_bytes = llama_model_size(target_model_.get());
   info.threads = options_.threads;
   info.draft_threads = options_.draft_threads;
+  info.kernels = kernels ? kernels->name : "ggml";
   info.has_chat_template = llama_model_chat_template(target_model_.get(), nullptr) != nullptr;
   for (const auto& drafter : drafters_) info.drafters.emplace_back(drafter->name());
   info.load_ms = now_ms() - start;

@@ -1,0 +1,232 @@
+// Who computes what. A query's cells are cut into chunks of 64, always at the same places, and the chunks' partial
+// sums are added from the first to the last. So it doesn't matter who computes which chunk:
+// - few rows: the work is (head, chunk), the partial sums meet in shared memory and are added after a barrier;
+// - many rows: the work is (head, some rows), chunk after chunk, and nothing is shared.
+#include "kernels/attention.h"
+
+#include <ggml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include <ggml-cpu-impl.h>
+
+namespace adaptive_spec {
+namespace {
+
+// Partial sums of more bytes than this aren't shared.
+constexpr size_t kMostShared = 4 << 20;
+// Rows of the batch that turn a chunk's keys once, where nothing is shared.
+constexpr int64_t kRowBlock = 32;
+
+struct ThreadState {
+  std::vector<float> scratch, partial, sums;
+  std::vector<const float*> queries;
+  std::vector<const uint16_t*> masks;
+  std::vector<float> slopes;
+  std::vector<float*> partials;
+};
+thread_local ThreadState state;
+
+// The node's tensors and numbers by name.
+struct Node {
+  const ggml_tensor *q, *k, *v, *mask, *sinks;
+  ggml_tensor* out;
+  int64_t dk, dv, rows, heads, key_heads, cells, streams, chunks;
+  float scale, max_bias, softcap;
+
+  explicit Node(const ggml_tensor* op)
+      : q(op->src[0]),
+        k(op->src[1]),
+        v(op->src[2]),
+        mask(op->src[3]),
+        sinks(op->src[4]),
+        out(const_cast<ggml_tensor*>(op)),
+        dk(k->ne[0]),
+        dv(v->ne[0]),
+        rows(q->ne[1]),
+        heads(q->ne[2]),
+        key_heads(k->ne[2]),
+        cells(k->ne[1]),
+        streams(q->ne[3]),
+        chunks(cells / kChunkCells) {
+    const auto* params = reinterpret_cast<const float*>(op->op_params);
+    scale = params[0];
+    max_bias = params[1];
+    softcap = params[2];
+  }
+
+  int64_t queries() const { return rows * heads * streams; }
+  int64_t partial_floats() const { return kPartialHead + dv; }
+  size_t shared_bytes() const { return static_cast<size_t>(queries()) * chunks * partial_floats() * sizeof(float); }
+  bool shares() const { return shared_bytes() <= kMostShared; }
+  float slope(int64_t head) const {
+    if (max_bias <= 0) return 1;
+    const auto below = static_cast<float>(1 << static_cast<int>(std::floor(std::log2(static_cast<float>(heads)))));
+    const float m0 = std::pow(2.0f, -max_bias / below), m1 = std::pow(2.0f, -max_bias / 2.0f / below);
+    return static_cast<float>(head) < below ? std::pow(m0, static_cast<float>(head + 1))
+                                            : std::pow(m1, 2 * (static_cast<float>(head) - below) + 1);
+  }
+};
+
+template <class T>
+const T* at(const ggml_tensor* t, int64_t i1, int64_t i2, int64_t i3) {
+  return reinterpret_cast<const T*>(static_cast<const char*>(t->data) + i1 * t->nb[1] + i2 * t->nb[2] +
+                                    i3 * t->nb[3]);
+}
+
+bool any_visible(const uint16_t* mask) {
+  constexpr uint16_t kMinusInfinity = 0xFC00;
+  for (int i = 0; i < kChunkCells; ++i)
+    if (mask[i] != kMinusInfinity) return true;
+  return false;
+}
+
+// The queries of rows [begin, end) that read one head of keys, over one chunk. `partial_at(row, head)` says where a
+// query's partial sum goes. Queries that see nothing of the chunk get minus infinity alone.
+template <class PartialAt>
+void attend_chunk(const KernelSet& kernels, const Node& n, int64_t stream, int64_t key_head, int64_t chunk,
+                  int64_t begin, int64_t end, PartialAt partial_at) {
+  const int64_t cell = chunk * kChunkCells, share = n.heads / n.key_heads;
+  ThreadState& s = state;
+  s.queries.clear();
+  s.masks.clear();
+  s.slopes.clear();
+  s.partials.clear();
+  for (int64_t row = begin; row < end; ++row)
+    for (int64_t head = key_head * share; head < (key_head + 1) * share; ++head) {
+      float* partial = partial_at(row, head);
+      if (n.mask) {
+        const uint16_t* mask =
+            at<uint16_t>(n.mask, row, head % n.mask->ne[2], stream % n.mask->ne[3]) + cell;
+        if (!any_visible(mask)) {
+          partial[0] = -std::numeric_limits<float>::infinity();
+          continue;
+        }
+        s.masks.push_back(mask);
+      }
+      s.queries.push_back(at<float>(n.q, row, head, stream));
+      s.slopes.push_back(n.slope(head));
+      s.partials.push_back(partial);
+    }
+  if (s.queries.empty()) return;
+  s.scratch.resize(kAttentionScratch(static_cast<int>(n.dk)));
+  const AttentionChunk work{
+      .k = at<uint8_t>(n.k, cell, key_head, stream / (n.streams / n.k->ne[3])),
+      .v = at<uint8_t>(n.v, cell, key_head, stream / (n.streams / n.v->ne[3])),
+      .k_stride = n.k->nb[1],
+      .v_stride = n.v->nb[1],
+      .dk = static_cast<int>(n.dk),
+      .dv = static_cast<int>(n.dv),
+      .queries = static_cast<int>(s.queries.size()),
+      .q = s.queries.data(),
+      .mask = n.mask ? s.masks.data() : nullptr,
+      .slopes = n.max_bias > 0 ? s.slopes.data() : nullptr,
+      .scale = n.scale,
+      .softcap = n.softcap,
+      .scratch = s.scratch.data(),
+  };
+  kernels.attend(work, s.partials.data());
+}
+
+// Divides by the sum of weights and writes the query's row. A sink is a weight without a value.
+void finish(const Node& n, int64_t stream, int64_t row, int64_t head, float* sum) {
+  float scale = 1, total = sum[1];
+  if (n.sinks) {
+    const float sink = static_cast<const float*>(n.sinks->data)[head];
+    if (sink > sum[0]) {
+      scale = std::exp(sum[0] - sink);
+      total = total * scale + 1;
+    } else {
+      total += std::exp(sink - sum[0]);
+    }
+  }
+  const float factor = total == 0 ? 0 : scale / total;
+  float* out = const_cast<float*>(at<float>(n.out, head, row, stream));
+  for (int64_t d = 0; d < n.dv; ++d) out[d] = sum[kPartialHead + d] * factor;
+}
+
+void clear_sum(float* sum, int64_t dv) {
+  std::memset(sum, 0, (kPartialHead + dv) * sizeof(float));
+  sum[0] = -std::numeric_limits<float>::infinity();
+}
+
+void attend_sharing(const KernelSet& kernels, const ggml_compute_params* params, const Node& n) {
+  auto* shared = static_cast<float*>(params->wdata);
+  const int64_t floats = n.partial_floats();
+  const auto query = [&](int64_t stream, int64_t row, int64_t head) {
+    return (stream * n.rows + row) * n.heads + head;
+  };
+  const int64_t items = n.streams * n.key_heads * n.chunks;
+  for (int64_t item = items * params->ith / params->nth; item < items * (params->ith + 1) / params->nth; ++item) {
+    const int64_t chunk = item % n.chunks, key_head = item / n.chunks % n.key_heads,
+                  stream = item / n.chunks / n.key_heads;
+    attend_chunk(kernels, n, stream, key_head, chunk, 0, n.rows, [&](int64_t row, int64_t head) {
+      return shared + (query(stream, row, head) * n.chunks + chunk) * floats;
+    });
+  }
+  ggml_barrier(params->threadpool);
+  state.sums.resize(floats);
+  float* sum = state.sums.data();
+  for (int64_t i = n.queries() * params->ith / params->nth; i < n.queries() * (params->ith + 1) / params->nth; ++i) {
+    clear_sum(sum, n.dv);
+    for (int64_t chunk = 0; chunk < n.chunks; ++chunk)
+      kernels.fold(sum, shared + (i * n.chunks + chunk) * floats, static_cast<int>(n.dv));
+    finish(n, i / n.heads / n.rows, i / n.heads % n.rows, i % n.heads, sum);
+  }
+}
+
+void attend_alone(const KernelSet& kernels, const ggml_compute_params* params, const Node& n) {
+  const int64_t floats = n.partial_floats(), share = n.heads / n.key_heads;
+  const int64_t row_blocks = (n.rows + kRowBlock - 1) / kRowBlock, items = n.streams * n.key_heads * row_blocks;
+  state.partial.resize(kRowBlock * share * floats);
+  state.sums.resize(kRowBlock * share * floats);
+  // Later rows see more cells, so neighbours go to different threads.
+  for (int64_t item = params->ith; item < items; item += params->nth) {
+    const int64_t block = item % row_blocks, key_head = item / row_blocks % n.key_heads,
+                  stream = item / row_blocks / n.key_heads;
+    const int64_t begin = block * kRowBlock, end = std::min(n.rows, begin + kRowBlock);
+    const auto local = [&](std::vector<float>& floats_of, int64_t row, int64_t head) {
+      return floats_of.data() + ((row - begin) * share + head - key_head * share) * floats;
+    };
+    for (int64_t i = 0; i < (end - begin) * share; ++i) clear_sum(state.sums.data() + i * floats, n.dv);
+    for (int64_t chunk = 0; chunk < n.chunks; ++chunk) {
+      attend_chunk(kernels, n, stream, key_head, chunk, begin, end,
+                   [&](int64_t row, int64_t head) { return local(state.partial, row, head); });
+      for (int64_t i = 0; i < (end - begin) * share; ++i)
+        kernels.fold(state.sums.data() + i * floats, state.partial.data() + i * floats, static_cast<int>(n.dv));
+    }
+    for (int64_t row = begin; row < end; ++row)
+      for (int64_t head = key_head * share; head < (key_head + 1) * share; ++head)
+        finish(n, stream, row, head, local(state.sums, row, head));
+  }
+}
+
+}  // namespace
+
+bool can_attend(const ggml_tensor* op) {
+  const ggml_tensor *q = op->src[0], *k = op->src[1], *v = op->src[2], *mask = op->src[3];
+  return op->op == GGML_OP_FLASH_ATTN_EXT && q->type == GGML_TYPE_F32 && k->type == GGML_TYPE_F16 &&
+         v->type == GGML_TYPE_F16 && q->ne[0] == k->ne[0] && k->ne[0] % 16 == 0 && v->ne[0] % 16 == 0 &&
+         q->ne[2] % k->ne[2] == 0 && q->nb[0] == sizeof(float) && k->nb[0] == 2 && v->nb[0] == 2 &&
+         k->ne[2] == v->ne[2] && k->ne[1] % kChunkCells == 0 && q->ne[3] % k->ne[3] == 0 && k->ne[3] == v->ne[3] &&
+         (!mask || (mask->type == GGML_TYPE_F16 && mask->nb[0] == 2));
+}
+
+size_t attend_scratch(const ggml_tensor* op) {
+  const Node n(op);
+  return n.shares() ? n.shared_bytes() : 0;
+}
+
+void attend(const KernelSet& kernels, const ggml_compute_params* params, ggml_tensor* op) {
+  const Node n(op);
+  if (n.shares())
+    attend_sharing(kernels, params, n);
+  else
+    attend_alone(kernels, params, n);
+}
+
+}  // namespace adaptive_spec

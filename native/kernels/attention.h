@@ -1,0 +1,23 @@
+// ggml's FLASH_ATTN_EXT over an f16 cache: each query's result is the same for any batch and number of threads.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/kernel_set.h"
+
+struct ggml_compute_params;
+struct ggml_tensor;
+
+namespace adaptive_spec {
+
+// Whether this node can be computed: f16 keys and values, head sizes that are multiples of 16, whole chunks of
+// cells (llama.cpp pads to 256), float queries.
+bool can_attend(const ggml_tensor* op);
+
+// Bytes of shared scratch that attend() wants for this node.
+size_t attend_scratch(const ggml_tensor* op);
+
+// Called by every thread of the pool, as ggml calls its own operations.
+void attend(const KernelSet& kernels, const ggml_compute_params* params, ggml_tensor* op);
+
+}  // namespace adaptive_spec
