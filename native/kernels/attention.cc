@@ -78,10 +78,14 @@ const T* at(const ggml_tensor* t, int64_t i1, int64_t i2, int64_t i3) {
                                     i3 * t->nb[3]);
 }
 
+// Whether a row of a chunk's mask has something else than minus infinity.
 bool any_visible(const uint16_t* mask) {
-  constexpr uint16_t kMinusInfinity = 0xFC00;
-  for (int i = 0; i < kChunkCells; ++i)
-    if (mask[i] != kMinusInfinity) return true;
+  constexpr uint64_t kFourHidden = 0xFC00FC00FC00FC00;
+  for (int i = 0; i < kChunkCells; i += 4) {
+    uint64_t four;
+    std::memcpy(&four, mask + i, sizeof four);
+    if (four != kFourHidden) return true;
+  }
   return false;
 }
 
@@ -96,22 +100,25 @@ void attend_chunk(const KernelSet& kernels, const Node& n, int64_t stream, int64
   s.masks.clear();
   s.slopes.clear();
   s.partials.clear();
-  for (int64_t row = begin; row < end; ++row)
+  for (int64_t row = begin; row < end; ++row) {
+    const uint16_t* mask = nullptr;
+    bool visible = true;
     for (int64_t head = key_head * share; head < (key_head + 1) * share; ++head) {
       float* partial = partial_at(row, head);
-      if (n.mask) {
-        const uint16_t* mask =
-            at<uint16_t>(n.mask, row, head % n.mask->ne[2], stream % n.mask->ne[3]) + cell;
-        if (!any_visible(mask)) {
-          partial[0] = -std::numeric_limits<float>::infinity();
-          continue;
-        }
-        s.masks.push_back(mask);
+      if (n.mask && (!mask || n.mask->ne[2] > 1)) {  // most often all heads have one
+        mask = at<uint16_t>(n.mask, row, head % n.mask->ne[2], stream % n.mask->ne[3]) + cell;
+        visible = any_visible(mask);
       }
+      if (!visible) {
+        partial[0] = -std::numeric_limits<float>::infinity();
+        continue;
+      }
+      if (mask) s.masks.push_back(mask);
       s.queries.push_back(at<float>(n.q, row, head, stream));
       s.slopes.push_back(n.slope(head));
       s.partials.push_back(partial);
     }
+  }
   if (s.queries.empty()) return;
   s.scratch.resize(kAttentionScratch(static_cast<int>(n.dk)));
   const AttentionChunk work{
@@ -161,7 +168,8 @@ void attend_sharing(const KernelSet& kernels, const ggml_compute_params* params,
     return (stream * n.rows + row) * n.heads + head;
   };
   const int64_t items = n.streams * n.key_heads * n.chunks;
-  for (int64_t item = items * params->ith / params->nth; item < items * (params->ith + 1) / params->nth; ++item) {
+  // A head's last chunks are hidden from most rows, so neighbours go to different threads.
+  for (int64_t item = params->ith; item < items; item += params->nth) {
     const int64_t chunk = item % n.chunks, key_head = item / n.chunks % n.key_heads,
                   stream = item / n.chunks / n.key_heads;
     attend_chunk(kernels, n, stream, key_head, chunk, 0, n.rows, [&](int64_t row, int64_t head) {

@@ -133,6 +133,11 @@ struct Isa {
     return top / 127;
   }
 
+  static constexpr int kQuantised = 1;
+  static void quantise_several(const float* x, int8_t* const* q, float* scales, int32_t (*sums)[2]) {
+    scales[0] = quantise(x, q[0], sums[0]);
+  }
+
   // 8 cells' f16 rows of `dims` (a multiple of 16) to columns: out[d * stride + cell].
   static void transpose(const uint8_t* rows, size_t row_bytes, int dims, float* out, int stride) {
     alignas(32) float row[8];

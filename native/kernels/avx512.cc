@@ -107,6 +107,44 @@ struct Isa {
     return most / 127;
   }
 
+  // The same of four blocks, whose largest numbers and sums are found side by side.
+  static constexpr int kQuantised = 4;
+  static void quantise_several(const float* x, int8_t* const* q, float* scales, int32_t (*sums)[2]) {
+    Floats low[4], high[4], most[4];
+    for (int i = 0; i < 4; ++i) {
+      low[i] = _mm512_loadu_ps(x + 32 * i);
+      high[i] = _mm512_loadu_ps(x + 32 * i + 16);
+      most[i] = max(_mm512_abs_ps(low[i]), _mm512_abs_ps(high[i]));
+    }
+    const __m512d a = _mm512_castps_pd(max(_mm512_unpacklo_ps(most[0], most[1]), _mm512_unpackhi_ps(most[0], most[1])));
+    const __m512d b = _mm512_castps_pd(max(_mm512_unpacklo_ps(most[2], most[3]), _mm512_unpackhi_ps(most[2], most[3])));
+    Floats all = max(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    all = max(all, _mm512_shuffle_f32x4(all, all, 0x4E));
+    all = max(all, _mm512_shuffle_f32x4(all, all, 0xB1));  // the four blocks' largest in each quarter
+    const Floats inverses = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(all, zero(), _CMP_GT_OQ), splat(127.0f), all);
+    _mm_storeu_ps(scales, _mm512_castps512_ps128(_mm512_div_ps(all, splat(127.0f))));
+    const Floats inverse[4] = {_mm512_permute_ps(inverses, 0x00), _mm512_permute_ps(inverses, 0x55),
+                               _mm512_permute_ps(inverses, 0xAA), _mm512_permute_ps(inverses, 0xFF)};
+    __m256i bytes[4];
+    for (int i = 0; i < 4; ++i) {
+      bytes[i] = _mm256_set_m128i(_mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(high[i], inverse[i]))),
+                                  _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(low[i], inverse[i]))));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(q[i]), bytes[i]);
+    }
+    // Each quarter holds four sums of four bytes, of one half of one block.
+    const Ints ones = splat8(1);
+    const Ints first = _mm512_dpbusd_epi32(
+        splat(0), ones, _mm512_inserti64x4(_mm512_castsi256_si512(bytes[0]), bytes[1], 1));
+    const Ints second = _mm512_dpbusd_epi32(
+        splat(0), ones, _mm512_inserti64x4(_mm512_castsi256_si512(bytes[2]), bytes[3], 1));
+    Ints both = _mm512_add_epi32(_mm512_unpacklo_epi32(first, second), _mm512_unpackhi_epi32(first, second));
+    both = _mm512_add_epi32(both, _mm512_shuffle_epi32(both, _MM_PERM_BADC));
+    alignas(64) int32_t found[16];
+    _mm512_store_si512(found, both);
+    for (int i = 0; i < 4; ++i)
+      for (int half = 0; half < 2; ++half) sums[i][half] = found[8 * (i % 2) + 4 * half + i / 2];
+  }
+
   // 16 cells' f16 rows of `dims` (a multiple of 16) to columns: out[d * stride + cell].
   static void transpose(const uint8_t* rows, size_t row_bytes, int dims, float* out, int stride) {
     for (int d = 0; d < dims; d += 16) {

@@ -291,21 +291,44 @@ void float_tile(const uint8_t* group, int blocks, const void* panel, float* cons
   }
 }
 
+// Where a column's numbers stand in a block of an int8 panel of n columns.
+struct Int8Place {
+  int8_t* q;            // 32
+  int32_t* minus_8_sum;  // and of either half, n and 2 n further
+  float* d;             // and the scaled sum, n further
+
+  Int8Place(void* panel, int n, int block, int column) {
+    char* at = static_cast<char*>(panel) + static_cast<size_t>(block) * n * kInt8PanelBytes;
+    q = reinterpret_cast<int8_t*>(at) + kBlockWeights * column;
+    minus_8_sum = reinterpret_cast<int32_t*>(at + kBlockWeights * n) + column;
+    d = reinterpret_cast<float*>(minus_8_sum + 3 * n);
+  }
+  void put(int n, float scale, int32_t first_sum, int32_t second_sum) const {
+    minus_8_sum[0] = -8 * (first_sum + second_sum);
+    minus_8_sum[n] = -8 * first_sum;
+    minus_8_sum[2 * n] = -8 * second_sum;
+    d[0] = scale;
+    d[n] = scale * static_cast<float>(first_sum + second_sum);
+  }
+};
+
 // The columns' numbers as signed bytes with one scale for 32 of them: the largest becomes 127.
 void int8_panel(const float* const* columns, int n, int begin, int end, void* panel) {
-  for (int b = begin; b < end; ++b) {
-    char* block = static_cast<char*>(panel) + static_cast<size_t>(b) * n * kInt8PanelBytes;
-    auto* q = reinterpret_cast<int8_t*>(block);
-    auto* minus_8_sum = reinterpret_cast<int32_t*>(block + 32 * n);
-    auto* d = reinterpret_cast<float*>(minus_8_sum + 3 * n);
-    for (int j = 0; j < n; ++j) {
-      int32_t sums[2];
-      const float scale = Isa::quantise(columns[j] + b * kBlockWeights, q + kBlockWeights * j, sums);
-      minus_8_sum[j] = -8 * (sums[0] + sums[1]);
-      minus_8_sum[n + j] = -8 * sums[0];
-      minus_8_sum[2 * n + j] = -8 * sums[1];
-      d[j] = scale;
-      d[n + j] = scale * static_cast<float>(sums[0] + sums[1]);
+  constexpr int kAtOnce = Isa::kQuantised;
+  for (int j = 0; j < n; ++j) {
+    int b = begin;
+    float scales[kAtOnce];
+    int32_t sums[kAtOnce][2];
+    int8_t* q[kAtOnce];
+    for (; b + kAtOnce <= end; b += kAtOnce) {
+      for (int i = 0; i < kAtOnce; ++i) q[i] = Int8Place(panel, n, b + i, j).q;
+      Isa::quantise_several(columns[j] + b * kBlockWeights, q, scales, sums);
+      for (int i = 0; i < kAtOnce; ++i) Int8Place(panel, n, b + i, j).put(n, scales[i], sums[i][0], sums[i][1]);
+    }
+    for (; b < end; ++b) {
+      const Int8Place place(panel, n, b, j);
+      const float scale = Isa::quantise(columns[j] + b * kBlockWeights, place.q, sums[0]);
+      place.put(n, scale, sums[0][0], sums[0][1]);
     }
   }
 }
