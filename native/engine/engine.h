@@ -64,7 +64,7 @@ class Engine {
   void admit();
   void prefill(Sequence& sequence);
   void end(std::unique_ptr<Sequence>& sequence);
-  void fail(Sequence& sequence, const std::string& why);
+  void start_afresh(const EngineError& error);
 
   const EngineOptions options_;
   Listener& listener_;
@@ -87,6 +87,7 @@ class Engine {
   std::vector<int32_t> eog_;
   std::vector<std::unique_ptr<Sequence>> slots_;
   std::vector<Sequence*> generating_;
+  bool wipe_ = false;  // the target's cache, before anyone else is admitted
   std::mutex join_mutex_;
   std::thread thread_;
 };

@@ -31,7 +31,7 @@ enum class FinishReason { kStop, kLength, kAborted, kError };
 
 struct RequestResult {
   FinishReason reason = FinishReason::kStop;
-  std::string error_code, error_message;  // with kError
+  std::string error_code, error_message, error_hint;  // with kError
   std::string stop_string;                // the one that ended the text, if one did
   std::vector<int32_t> tokens;            // all emitted ids
   int prompt_tokens = 0;

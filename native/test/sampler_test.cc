@@ -71,16 +71,22 @@ TEST("sampler: a mask leaves greedy the best of the others, at the lowest id") {
   CHECK_EQUAL(draw(sampler, {0, 9, 8, 7, 7}), 3);
 }
 
-TEST("sampler: rows without a number give an id of the vocabulary") {
+TEST("sampler: bad rows give no token, whatever the settings; masked ids are no reason") {
+  Random random(18);
   for (const SamplingParams& params :
-       {kGreedy, kPenalties, kWarm,
-        SamplingParams{.temperature = 1, .top_k = 5, .top_p = 0.9f, .min_p = 0.1f}})
-    for (float value : {-kInfinity, kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
-      Sampler sampler = make(params, 50);
-      for (int i = 0; i < 20; ++i) {
-        const int32_t token = draw(sampler, std::vector<float>(50, value));
-        CHECK(token >= 0 && token < 50);
+       {kGreedy, kPenalties, kWarm, SamplingParams{.temperature = 1, .top_k = 5},
+        SamplingParams{.temperature = 1, .top_p = 0.9f}, SamplingParams{.temperature = 1, .min_p = 0.1f}})
+    for (int n : {50, 3000}) {
+      Sampler sampler = make(params, n);
+      CHECK_EQUAL(draw(sampler, std::vector<float>(n, -kInfinity)), -1);
+      std::vector<float> logits = random.row(n, 4);
+      for (float bad : {kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
+        std::vector<float> with_bad = logits;
+        with_bad[random.below(n)] = bad;
+        CHECK_EQUAL(draw(sampler, with_bad), -1);
       }
+      std::fill(logits.begin(), logits.begin() + n / 2, -kInfinity);
+      CHECK(draw(sampler, logits) >= n / 2);
     }
 }
 

@@ -36,12 +36,12 @@ Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, 
 
 int32_t Sampler::sample(float* logits) {
   for (int32_t id : masked_) logits[id] = -std::numeric_limits<float>::infinity();
-  if (!chain_) return argmax(logits, n_vocab_);
+  const int32_t best = argmax(logits, n_vocab_);
+  if (!chain_ || best < 0) return best;
   for (int32_t id = 0; id < n_vocab_; ++id) candidates_[id] = {id, logits[id], 0};
   llama_token_data_array row{candidates_.data(), candidates_.size(), -1, false};
   llama_sampler_apply(chain_.get(), &row);
-  // A row without a finite logit leaves nothing selected.
-  const int32_t token = row.selected >= 0 ? row.data[row.selected].id : argmax(logits, n_vocab_);
+  const int32_t token = row.data[row.selected].id;
   llama_sampler_accept(chain_.get(), token);
   return token;
 }

@@ -29,7 +29,8 @@ class Sampler {
  public:
   // `prompt` counts for the penalties; `masked` ids are never picked.
   Sampler(const SamplingParams& params, std::span<const int32_t> prompt, std::vector<int32_t> masked, int n_vocab);
-  // n_vocab logits in, which may be changed; the next token's id out. Ties go to the lowest id.
+  // n_vocab logits in, which may be changed; the next token's id out, -1 where the row is bad (kernels/logits.h).
+  // Ties go to the lowest id.
   int32_t sample(float* logits);
 
  private:
