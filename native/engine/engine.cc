@@ -274,15 +274,16 @@ void Engine::end_aborted() {
 }
 
 void Engine::admit() {
-  if (wipe_) {
-    if (std::any_of(slots_.begin(), slots_.end(), [](const auto& s) { return s != nullptr; })) return;
+  const bool held =
+      wipe_ && std::any_of(slots_.begin(), slots_.end(), [](const auto& s) { return s != nullptr; });
+  if (wipe_ && !held) {
     target_->wipe();
     wipe_ = false;
   }
   const std::lock_guard lock(mutex_);
   int running = 0;
   for (size_t slot = 0; slot < slots_.size(); ++slot) {
-    if (!slots_[slot] && !inbox_.empty()) {
+    if (!held && !slots_[slot] && !inbox_.empty()) {
       active_.insert(inbox_.front().id);
       slots_[slot] = std::make_unique<Sequence>(std::move(inbox_.front()), static_cast<int>(slot), vocab(), eog_,
                                                 options_.context_size);
@@ -322,7 +323,7 @@ void Engine::end(std::unique_ptr<Sequence>& sequence) {
     to_abort_.erase(sequence->request.id);
   }
   target_->forget(sequence->slot);
-  wipe_ |= sequence->result.reason == FinishReason::kError;
+  wipe_ |= sequence->result.error_code == kBadLogits;
   for (auto& drafter : drafters_) drafter->end(sequence->slot);
   desk_.forget(sequence->slot);
   listener_.on_end(sequence->request.id, sequence->finish());

@@ -87,7 +87,7 @@ class Engine {
   std::vector<int32_t> eog_;
   std::vector<std::unique_ptr<Sequence>> slots_;
   std::vector<Sequence*> generating_;
-  bool wipe_ = false;  // the target's cache, before anyone else is admitted
+  bool wipe_ = false;  // there may be NaN in the target's cache: nobody is admitted before it is wiped
   std::mutex join_mutex_;
   std::thread thread_;
 };

@@ -20,7 +20,7 @@ constexpr double kQuietMs = 30;
 
 // The tokens before that row were the target's own, and stay. Answers as emit does: this sequence is over.
 bool end_at_bad_row(Sequence& s) {
-  s.fail({"BAD_LOGITS",
+  s.fail({kBadLogits,
           "The target's logits after token " + std::to_string(s.tokens.size()) + " are NaN or infinite.",
           "The model's file is damaged, or its numbers overflow: download it again, or use another quantisation."});
   return false;
