@@ -108,6 +108,7 @@ export interface NativeResult {
   reason: 'stop' | 'length' | 'aborted' | 'error';
   errorCode: string;
   errorMessage: string;
+  errorHint: string;
   stopString: string;
   tokens: Int32Array;
   promptTokens: number;

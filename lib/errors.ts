@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'OUT_OF_MEMORY'
   | 'UNSUPPORTED'
   | 'DISPOSED'
+  | 'BAD_LOGITS'
   | 'CONTROLLER_INVALID'
   | 'AUDIT_FAILED'
   | 'NATIVE_MISSING'

@@ -81,11 +81,7 @@ export class RunningRequest implements GenerationSource {
       generation.fail(this.#failure);
     } else if (native.reason === 'error') {
       generation.fail(
-        new AdaptiveSpecError(
-          native.errorCode as ErrorCode,
-          native.errorMessage,
-          'Run `adaptive-spec doctor`; the engine stays usable.',
-        ),
+        new AdaptiveSpecError(native.errorCode as ErrorCode, native.errorMessage, native.errorHint),
       );
     } else if (native.reason === 'aborted' && !abandoned) {
       generation.fail(engineClosed || this.#abortReason === undefined ? closedError() : this.#abortReason);

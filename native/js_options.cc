@@ -87,6 +87,7 @@ Napi::Object to_js(Napi::Env env, const RequestResult& r) {
   o["reason"] = kReasons[static_cast<int>(r.reason)];
   o["errorCode"] = r.error_code;
   o["errorMessage"] = r.error_message;
+  o["errorHint"] = r.error_hint;
   o["stopString"] = r.stop_string;
   o["tokens"] = int32_array(env, r.tokens);
   o["promptTokens"] = r.prompt_tokens;

@@ -21,9 +21,11 @@ import {
 export const TINY_MODELS = {
   target: 'llama, two layers; greedy text is varied and never ends by itself',
   targetWithEog: 'the same, but ends its text now and then',
+  targetNan: 'the target, but once it has read a ~ its logits are NaN; it never says one',
   targetPadded: 'the target with 64 more ids at the end, which it sometimes says',
   draft: 'a noisy copy of the target',
   draftPerfect: 'an exact copy of the target',
+  draftNan: 'the draft, but once it has read a ~ its logits are NaN',
   draftBad: 'other weights: hardly ever right',
   draftWithEog: 'a noisy copy of targetWithEog',
   draftPadded: 'the draft with 64 more ids at the end, which it sometimes proposes',
@@ -449,6 +451,25 @@ function padded(model: Model, count: number): Model {
   return withMetadata({ metadata: model.metadata, weights }, metadata);
 }
 
+/** The model with no numbers where it looks up `~`, which it never says itself. */
+function nanAfterTilde({ metadata, weights }: Model): Model {
+  const tilde = VOCABULARY.ids.get('~')!;
+  const changedRow = (name: string, value: number): Weights => {
+    const { shape, values } = weights[name]!;
+    const copy = { shape, values: values.slice() };
+    row(copy, tilde).fill(value);
+    return copy;
+  };
+  return {
+    metadata,
+    weights: {
+      ...weights,
+      'token_embd.weight': changedRow('token_embd.weight', Number.NaN),
+      'output.weight': changedRow('output.weight', 0),
+    },
+  };
+}
+
 /** The draft over a vocabulary of its own: readable tokens only; each other one reads as its nearest neighbour. */
 function hot(model: Model, draftToTarget: number[]): Model {
   const embedding = model.weights['token_embd.weight']!;
@@ -503,9 +524,11 @@ export function buildTinyModels(): Record<TinyModelName, GgufFile> {
   const models: Record<TinyModelName, Model> = {
     target,
     targetWithEog,
+    targetNan: nanAfterTilde(target),
     targetPadded: padded(target, 64),
     draft,
     draftPerfect: target,
+    draftNan: nanAfterTilde(draft),
     draftBad: llama('bad'),
     draftWithEog: noisy(targetWithEog, 'draft', NOISE),
     draftPadded: padded(draft, 64),

@@ -29,6 +29,7 @@ ModelDrafter::ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOp
 }
 
 void ModelDrafter::extend(std::span<Draft*> drafts) {
+  for (Draft* draft : drafts) draft->stopped |= bad_;
   for (Draft* draft : drafts) {
     if (wants_more(*draft) && lag(draft->seq, static_cast<int>(draft->accepted.size())) > kUsualLag) catch_up(*draft);
   }
@@ -102,6 +103,11 @@ void ModelDrafter::propose(Draft& draft, int row) {
   if (draft.mask_eog)
     for (int32_t id : map_.draft_eog()) logits[id] = -std::numeric_limits<float>::infinity();
   const Choice choice = choose(logits, context_->n_vocab());
+  if (choice.id < 0) {
+    // Whether the request can go on is the target's to say. What is cached may be bad too, and is left alone.
+    draft.stopped = bad_ = true;
+    return;
+  }
   const int32_t token = map_.to_target(choice.id);
   if (token < 0 || !(choice.probability >= draft.min_probability)) {
     draft.stopped = true;
@@ -125,6 +131,10 @@ int ModelDrafter::lag(int seq, int length) const { return std::max(0, length - c
 void ModelDrafter::end(int seq) {
   context_->forget(seq);
   cached_[seq] = 0;
+  if (!bad_) return;
+  context_->wipe();
+  std::fill(cached_.begin(), cached_.end(), 0);
+  bad_ = false;
 }
 
 }  // namespace adaptive_spec

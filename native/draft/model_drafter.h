@@ -34,6 +34,7 @@ class ModelDrafter : public Drafter {
   VocabularyMap map_;
   std::unique_ptr<Context> context_;
   std::vector<int> cached_;  // by sequence: positions in the cache, accepted ones and drafted ones
+  bool bad_ = false;         // a row was: nothing is drafted until its sequence, or another, ends
   std::vector<Draft*> growing_;
   std::vector<int> rows_;  // by index in growing_: the batch row with its logits
 };

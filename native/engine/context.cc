@@ -205,6 +205,8 @@ void Context::forget(int seq) { llama_memory_seq_rm(llama_get_memory(ctx_.get())
 
 void Context::forget_all() { llama_memory_clear(llama_get_memory(ctx_.get()), false); }
 
+void Context::wipe() { llama_memory_clear(llama_get_memory(ctx_.get()), true); }
+
 int Context::length(int seq) const {
   return llama_memory_seq_pos_max(llama_get_memory(ctx_.get()), seq) + 1;
 }

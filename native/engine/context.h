@@ -87,6 +87,9 @@ class Context {
   void keep(int seq, int length);
   void forget(int seq);
   void forget_all();
+  // The same, and zeroes the cache: a NaN in a cell that nobody owns still spreads, since attention reads all cells
+  // and masks afterwards.
+  void wipe();
   // Positions that the cache holds of a sequence.
   int length(int seq) const;
 

@@ -10,6 +10,13 @@
 #include "engine/numa.h"
 
 namespace adaptive_spec {
+namespace {
+
+EngineError native_failure(const std::string& why) {
+  return {"NATIVE_FAILURE", why, "Run `adaptive-spec doctor`; the engine stays usable."};
+}
+
+}  // namespace
 
 Engine::Engine(EngineOptions options, Listener& listener)
     : options_(std::move(options)), listener_(listener), desk_(options_.parallel), slots_(options_.parallel) {
@@ -197,16 +204,22 @@ void Engine::serve() {
   while (wait_for_work()) {
     try {
       round();
+    } catch (const EngineError& error) {
+      start_afresh(error);
     } catch (const std::exception& error) {
-      // Nobody knows what the caches hold now: these requests end, the next ones start from nothing.
-      for (auto& sequence : slots_)
-        if (sequence) {
-          fail(*sequence, error.what());
-          end(sequence);
-        }
-      target_->forget_all();
+      start_afresh(native_failure(error.what()));
     }
   }
+}
+
+// Nobody knows what the caches hold after an exception: these requests end, the next ones start from nothing.
+void Engine::start_afresh(const EngineError& error) {
+  for (auto& sequence : slots_)
+    if (sequence) {
+      sequence->fail(error);
+      end(sequence);
+    }
+  target_->forget_all();
 }
 
 // What one turn of the loop does for each request.
@@ -225,7 +238,7 @@ void Engine::round() {
   // One piece of a prompt between steps, so that a long prompt doesn't hold up the others.
   if (joining) prefill(*joining);
   if (!generating_.empty() && !step_->run(generating_) && !step_->failure().empty())
-    for (Sequence* sequence : generating_) fail(*sequence, step_->failure());
+    for (Sequence* sequence : generating_) sequence->fail(native_failure(step_->failure()));
   for (auto& sequence : slots_)
     if (sequence && sequence->over) end(sequence);
 }
@@ -266,10 +279,16 @@ void Engine::end_aborted() {
 }
 
 void Engine::admit() {
+  const bool held =
+      wipe_ && std::any_of(slots_.begin(), slots_.end(), [](const auto& s) { return s != nullptr; });
+  if (wipe_ && !held) {
+    target_->wipe();
+    wipe_ = false;
+  }
   const std::lock_guard lock(mutex_);
   int running = 0;
   for (size_t slot = 0; slot < slots_.size(); ++slot) {
-    if (!slots_[slot] && !inbox_.empty()) {
+    if (!held && !slots_[slot] && !inbox_.empty()) {
       active_.insert(inbox_.front().id);
       slots_[slot] = std::make_unique<Sequence>(std::move(inbox_.front()), static_cast<int>(slot), vocab(), eog_,
                                                 options_.context_size);
@@ -291,7 +310,7 @@ void Engine::prefill(Sequence& s) {
       ++s.prefilled;
     }
     const DecodeStatus status = target_->decode();
-    if (status == DecodeStatus::kFailed) return fail(s, target_->last_error());
+    if (status == DecodeStatus::kFailed) return s.fail(native_failure(target_->last_error()));
     if (status == DecodeStatus::kAborted) {
       // Aborted pieces may be there in part; if this request goes on, it does so from what is.
       s.prefilled = std::min(s.prefilled, target_->length(s.slot));
@@ -302,13 +321,6 @@ void Engine::prefill(Sequence& s) {
   if (s.prefilled >= end) step_->begin(s);
 }
 
-void Engine::fail(Sequence& s, const std::string& why) {
-  s.result.reason = FinishReason::kError;
-  s.result.error_code = "NATIVE_FAILURE";
-  s.result.error_message = why;
-  s.over = true;
-}
-
 void Engine::end(std::unique_ptr<Sequence>& sequence) {
   {
     const std::lock_guard lock(mutex_);
@@ -316,6 +328,7 @@ void Engine::end(std::unique_ptr<Sequence>& sequence) {
     to_abort_.erase(sequence->request.id);
   }
   target_->forget(sequence->slot);
+  wipe_ |= sequence->result.error_code == kBadLogits;
   for (auto& drafter : drafters_) drafter->end(sequence->slot);
   desk_.forget(sequence->slot);
   listener_.on_end(sequence->request.id, sequence->finish());

@@ -65,7 +65,7 @@ class Engine {
   void admit();
   void prefill(Sequence& sequence);
   void end(std::unique_ptr<Sequence>& sequence);
-  void fail(Sequence& sequence, const std::string& why);
+  void start_afresh(const EngineError& error);
 
   const EngineOptions options_;
   Listener& listener_;
@@ -88,6 +88,7 @@ class Engine {
   std::vector<int32_t> eog_;
   std::vector<std::unique_ptr<Sequence>> slots_;
   std::vector<Sequence*> generating_;
+  bool wipe_ = false;  // there may be NaN in the target's cache: nobody is admitted before it is wiped
   std::mutex join_mutex_;
   std::thread thread_;
 };

@@ -27,13 +27,16 @@ struct StepReport {
   bool last = false;  // the request is over
 };
 
+// The code of a request that its target's logits ended (kernels/logits.h says by which).
+inline constexpr char kBadLogits[] = "BAD_LOGITS";
+
 enum class FinishReason { kStop, kLength, kAborted, kError };
 
 struct RequestResult {
   FinishReason reason = FinishReason::kStop;
-  std::string error_code, error_message;  // with kError
-  std::string stop_string;                // the one that ended the text, if one did
-  std::vector<int32_t> tokens;            // all emitted ids
+  std::string error_code, error_message, error_hint;  // with kError
+  std::string stop_string;                            // the one that ended the text, if one did
+  std::vector<int32_t> tokens;                        // all emitted ids
   int prompt_tokens = 0;
   int steps = 0, draft_tokens = 0, accepted_tokens = 0, late_plans = 0;
   std::vector<int32_t> drafted_per_position, accepted_per_position;  // index 0 is the first draft token

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "engine/clock.h"
-#include "engine/context.h"
 
 namespace adaptive_spec {
 
@@ -109,6 +108,14 @@ StepReport Sequence::report(int accepted) {
   verify_ms = wait_ms = 0;
   late = false;
   return r;
+}
+
+void Sequence::fail(const EngineError& error) {
+  result.reason = FinishReason::kError;
+  result.error_code = error.code;
+  result.error_message = error.what();
+  result.error_hint = error.hint;
+  over = true;
 }
 
 RequestResult Sequence::finish() {

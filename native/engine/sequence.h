@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "draft/drafter.h"
+#include "engine/context.h"
 #include "engine/plan.h"
 #include "engine/report.h"
 #include "engine/text_stream.h"
@@ -36,6 +37,8 @@ class Sequence {
   int room() const;
   // Fills the next report from this step's draft and resets the step's counters.
   StepReport report(int accepted);
+  // Ends the sequence with an error.
+  void fail(const EngineError& error);
   // The result, when the sequence is over.
   RequestResult finish();
 

@@ -18,6 +18,14 @@ namespace {
 // Text that nobody answers to may be this old when it is passed on; a step more, at most. Too short to be seen.
 constexpr double kQuietMs = 30;
 
+// The tokens before that row were the target's own, and stay. Answers as emit does: this sequence is over.
+bool end_at_bad_row(Sequence& s) {
+  s.fail({kBadLogits,
+          "The target's logits after token " + std::to_string(s.tokens.size()) + " are NaN or infinite.",
+          "The model's file is damaged, or its numbers overflow: download it again, or use another quantisation."});
+  return false;
+}
+
 }  // namespace
 
 bool Step::run(std::span<Sequence*> sequences) {
@@ -124,7 +132,7 @@ void Step::accept() {
     const int first = first_row_[i];
     accepted_.push_back(accept_chain(
         s.draft.tokens, [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); },
-        [&](int32_t token) { return s.emit(token); }));
+        [&](int32_t token) { return token < 0 ? end_at_bad_row(s) : s.emit(token); }));
   }
   bool answer_wanted = false;
   for (size_t i = 0; i < sequences_.size(); ++i) {

@@ -1,83 +1,97 @@
-// Plain loops that the compiler turns into vector code: eight to sixteen lanes without intrinsics.
+// Picks the kernels that this CPU can run, and makes of their sums what is asked.
 #include "kernels/logits.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 namespace adaptive_spec {
 namespace {
 
-// e^x for x <= 0, relative error below 1e-6: 2^n by the exponent bits, the rest by a polynomial (Cephes' expf).
-inline float exp_negative(float x) {
-  x = std::max(x, -87.0f);
-  const float n = std::nearbyint(x * 1.44269504f);
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  const float e = p * r * r + r + 1.0f;
-  return e * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+const LogitKernels* best_kernels() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) return &kAvx512Logits;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &kAvx2Logits;
+#endif
+  return &kScalarLogits;
 }
 
-float largest(const float* logits, int n) {
-  float best = -std::numeric_limits<float>::infinity();
-#pragma omp simd reduction(max : best)
-  for (int i = 0; i < n; ++i) best = logits[i] > best ? logits[i] : best;
-  return best;
-}
+const LogitKernels* kernels = best_kernels();
 
-// Two passes beat one that carries the index along: the first vectorises, the second stops early.
-int32_t index_of(const float* logits, int n, float value) {
-  constexpr int kBlock = 64;
-  int i = 0;
-  for (; i + kBlock <= n; i += kBlock) {
-    int hit = 0;
-#pragma omp simd reduction(| : hit)
-    for (int j = 0; j < kBlock; ++j) hit |= logits[i + j] == value;
-    if (hit) break;
-  }
-  for (; i < n; ++i)
-    if (logits[i] == value) return i;
-  return 0;
-}
+// A list longer than this part of the row saves nothing.
+constexpr int kShortPart = 8;
+constexpr int kPerMaximum = 64;
 
 }  // namespace
 
-int32_t argmax(const float* logits, int n) { return index_of(logits, n, largest(logits, n)); }
+int32_t argmax(const float* logits, int n) { return kernels->argmax(logits, n); }
 
 Choice choose(const float* logits, int n) {
-  const float best = largest(logits, n);
+  const RowSums row = kernels->sums(logits, n);
   Choice choice;
-  choice.id = index_of(logits, n, best);
-  const float second = std::max(largest(logits, choice.id), largest(logits + choice.id + 1, n - choice.id - 1));
-
-  // Of e^x and of x e^x, with x = logit - best. Blocks are summed in double, since a float that sums a whole
-  // vocabulary loses up to 4e-4 of it where few lanes share the work.
-  constexpr int kBlock = 2048;
-  double sums = 0, weighted_sums = 0;
-  for (int begin = 0; begin < n; begin += kBlock) {
-    const int end = std::min(n, begin + kBlock);
-    float sum = 0, weighted = 0;
-#pragma omp simd reduction(+ : sum, weighted)
-    for (int i = begin; i < end; ++i) {
-      const float x = std::max(logits[i] - best, -87.0f);
-      const float e = exp_negative(x);
-      sum += e;
-      weighted += x * e;
-    }
-    sums += sum;
-    weighted_sums += weighted;
-  }
-  const float sum = static_cast<float>(sums), weighted = static_cast<float>(weighted_sums);
+  choice.id = row.id;
+  if (row.id < 0) return choice;
+  const float sum = static_cast<float>(row.sum), weighted = static_cast<float>(row.weighted);
+  const double log_sum = std::log(row.sum);
   choice.probability = 1 / sum;
-  choice.margin = (1 - std::exp(std::max(second - best, -87.0f))) / sum;
-  choice.entropy = std::max(0.0f, std::log(sum) - weighted / sum);
+  choice.margin = -std::expm1(std::max(row.second - row.best, -87.0f)) / sum;
+  choice.entropy = std::max(0.0f, static_cast<float>(log_sum) - weighted / sum);
+  choice.log_sum_exp = static_cast<float>(row.best + log_sum);
   return choice;
 }
+
+float sum_in_order(const float* logits, int n, float best) {
+  constexpr int kStride = 16;
+  constexpr float kSmallest = 0x1p-100f;  // below it units are near the end of floats
+  float sum = 0;
+  for (int i = 0; i < n;) {
+    if (kernels->add_units && sum >= kSmallest) {
+      const int shift = 23 - std::ilogb(sum);
+      float units = 0;
+      i = kernels->add_units(logits, i, n, best, shift, 0x1p24f - std::ldexp(sum, shift), &units);
+      sum += std::ldexp(units, -shift);
+    }
+    for (const int end = std::min(n, i + kStride); i < end; ++i) sum += std::exp(logits[i] - best);
+  }
+  return sum;
+}
+
+float CandidateList::look(const float* logits, int n) {
+  logits_ = logits;
+  n_ = n;
+  maxima_.resize((n + kPerMaximum - 1) / kPerMaximum);
+  entries_.resize(n / kShortPart);
+  if (!kernels->block_maxima(logits, n, maxima_.data())) return std::numeric_limits<float>::quiet_NaN();
+  const float best = *std::max_element(maxima_.begin(), maxima_.end());
+  return std::isinf(best) ? std::numeric_limits<float>::quiet_NaN() : best;
+}
+
+bool CandidateList::take_largest(int k) {
+  if (k > static_cast<int>(maxima_.size())) return false;
+  // k blocks have a logit of at least the k-th largest maximum, so the k largest logits have.
+  sorted_ = maxima_;
+  std::nth_element(sorted_.begin(), sorted_.begin() + (k - 1), sorted_.end(), std::greater<float>());
+  return take_at_least(sorted_[k - 1]);
+}
+
+bool CandidateList::take_at_least(float threshold) {
+  const int count = kernels->at_least(logits_, n_, threshold, entries_.data(), static_cast<int>(entries_.size()));
+  count_ = std::max(count, 0);
+  return count >= 0;
+}
+
+std::vector<const LogitKernels*> runnable_logit_kernels() {
+  std::vector<const LogitKernels*> all;
+#if defined(__x86_64__)
+  if (best_kernels() == &kAvx512Logits) all.push_back(&kAvx512Logits);
+  if (best_kernels() != &kScalarLogits) all.push_back(&kAvx2Logits);
+#endif
+  all.push_back(&kScalarLogits);
+  return all;
+}
+
+void use_logit_kernels(const LogitKernels& chosen) { kernels = &chosen; }
 
 }  // namespace adaptive_spec

@@ -521,6 +521,63 @@ TEST("engine: a model that can't be loaded is told, and requests that wait for i
   }
 }
 
+// --- Bad rows.
+
+void check_bad_logits(const RequestResult& result) {
+  CHECK(result.reason == FinishReason::kError);
+  CHECK_EQUAL(result.error_code, "BAD_LOGITS");
+  CHECK(!result.error_message.empty() && !result.error_hint.empty());
+  CHECK(result.tokens.empty());
+}
+
+TEST("engine: logits of NaN end their request with BAD_LOGITS, and the next one has the right tokens") {
+  Loaded loaded(options("targetNan", "draft"));
+  const Tokens plain = loaded.plain(kBeginnings[0], 80);
+  for (int depth : {0, 1, 8})
+    for (float temperature : {0.0f, 0.8f}) {
+      Request bad = loaded.request("the ~ world", 40, depth);
+      bad.sampling.temperature = temperature;
+      check_bad_logits(loaded.run(bad));
+      CHECK(loaded.heard.reports(bad.id).back().last);
+      const Request next = loaded.request(kBeginnings[0], 80, depth);
+      check_same(loaded.run(next).tokens, plain, next, model("targetNan"), "after a bad row");
+    }
+}
+
+TEST("engine: beside a request with bad logits the others get an answer, and later ones their tokens") {
+  EngineOptions two = options("targetNan", "draft");
+  two.parallel = 2;
+  Loaded loaded(two);
+  const Tokens plain = loaded.plain(kBeginnings[1], 100);
+  for (int depth : {0, 4}) {
+    const Request neighbour = loaded.request(kBeginnings[1], 100, depth), bad = loaded.request("a ~", 40, depth),
+                  waiting = loaded.request(kBeginnings[1], 100, depth);
+    for (const Request& request : {neighbour, bad, waiting}) loaded.engine.submit(request);
+    check_bad_logits(loaded.heard.wait_for_end(bad.id));
+    const RequestResult beside = loaded.heard.wait_for_end(neighbour.id);
+    // Sequences share a cache, so that NaN may reach it; wrong tokens may not.
+    if (beside.reason == FinishReason::kError) CHECK_EQUAL(beside.error_code, "BAD_LOGITS");
+    CHECK(std::equal(beside.tokens.begin(), beside.tokens.end(), plain.begin()));
+    check_same(loaded.heard.wait_for_end(waiting.id).tokens, plain, waiting, model("targetNan"), "who waited");
+  }
+}
+
+TEST("engine: logits of NaN in the draft end the draft, not the request, and later requests are drafted again") {
+  Loaded loaded(options("target", "draftNan"));
+  for (int depth : {1, 6})
+    for (int i = 0; i < 2; ++i) {
+      const Request bad = loaded.request("the ~ world", 60, depth);
+      const RequestResult result = loaded.run(bad);
+      check_same(result.tokens, loaded.plain("the ~ world", 60), bad, model("target"), "a bad draft");
+      CHECK(result.reason == FinishReason::kLength);
+      CHECK_EQUAL(result.draft_tokens, 0);
+      const Request next = loaded.request(kBeginnings[1], 60, depth);
+      const RequestResult drafted = loaded.run(next);
+      check_same(drafted.tokens, loaded.plain(kBeginnings[1], 60), next, model("target"), "after a bad draft");
+      CHECK(drafted.accepted_tokens > 0);
+    }
+}
+
 // --- Plans.
 
 // Answers questions on a thread of its own, as JavaScript would.

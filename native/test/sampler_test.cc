@@ -71,17 +71,134 @@ TEST("sampler: a mask leaves greedy the best of the others, at the lowest id") {
   CHECK_EQUAL(draw(sampler, {0, 9, 8, 7, 7}), 3);
 }
 
-TEST("sampler: rows without a number give an id of the vocabulary") {
+TEST("sampler: bad rows give no token, whatever the settings; masked ids are no reason") {
+  Random random(18);
   for (const SamplingParams& params :
-       {kGreedy, kPenalties, kWarm,
-        SamplingParams{.temperature = 1, .top_k = 5, .top_p = 0.9f, .min_p = 0.1f}})
-    for (float value : {-kInfinity, kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
-      Sampler sampler = make(params, 50);
-      for (int i = 0; i < 20; ++i) {
-        const int32_t token = draw(sampler, std::vector<float>(50, value));
-        CHECK(token >= 0 && token < 50);
+       {kGreedy, kPenalties, kWarm, SamplingParams{.temperature = 1, .top_k = 5},
+        SamplingParams{.temperature = 1, .top_p = 0.9f}, SamplingParams{.temperature = 1, .min_p = 0.1f}})
+    for (int n : {50, 3000}) {
+      Sampler sampler = make(params, n);
+      CHECK_EQUAL(draw(sampler, std::vector<float>(n, -kInfinity)), -1);
+      std::vector<float> logits = random.row(n, 4);
+      for (float bad : {kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
+        std::vector<float> with_bad = logits;
+        with_bad[random.below(n)] = bad;
+        CHECK_EQUAL(draw(sampler, with_bad), -1);
+      }
+      std::fill(logits.begin(), logits.begin() + n / 2, -kInfinity);
+      CHECK(draw(sampler, logits) >= n / 2);
+    }
+}
+
+// --- Shortlists.
+
+// Rows of many shapes; `ties` of them have few values.
+std::vector<float> some_row(Random& random, int n, bool ties) {
+  std::vector<float> logits = random.row(n, 0.5 + 4 * random.uniform());
+  const double height = 15 * random.uniform(), fall = 0.5 + 2 * random.uniform();
+  for (int rank = 0; rank < n / 50; ++rank)
+    logits[random.below(n)] = static_cast<float>(height - fall * std::log(1 + rank) + 0.3 * random.normal());
+  const float shift = static_cast<float>(20 * random.uniform() - 10);
+  const float steps = random.uniform() < 0.5 ? 4.0f : 50.0f;
+  for (float& logit : logits) {
+    logit += shift;
+    if (ties) logit = std::round(logit * steps) / steps;
+  }
+  if (random.uniform() < 0.2)
+    for (int i = 0; i < n / 3; ++i) logits[random.below(n)] = -kInfinity;
+  return logits;
+}
+
+const SamplingParams kFilters[] = {
+    {.temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f},
+    {.temperature = 1, .top_k = 1},
+    {.temperature = 1.5f, .top_k = 40},
+    {.temperature = 1, .top_k = 128, .top_p = 0.9f},
+    {.temperature = 1, .top_k = 129},
+    {.temperature = 1.3f, .top_k = 300, .min_p = 0.01f},
+    {.temperature = 1, .top_k = 5000},
+    {.temperature = 0.8f, .top_p = 0.95f},
+    {.temperature = 1.2f, .top_p = 0.5f},
+    {.temperature = 1, .top_p = 0.999f},
+    {.temperature = 1, .top_p = 0},
+    {.temperature = 0.9f, .top_p = 0.9f, .min_p = 0.05f},
+    {.temperature = 0.8f, .min_p = 0.05f},
+    {.temperature = 2, .min_p = 0.001f},
+    {.temperature = 1, .min_p = 1},
+};
+
+// llama.cpp's own chain on whole rows.
+class WholeRows {
+ public:
+  explicit WholeRows(const SamplingParams& params, int n) : chain_(llama_chain(params, n)) {}
+  int32_t draw(const std::vector<float>& logits) {
+    std::vector<llama_token_data> row;
+    for (float logit : logits) row.push_back({static_cast<int32_t>(row.size()), logit, 0});
+    llama_token_data_array all{row.data(), row.size(), -1, false};
+    llama_sampler_apply(chain_.get(), &all);
+    llama_sampler_accept(chain_.get(), all.data[all.selected].id);
+    return all.data[all.selected].id;
+  }
+
+ private:
+  SamplerChain chain_;
+};
+
+void compare_with_whole_rows(int n, int rows, uint32_t seed) {
+  for (SamplingParams params : kFilters) {
+    params.seed = seed;
+    Random random(seed);
+    Sampler sampler = make(params, n);
+    WholeRows whole(params, n);
+    for (int i = 0; i < rows; ++i) {
+      const std::vector<float> logits = some_row(random, n, i % 3 == 2);
+      // Several draws of each: a wrong cut shows in few of them.
+      for (int j = 0; j < 5; ++j) {
+        const int32_t ours = draw(sampler, logits), theirs = whole.draw(logits);
+        if (ours == theirs) continue;
+        test::fail(__FILE__, __LINE__,
+                   "row " + std::to_string(i) + " of " + std::to_string(n) + ": " + std::to_string(ours) +
+                       " instead of " + std::to_string(theirs) + " at top_k " + std::to_string(params.top_k) +
+                       ", top_p " + std::to_string(params.top_p) + ", min_p " + std::to_string(params.min_p));
+        break;
       }
     }
+  }
+}
+
+TEST("sampler: filters draw from shortlists what llama.cpp's chain draws from whole rows, ties too") {
+  for (const LogitKernels* kernels : runnable_logit_kernels()) {
+    use_logit_kernels(*kernels);
+    for (int n : {1000, 1025, 1600, 4097}) compare_with_whole_rows(n, 30, 20 + n);
+  }
+  use_logit_kernels(*runnable_logit_kernels().front());
+  compare_with_whole_rows(12'000, 100, 31);
+  compare_with_whole_rows(152'000, 9, 32);
+}
+
+TEST("sampler: rows like a language model's are shortened, and ties at the cut are not") {
+  Random random(19);
+  for (const SamplingParams& params : kFilters) {
+    if (params.top_k == 5000) continue;
+    Shortlist shortlist(params, 50'000);
+    REQUIRE(Shortlist::serves(params, 50'000));
+    int short_ones = 0;
+    for (int i = 0; i < 20; ++i) {
+      std::vector<float> logits = random.row(50'000, 2);
+      for (int rank = 0; rank < 400; ++rank)
+        logits[random.below(50'000)] = static_cast<float>(20 - 2 * std::log(1 + rank) + 0.3 * random.normal());
+      short_ones += shortlist.shorten(logits.data()) == Shortlist::Outcome::kShort;
+    }
+    CHECK(short_ones >= 17);
+  }
+  const SamplingParams top_3{.temperature = 1, .top_k = 3};
+  Shortlist shortlist(top_3, 5000);
+  std::vector<float> logits(5000, -3);
+  logits[5] = 4, logits[70] = 2, logits[9] = 1, logits[4000] = 0;
+  CHECK(shortlist.shorten(logits.data()) == Shortlist::Outcome::kShort);
+  CHECK_EQUAL(shortlist.entries().size, 3u);
+  logits[4000] = 1;
+  CHECK(shortlist.shorten(logits.data()) == Shortlist::Outcome::kWholeRow);
 }
 
 // --- Seeds.

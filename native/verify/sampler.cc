@@ -7,41 +7,53 @@
 
 namespace adaptive_spec {
 
-Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, std::vector<int32_t> masked,
-                 int n_vocab)
-    : masked_(std::move(masked)), n_vocab_(n_vocab) {
-  const bool penalties = params.penalty_last_n > 0 && (params.repeat_penalty != 1 || params.frequency_penalty != 0 ||
-                                                       params.presence_penalty != 0);
-  if (params.temperature <= 0 && !penalties) return;
-
-  chain_.reset(llama_sampler_chain_init({.no_perf = true}));
-  const auto add = [this](llama_sampler* sampler) { llama_sampler_chain_add(chain_.get(), sampler); };
-  if (penalties)
+SamplerChain llama_chain(const SamplingParams& params, int n_vocab) {
+  SamplerChain chain(llama_sampler_chain_init({.no_perf = true}));
+  const auto add = [&](llama_sampler* sampler) { llama_sampler_chain_add(chain.get(), sampler); };
+  if (params.penalizes())
     add(llama_sampler_init_penalties(n_vocab, params.penalty_last_n, params.repeat_penalty, params.frequency_penalty,
                                      params.presence_penalty));
   if (params.temperature <= 0) {
     add(llama_sampler_init_greedy());
-  } else {
-    if (params.top_k > 0) add(llama_sampler_init_top_k(params.top_k));
-    if (params.top_p < 1) add(llama_sampler_init_top_p(params.top_p, 1));
-    if (params.min_p > 0) add(llama_sampler_init_min_p(params.min_p, 1));
-    add(llama_sampler_init_temp(params.temperature));
-    // llama.cpp takes this one seed as the wish for a random one, which would give a new text each time.
-    constexpr uint32_t kInstead = 0x5EED5EED;
-    add(llama_sampler_init_dist(params.seed == LLAMA_DEFAULT_SEED ? kInstead : params.seed));
+    return chain;
   }
-  candidates_.resize(n_vocab);
+  if (params.top_k > 0) add(llama_sampler_init_top_k(params.top_k));
+  if (params.top_p < 1) add(llama_sampler_init_top_p(params.top_p, 1));
+  if (params.min_p > 0) add(llama_sampler_init_min_p(params.min_p, 1));
+  add(llama_sampler_init_temp(params.temperature));
+  // llama.cpp takes this one seed as the wish for a random one, which would give a new text each time.
+  constexpr uint32_t kInstead = 0x5EED5EED;
+  add(llama_sampler_init_dist(params.seed == LLAMA_DEFAULT_SEED ? kInstead : params.seed));
+  return chain;
+}
+
+Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, std::vector<int32_t> masked,
+                 int n_vocab)
+    : masked_(std::move(masked)), n_vocab_(n_vocab) {
+  if (params.temperature <= 0 && !params.penalizes()) return;
+  chain_ = llama_chain(params, n_vocab);
   for (int32_t token : prompt) llama_sampler_accept(chain_.get(), token);
+  if (Shortlist::serves(params, n_vocab)) shortlist_.emplace(params, n_vocab);
 }
 
 int32_t Sampler::sample(float* logits) {
   for (int32_t id : masked_) logits[id] = -std::numeric_limits<float>::infinity();
   if (!chain_) return argmax(logits, n_vocab_);
-  for (int32_t id = 0; id < n_vocab_; ++id) candidates_[id] = {id, logits[id], 0};
-  llama_token_data_array row{candidates_.data(), candidates_.size(), -1, false};
-  llama_sampler_apply(chain_.get(), &row);
-  // A row without a finite logit leaves nothing selected.
-  const int32_t token = row.selected >= 0 ? row.data[row.selected].id : argmax(logits, n_vocab_);
+  if (shortlist_) {
+    const Shortlist::Outcome outcome = shortlist_->shorten(logits);
+    if (outcome == Shortlist::Outcome::kBadRow) return -1;
+    if (outcome == Shortlist::Outcome::kShort) return draw(shortlist_->entries(), shortlist_->links_done());
+  }
+  if (argmax(logits, n_vocab_) < 0) return -1;
+  whole_row_.resize(n_vocab_);
+  for (int32_t id = 0; id < n_vocab_; ++id) whole_row_[id] = {id, logits[id], 0};
+  return draw({whole_row_.data(), whole_row_.size(), -1, false}, 0);
+}
+
+int32_t Sampler::draw(llama_token_data_array row, int first) {
+  for (int link = first; link < llama_sampler_chain_n(chain_.get()); ++link)
+    llama_sampler_apply(llama_sampler_chain_get(chain_.get(), link), &row);
+  const int32_t token = row.data[row.selected].id;
   llama_sampler_accept(chain_.get(), token);
   return token;
 }

@@ -67,6 +67,31 @@ describe('a model whose state cannot be rolled back', () => {
   });
 });
 
+describe('a model whose logits are NaN', () => {
+  it('ends the request with BAD_LOGITS and a hint, and the engine answers the next one', async () => {
+    await using engine = await tinyEngine('targetNan', 'draft');
+    const plain = await engine.generate({ prompt, maxTokens: 40, controller: 'off' });
+    for (const controller of ['off', () => 4] as const) {
+      const error = await engine
+        .generate({ prompt: 'a ~', maxTokens: 40, controller })
+        .catch((error) => error);
+      expect(error).toBeInstanceOf(AdaptiveSpecError);
+      expect(error.code).toBe('BAD_LOGITS');
+      expect(error.hint).toMatch(/download/);
+      const next = await engine.generate({ prompt, maxTokens: 40, controller });
+      expect(next.tokens).toEqual(plain.tokens);
+    }
+  });
+
+  it('as a draft drafts nothing, and the text is right', async () => {
+    await using engine = await tinyEngine('target', 'draftNan');
+    const plain = await engine.generate({ prompt: 'a ~', maxTokens: 40, controller: 'off' });
+    const result = await engine.generate({ prompt: 'a ~', maxTokens: 40, controller: () => 4 });
+    expect(result.tokens).toEqual(plain.tokens);
+    expect(result.stats.draftTokens).toBe(0);
+  });
+});
+
 describe('wrong options', () => {
   const WRONG: [object, RegExp][] = [
     [{ promt: 'x' }, /no option "promt"/],
