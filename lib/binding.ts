@@ -77,6 +77,7 @@ export const EVENT = {
   step: 4,
   end: 5,
   closed: 6,
+  measured: 7,
 } as const;
 
 /** What a loaded engine is. */
@@ -140,6 +141,8 @@ export type Dispatch = (kind: number, requestId: number, value: unknown) => bool
 /** An engine of native code. Nothing here waits for it; what happens is told to the dispatch function. */
 export interface NativeEngine {
   submit(request: NativeRequest): void;
+  /** Answered by an event with milliseconds, one for each repeat; none where it was cut short. */
+  measure(id: number, rows: number, contextLength: number, repeats: number): void;
   abort(requestId: number): void;
   close(): void;
   /** Between loaded and close only, as are the two below. */

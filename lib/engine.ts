@@ -71,6 +71,14 @@ export interface EngineEvents {
   close: [];
 }
 
+/** How `Engine.measure` measures. */
+export interface MeasureOptions {
+  /** Tokens in the KV cache before. Default 0. */
+  contextLength?: number;
+  /** How often. Default 1. */
+  repeats?: number;
+}
+
 /** How text becomes tokens. */
 export interface TokenizeOptions {
   /** Add what the model wants at the start, such as a BOS token. Default true. */
@@ -101,6 +109,7 @@ export class Engine implements AsyncDisposable {
   readonly #requests = new Map<number, RunningRequest>();
   readonly #loaded = deferred<NativeLoaded>();
   readonly #closed = deferred<void>();
+  readonly #measurements = new Map<number, ReturnType<typeof deferred<number[]>>>();
   #isClosing = false;
   #nextId = 1;
   #info!: EngineInfo;
@@ -305,6 +314,25 @@ export class Engine implements AsyncDisposable {
     );
   }
 
+  /**
+   * Milliseconds that `rows` rows take in one pass through the target, all with logits, after `contextLength` tokens:
+   * `repeats` times, once no request is running. Throws INVALID_ARGUMENT, DISPOSED.
+   */
+  measure(rows: number, { contextLength = 0, repeats = 1 }: MeasureOptions = {}): Promise<number[]> {
+    this.#mustBeOpen();
+    const { contextSize, maxDepth, parallel } = this.#info;
+    // What the context was made for: its rows with logits, and the positions of one sequence.
+    const most = Math.min(parallel * (maxDepth + 1), contextSize);
+    mustBeWhole('rows', rows, 1, most);
+    mustBeWhole('contextLength', contextLength, 0, contextSize - rows);
+    mustBeWhole('repeats', repeats, 1, 10_000);
+    const id = this.#nextId++;
+    const measurement = deferred<number[]>();
+    this.#measurements.set(id, measurement);
+    this.#native.measure(id, rows, contextLength, repeats);
+    return measurement.promise;
+  }
+
   /** Ends running requests with DISPOSED and frees the models. Resolves when they are freed. */
   close(): Promise<void> {
     if (!this.#isClosing) {
@@ -347,6 +375,13 @@ export class Engine implements AsyncDisposable {
       case EVENT.warning:
         this.#warn(value as Warning);
         break;
+      case EVENT.measured: {
+        const ms = value as number[];
+        if (ms.length > 0) this.#measurements.get(requestId)?.resolve(ms);
+        else this.#measurements.get(requestId)?.reject(closedError());
+        this.#measurements.delete(requestId);
+        break;
+      }
       case EVENT.loaded:
         this.#loaded.resolve(value as NativeLoaded);
         break;
@@ -358,6 +393,8 @@ export class Engine implements AsyncDisposable {
       case EVENT.closed:
         this.#isClosing = true;
         this.#guarded(() => this.#audit?.close());
+        for (const measurement of this.#measurements.values()) measurement.reject(closedError());
+        this.#measurements.clear();
         this.#closed.resolve();
         this.#emit('close');
         break;
@@ -490,4 +527,13 @@ function guardNative<T>(call: () => T): T {
     } = error as Partial<NativeFault>;
     throw new AdaptiveSpecError(code as ErrorCode, String(message), hint, { cause: error });
   }
+}
+
+function mustBeWhole(name: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new AdaptiveSpecError(
+    'INVALID_ARGUMENT',
+    `${name} is ${String(value)}`,
+    `Give a whole number from ${min} to ${max}.`,
+  );
 }

@@ -46,7 +46,8 @@ void JsEngine::define(Napi::Env env, Napi::Object exports) {
   exports["NativeEngine"] =
       DefineClass(env, "NativeEngine",
                   {InstanceMethod("submit", &JsEngine::submit), InstanceMethod("abort", &JsEngine::abort),
-                   InstanceMethod("close", &JsEngine::close), InstanceMethod("tokenize", &JsEngine::tokenize),
+                   InstanceMethod("measure", &JsEngine::measure), InstanceMethod("close", &JsEngine::close),
+                   InstanceMethod("tokenize", &JsEngine::tokenize),
                    InstanceMethod("detokenize", &JsEngine::detokenize),
                    InstanceMethod("applyTemplate", &JsEngine::apply_template),
                    InstanceMethod("setExchange", &JsEngine::set_exchange)});
@@ -94,6 +95,13 @@ Napi::Value JsEngine::submit(const Napi::CallbackInfo& info) {
 
 Napi::Value JsEngine::abort(const Napi::CallbackInfo& info) {
   if (!closed_) engine_->abort(info[0].As<Napi::Number>().Int64Value());
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::measure(const Napi::CallbackInfo& info) {
+  const auto number = [&](int i) { return info[i].As<Napi::Number>().Int32Value(); };
+  hold(info.Env());
+  engine_->measure({.id = number(0), .rows = number(1), .context = number(2), .repeats = number(3)});
   return info.Env().Undefined();
 }
 
@@ -189,6 +197,10 @@ void JsEngine::on_end(int64_t request, RequestResult result) {
   post({.kind = kEnd, .request = request, .result = std::make_unique<RequestResult>(std::move(result))});
 }
 
+void JsEngine::on_measured(int64_t measurement, std::vector<double> ms) {
+  post({.kind = kMeasured, .request = measurement, .ms = std::move(ms)});
+}
+
 void JsEngine::on_closed() { post({.kind = kClosed}); }
 
 // --- On the JavaScript thread.
@@ -241,13 +253,19 @@ void JsEngine::pass_on(Napi::Env env, napi_value dispatch, const Event& event) {
     case kEnd:
       value = to_js(env, *event.result);
       break;
+    case kMeasured: {
+      Napi::Array array = Napi::Array::New(env, event.ms.size());
+      for (uint32_t i = 0; i < event.ms.size(); ++i) array[i] = event.ms[i];
+      value = array;
+      break;
+    }
     default:
       break;
   }
   const napi_value arguments[3] = {Napi::Number::New(env, event.kind), Napi::Number::New(env, event.request), value};
   napi_value ignored;
   call_quietly(env, dispatch, 3, arguments, &ignored);
-  if (event.kind == kLoaded || event.kind == kEnd) release(env);
+  if (event.kind == kLoaded || event.kind == kEnd || event.kind == kMeasured) release(env);
   if (event.kind == kClosed) finish(env);
 }
 

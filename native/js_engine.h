@@ -23,7 +23,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   ~JsEngine() override;
 
  private:
-  enum Kind { kProgress, kLoaded, kLoadFailed, kWarning, kStep, kEnd, kClosed };  // as in lib/binding.ts
+  enum Kind { kProgress, kLoaded, kLoadFailed, kWarning, kStep, kEnd, kClosed, kMeasured };  // as in lib/binding.ts
   struct Event {
     Kind kind;
     int64_t request = 0;
@@ -33,11 +33,13 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
     std::unique_ptr<StepReport> report;
     std::unique_ptr<RequestResult> result;
     std::unique_ptr<LoadedInfo> loaded;
+    std::vector<double> ms;
   };
 
   // Called from JavaScript.
   Napi::Value submit(const Napi::CallbackInfo& info);    // (request) -> undefined
   Napi::Value abort(const Napi::CallbackInfo& info);     // (request id)
+  Napi::Value measure(const Napi::CallbackInfo& info);   // (id, rows, context length, repeats)
   Napi::Value close(const Napi::CallbackInfo& info);
   Napi::Value tokenize(const Napi::CallbackInfo& info);  // (text, addSpecial, parseSpecial) -> Int32Array
   Napi::Value detokenize(const Napi::CallbackInfo& info);  // (Int32Array, special) -> string
@@ -51,6 +53,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   void on_warning(std::string code, std::string message) override;
   void on_step(int64_t request, int slot, StepReport report) override;
   void on_end(int64_t request, RequestResult result) override;
+  void on_measured(int64_t measurement, std::vector<double> ms) override;
   void on_closed() override;
   void flush() override;
   void post(Event event);

@@ -32,6 +32,12 @@ void Engine::submit(Request request) {
   work_.notify_one();
 }
 
+void Engine::measure(Measurement measurement) {
+  const std::lock_guard lock(mutex_);
+  measurements_.push_back(measurement);
+  work_.notify_one();
+}
+
 void Engine::abort(int64_t request) {
   {
     const std::lock_guard lock(mutex_);
@@ -225,6 +231,7 @@ void Engine::start_afresh(const EngineError& error) {
 // What one turn of the loop does for each request.
 void Engine::round() {
   end_aborted();
+  run_measurements();
   admit();
   Sequence* joining = nullptr;
   generating_.clear();
@@ -246,10 +253,10 @@ void Engine::round() {
 bool Engine::wait_for_work() {
   std::unique_lock lock(mutex_);
   const bool idle = std::none_of(slots_.begin(), slots_.end(), [](const auto& s) { return s != nullptr; });
-  if (idle && inbox_.empty() && !closing_) {
+  if (idle && inbox_.empty() && measurements_.empty() && !closing_) {
     // An idle pool would spin on the cores for a while; a decode resumes it.
     ggml_threadpool_pause(pool_.get());
-    work_.wait(lock, [this] { return closing_ || !inbox_.empty(); });
+    work_.wait(lock, [this] { return closing_ || !inbox_.empty() || !measurements_.empty(); });
   }
   return !closing_;
 }
@@ -297,6 +304,39 @@ void Engine::admit() {
     running += slots_[slot] != nullptr;
   }
   step_->set_load(running, static_cast<int>(inbox_.size()));
+}
+
+// Between requests, since they need the cache for themselves.
+void Engine::run_measurements() {
+  if (std::any_of(slots_.begin(), slots_.end(), [](const auto& s) { return s != nullptr; })) return;
+  while (true) {
+    Measurement m;
+    {
+      const std::lock_guard lock(mutex_);
+      if (measurements_.empty() || closing_) return;
+      m = measurements_.front();
+      measurements_.pop_front();
+    }
+    std::vector<double> ms;
+    DecodeStatus status = DecodeStatus::kOk;
+    for (int filled = 0; filled < m.context && status == DecodeStatus::kOk;) {
+      target_->clear_batch();
+      for (; filled < m.context && target_->room() > 0; ++filled) target_->add(filled % 100, filled, 0, false);
+      status = target_->decode();
+    }
+    while (static_cast<int>(ms.size()) < m.repeats && status == DecodeStatus::kOk) {
+      target_->clear_batch();
+      for (int i = 0; i < m.rows; ++i) target_->add(i, m.context + i, 0, true);
+      const double start = now_ms();
+      status = target_->decode();
+      if (status == DecodeStatus::kOk) ms.push_back(now_ms() - start);
+      target_->keep(0, m.context);
+    }
+    target_->forget_all();
+    if (status != DecodeStatus::kOk) ms.clear();
+    listener_.on_measured(m.id, std::move(ms));
+    listener_.flush();
+  }
 }
 
 void Engine::prefill(Sequence& s) {

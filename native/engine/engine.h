@@ -33,6 +33,12 @@ struct EngineOptions {
   double plan_deadline_ms = 20;
 };
 
+// How long `rows` rows through the target take at once, all with logits, after `context` tokens: wanted `repeats` times.
+struct Measurement {
+  int64_t id = 0;
+  int rows = 1, context = 0, repeats = 1;
+};
+
 // Members above the line run on any thread and never wait for the engine, except close_and_join.
 class Engine {
  public:
@@ -43,6 +49,8 @@ class Engine {
 
   void submit(Request request);
   void abort(int64_t request);
+  // Done when no request is running; answered by on_measured, unless the engine is closed before.
+  void measure(Measurement measurement);
   // Ends all requests as aborted, frees the models, then on_closed.
   void close();
   // The same, and waits for the thread. Only for the end of the environment or the process.
@@ -63,6 +71,7 @@ class Engine {
   bool wait_for_work();
   void end_aborted();
   void admit();
+  void run_measurements();
   void prefill(Sequence& sequence);
   void end(std::unique_ptr<Sequence>& sequence);
   void start_afresh(const EngineError& error);
@@ -75,6 +84,7 @@ class Engine {
   std::mutex mutex_;  // guards what stands up to the empty line
   std::condition_variable work_;
   std::deque<Request> inbox_;
+  std::deque<Measurement> measurements_;
   std::set<int64_t> to_abort_, active_;
   bool closing_ = false;
 

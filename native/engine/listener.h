@@ -31,6 +31,7 @@ class Listener {
   // A report with a question wants PlanDesk::answer; `slot` is where to.
   virtual void on_step(int64_t request, int slot, StepReport report) = 0;
   virtual void on_end(int64_t request, RequestResult result) = 0;
+  virtual void on_measured(int64_t measurement, std::vector<double> ms) = 0;  // empty where it was cut short
   virtual void on_closed() = 0;  // the last call
   // What was told since the last flush may now be passed on, all at once.
   virtual void flush() = 0;

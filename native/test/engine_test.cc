@@ -69,6 +69,7 @@ class Recorder : public Listener {
     if (on_report) on_report(request, slot, report);
     tell([&] { reports_[request].push_back(std::move(report)); });
   }
+  void on_measured(int64_t, std::vector<double>) override {}
   void on_end(int64_t request, RequestResult result) override {
     tell([&] { ends_[request].push_back(std::move(result)); });
   }
