@@ -1,0 +1,21 @@
+// Our AMX kernels on tiles that are plain code. No AMX instruction runs here.
+#pragma once
+
+#include "kernels/kernel_set.h"
+
+namespace adaptive_spec {
+
+// Into tables that have AVX-512's kernels. Need AVX-512 VNNI, and AVX-512 BF16 for the second.
+void fill_emulated_amx(KernelSet& set);
+void fill_emulated_amx_bf16(KernelSet& set);
+
+// What a CPU would have faulted at in this process so far, or left undone: shapes that don't fit, tiles that weren't
+// configured, a configuration that isn't the one before the product.
+int emulated_tile_faults();
+// Products of tiles so far.
+int emulated_tile_products();
+// A configuration of someone else's on this thread, as ggml leaves one; answers whether it is still there.
+void configure_emulated_tiles();
+bool emulated_tiles_are_configured();
+
+}  // namespace adaptive_spec
