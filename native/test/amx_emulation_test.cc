@@ -1,6 +1,13 @@
-// The AMX kernels' code on emulated tiles (amx_emulation.cc): what is tested is how they use tiles, not a CPU's AMX.
+// The AMX kernels on emulated tiles (amx_emulation.cc), from their source and from the machine code of amx.cc, whose
+// AMX instructions trap on a CPU without: what is tested is how they use tiles, not a CPU's AMX.
 // On a CPU that has it, kernels_test.cc runs the instructions, since 'amx' is then one of its sets.
 #include <ggml.h>
+
+#ifdef ADAPTIVE_SPEC_AMX
+#include <cpuid.h>
+#include <signal.h>
+#include <ucontext.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -25,6 +32,11 @@ int emulated_tile_faults() { return 0; }
 int emulated_tile_products() { return 0; }
 void configure_emulated_tiles() {}
 bool emulated_tiles_are_configured() { return false; }
+#endif
+
+#ifdef ADAPTIVE_SPEC_AMX
+void fill_amx(KernelSet& set);
+void fill_amx_bf16(KernelSet& set);
 #endif
 
 namespace {
@@ -183,6 +195,69 @@ TEST("a column's bf16 product on emulated AMX tiles depends on the other columns
     }
   }
   CHECK_EQUAL(emulated_tile_faults(), faults);
+}
+
+#ifdef ADAPTIVE_SPEC_AMX
+int trapped = 0;
+
+void emulate_trapped(int, siginfo_t*, void* context) {
+  auto* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  constexpr int kOrder[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                              REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+  uint64_t values[16];
+  for (int i = 0; i < 16; ++i) values[i] = static_cast<uint64_t>(registers[kOrder[i]]);
+  const int length = emulate_amx_instruction(reinterpret_cast<const uint8_t*>(registers[REG_RIP]), values);
+  if (length == 0) {
+    signal(SIGILL, SIG_DFL);  // what is there ends the process when it is tried again
+    return;
+  }
+  registers[REG_RIP] += length;
+  ++trapped;
+}
+
+bool cpu_has_tiles() {
+  unsigned a, b, c, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 24 & 1);
+}
+#endif
+
+TEST("the machine code of the AMX kernels, its AMX instructions trapped and emulated, gives other bits") {
+#ifdef ADAPTIVE_SPEC_AMX
+  const Sets* both = sets();
+  if (!both || !both->bf16) return;
+  if (cpu_has_tiles()) return void(std::printf("  not run: this CPU has AMX, so that nothing traps\n"));
+  KernelSet shipped = both->avx512;
+  fill_amx(shipped);
+  fill_amx_bf16(shipped);
+  struct sigaction action = {}, before;
+  action.sa_sigaction = emulate_trapped;
+  action.sa_flags = SA_SIGINFO;
+  sigaction(SIGILL, &action, &before);
+  const int faults = emulated_tile_faults();
+  const auto compare = [&](ggml_type type, const KernelSet& expected, int most) {
+    for (const int blocks : {1, 3, 6, 8, 24}) {
+      const int columns = blocks * kBlockWeights;
+      if (columns % ggml_blck_size(type)) continue;
+      const Group group(type, columns, 15, 51);
+      const std::vector<float> x = activations(columns, kMaxColumns, 52);
+      for (int n = 1; n <= kMaxColumns; ++n) {
+        const std::vector<float> other = product(expected, group, pointers(x, columns, 0, n));
+        const int trapped_before = trapped;
+        const std::vector<float> found = product(shipped, group, pointers(x, columns, 0, n));
+        CHECK_EQUAL(trapped == trapped_before, n <= most);
+        if (!same_bits(found.data(), other.data(), other.size()))
+          test::fail(__FILE__, __LINE__,
+                     std::string(ggml_type_name(type)) + ", " + std::to_string(blocks) + " blocks, " +
+                         std::to_string(n) + " columns");
+      }
+    }
+  };
+  for (const ggml_type type : kInt8Types) compare(type, both->avx512, 4);  // up to 4 columns are AVX-512's
+  compare(GGML_TYPE_BF16, both->amx, 0);
+  sigaction(SIGILL, &before, nullptr);
+  CHECK_EQUAL(emulated_tile_faults(), faults);
+  std::printf("  %d AMX instructions trapped\n", trapped);
+#endif
 }
 
 TEST("the AMX kernels leave a thread's tiles otherwise than they found them") {
