@@ -17,6 +17,21 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)  # for editors
 
+# AMX's tiles are a thread's to use where Linux permits it, which nobody asks elsewhere.
+set(ADAPTIVE_SPEC_AMX OFF)
+if(ADAPTIVE_SPEC_X86 AND CMAKE_SYSTEM_NAME STREQUAL Linux)
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_REQUIRED_FLAGS "-mamx-tile -mamx-int8 -mamx-bf16 -mavx512bf16")
+  check_cxx_source_compiles("
+    #include <immintrin.h>
+    int main() {
+      _tile_dpbsud(0, 4, 6);
+      _tile_dpbf16ps(0, 4, 6);
+    }" ADAPTIVE_SPEC_COMPILES_AMX)
+  unset(CMAKE_REQUIRED_FLAGS)
+  set(ADAPTIVE_SPEC_AMX ${ADAPTIVE_SPEC_COMPILES_AMX})
+endif()
+
 function(adaptive_spec_flags target)
   set_target_properties(${target} PROPERTIES
     CXX_STANDARD 20
@@ -29,7 +44,8 @@ function(adaptive_spec_flags target)
   target_compile_definitions(${target} PRIVATE
     ADAPTIVE_SPEC_VARIANT="${ADAPTIVE_SPEC_VARIANT}"
     ADAPTIVE_SPEC_LLAMA_TREE="${ADAPTIVE_SPEC_LLAMA_TREE}"
-    $<$<BOOL:${ADAPTIVE_SPEC_X86}>:ADAPTIVE_SPEC_X86>)
+    $<$<BOOL:${ADAPTIVE_SPEC_X86}>:ADAPTIVE_SPEC_X86>
+    $<$<BOOL:${ADAPTIVE_SPEC_AMX}>:ADAPTIVE_SPEC_AMX>)
   # `omp simd` pragmas need no OpenMP runtime. Nobody looks at floating-point traps, and without them more loops
   # become vector code. The prefix map keeps this machine's paths out of a binary that others will run.
   target_compile_options(${target} PRIVATE -O3 -Wall -Wextra -Wno-missing-field-initializers -fopenmp-simd
@@ -47,10 +63,13 @@ endfunction()
 function(adaptive_spec_kernel_flags)
   if(ADAPTIVE_SPEC_X86)
     set(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
-    foreach(file_and_flags "avx2" "avx2_vnni;-mavxvnni" "avx512;${avx512}" "avx512_bf16;${avx512};-mavx512bf16")
-      list(POP_FRONT file_and_flags name)
+    set(bf16 ${avx512} -mavx512bf16)
+    foreach(file_and_flags "kernels/avx2" "kernels/avx2_vnni;-mavxvnni" "kernels/avx512;${avx512}"
+            "kernels/avx512_bf16;${bf16}" "kernels/amx;${bf16};-mamx-tile;-mamx-int8;-mamx-bf16"
+            "test/amx_emulation;${bf16}")
+      list(POP_FRONT file_and_flags file)
       # GCC 12 takes its own _mm512_undefined_ps for a mistake.
-      set_source_files_properties(native/kernels/${name}.cc PROPERTIES COMPILE_OPTIONS
+      set_source_files_properties(native/${file}.cc PROPERTIES COMPILE_OPTIONS
         "-march=x86-64-v3;${file_and_flags};-ffp-contract=off;-Wno-maybe-uninitialized;-Wno-uninitialized")
     endforeach()
   endif()

@@ -28,7 +28,7 @@ export interface NativeEngineOptions {
   kvCacheType: string;
   /** -1 our own where it can be had and none else, 0 off, 1 on. */
   flashAttention: -1 | 0 | 1;
-  /** What computes the matrix products: auto, avx512, avx2 or ggml. */
+  /** What computes the matrix products: auto, amx, avx512, avx2 or ggml. */
   kernels: string;
   /** '' for none. */
   numa: string;

@@ -50,7 +50,7 @@ export interface EngineInfo {
   trainedContext: number;
   threads: number;
   draftThreads: number;
-  /** What computes the matrix products: 'avx512' and 'avx2' are ours. */
+  /** What computes the matrix products: 'amx', 'avx512' and 'avx2' are ours. */
   kernels: string;
   parallel: number;
   maxDepth: number;

@@ -54,7 +54,7 @@ export interface EngineOptions {
    * What computes the matrix products. 'auto' (default) is the best of ours that this CPU runs: weights are repacked at
    * load, a row's result is the same in any batch. 'ggml' leaves them to llama.cpp.
    */
-  kernels?: 'auto' | 'avx512' | 'avx2' | 'ggml';
+  kernels?: 'auto' | 'amx' | 'avx512' | 'avx2' | 'ggml';
   /**
    * One pass over the KV cache. 'auto' (default) is our kernels' own where they run and can compute it, and off else:
    * llama.cpp's sums otherwise for one row than for several. 'on' takes llama.cpp's too.
@@ -180,7 +180,7 @@ const engineFields = {
   mmap: v.optional(flag, true),
   mlock: v.optional(flag, false),
   kvCacheType: v.optional(oneOf(KV_CACHE_TYPES), 'f16'),
-  kernels: v.optional(oneOf(['auto', 'avx512', 'avx2', 'ggml']), 'auto'),
+  kernels: v.optional(oneOf(['auto', 'amx', 'avx512', 'avx2', 'ggml']), 'auto'),
   flashAttention: v.optional(oneOf(['auto', 'on', 'off']), 'auto'),
   numa: v.optional(oneOf(['none', 'interleave', 'distribute', 'isolate', 'numactl']), 'none'),
   planDeadlineMs: v.optional(real(0, 60_000), 20),

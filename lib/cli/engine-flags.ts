@@ -35,7 +35,7 @@ export function addEngineFlags(command: Command): Command {
     .option('--draft-threads <n>', 'threads of the draft model')
     .option('--context-size <n>', 'tokens of prompt and output together')
     .option('--kv-cache-type <type>', 'f16, q8_0, …')
-    .option('--kernels <name>', 'auto, avx512, avx2 or ggml: what computes the matrix products')
+    .option('--kernels <name>', 'auto, amx, avx512, avx2 or ggml: what computes the matrix products')
     .option('--flash-attention <mode>', 'auto, on or off')
     .option('--numa <strategy>', 'none, interleave, distribute, isolate or numactl')
     .option('--mlock', 'keep the model in memory')

@@ -28,7 +28,7 @@ struct EngineOptions {
   bool mmap = true, mlock = false;
   std::string kv_type = "f16";
   int flash_attention = -1;
-  std::string kernels = "auto";  // or avx512, avx2, ggml
+  std::string kernels = "auto";  // or amx, avx512, avx2, ggml
   std::string numa;  // '', interleave (ours), distribute, isolate, numactl (ggml's)
   double plan_deadline_ms = 20;
 };

@@ -14,7 +14,7 @@ struct LoadedInfo {
   int vocab_size = 0, context_size = 0, trained_context = 0;
   uint64_t parameters = 0, model_bytes = 0;
   int threads = 1, draft_threads = 1;
-  std::string kernels;  // what computes the matrix products: avx512, avx2 or ggml
+  std::string kernels;  // what computes the matrix products: amx, avx512, avx2 or ggml
   bool can_roll_back = true;
   bool has_chat_template = false;
   std::vector<std::string> drafters;

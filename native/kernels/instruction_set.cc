@@ -4,6 +4,12 @@
 #include <optional>
 #include <stdexcept>
 
+#ifdef ADAPTIVE_SPEC_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace adaptive_spec {
 
 #ifdef ADAPTIVE_SPEC_X86
@@ -12,8 +18,30 @@ void fill_avx2_vnni(KernelSet& set);
 void fill_avx512(KernelSet& set);
 void fill_avx512_bf16(KernelSet& set);
 #endif
+#ifdef ADAPTIVE_SPEC_AMX
+void fill_amx(KernelSet& set);
+void fill_amx_bf16(KernelSet& set);
+#endif
 
 namespace {
+
+#ifdef ADAPTIVE_SPEC_AMX
+struct Amx {
+  bool int8 = false, bf16 = false;
+};
+
+// What the CPU has of AMX, where Linux lets this process use it: tiles make a thread's state so much larger that a
+// process must ask, once for all its threads. Linux refuses on a CPU without tiles, and where a thread has an
+// alternative signal stack that is too small for them.
+Amx find_amx() {
+  constexpr unsigned kBf16 = 1 << 22, kTile = 1 << 24, kInt8 = 1 << 25;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  unsigned a, b, c, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & kTile) || !(d & kInt8)) return {};
+  if (syscall(SYS_arch_prctl, kRequestPermission, kTileData) != 0) return {};
+  return {true, (d & kBf16) != 0};
+}
+#endif
 
 // Best first.
 std::vector<KernelSet> find_sets() {
@@ -22,8 +50,17 @@ std::vector<KernelSet> find_sets() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")) {
-    fill_avx512(sets.emplace_back());
-    if (__builtin_cpu_supports("avx512bf16")) fill_avx512_bf16(sets.back());
+    KernelSet avx512{};
+    const bool bf16 = __builtin_cpu_supports("avx512bf16");
+    fill_avx512(avx512);
+    if (bf16) fill_avx512_bf16(avx512);
+#ifdef ADAPTIVE_SPEC_AMX
+    if (const Amx amx = find_amx(); amx.int8) {
+      fill_amx(sets.emplace_back(avx512));
+      if (amx.bf16 && bf16) fill_amx_bf16(sets.back());
+    }
+#endif
+    sets.push_back(avx512);
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
     if (__builtin_cpu_supports("avxvnni"))

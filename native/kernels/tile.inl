@@ -313,7 +313,7 @@ struct Int8Place {
 };
 
 // The columns' numbers as signed bytes with one scale for 32 of them: the largest becomes 127.
-void int8_panel(const float* const* columns, int n, int begin, int end, void* panel) {
+inline void int8_panel(const float* const* columns, int n, int begin, int end, void* panel) {
   constexpr int kAtOnce = Isa::kQuantised;
   for (int j = 0; j < n; ++j) {
     int b = begin;
@@ -333,7 +333,7 @@ void int8_panel(const float* const* columns, int n, int begin, int end, void* pa
   }
 }
 
-void float_panel(const float* const* columns, int n, int begin, int end, void* panel) {
+inline void float_panel(const float* const* columns, int n, int begin, int end, void* panel) {
   auto* x = static_cast<float*>(panel) + static_cast<size_t>(begin) * kBlockWeights * n;
   for (int k = begin * kBlockWeights; k < end * kBlockWeights; ++k)
     for (int j = 0; j < n; ++j) *x++ = columns[j][k];
@@ -372,7 +372,7 @@ void add_float_format(KernelSet& set) {
   fill_float_tiles<F, Isa::kFloatColumns>(set.tiles[format]);
 }
 
-void add_all_formats(KernelSet& set) {
+inline void add_all_formats(KernelSet& set) {
   set.panels[static_cast<int>(PanelKind::kInt8)] = int8_panel;
   set.panels[static_cast<int>(PanelKind::kFloat)] = float_panel;
   add_format<Q4_0>(set);

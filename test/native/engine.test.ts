@@ -172,6 +172,19 @@ describe('wrong options', () => {
     expect((await engine.generate({ prompt, maxTokens: 5 })).stats.draftTokens).toBe(0);
   });
 
+  it("ask for kernels that this CPU can't run", async () => {
+    const error = await tinyEngine('target', undefined, { kernels: 'amx' }).then(
+      async (engine) => {
+        await engine.close();
+        return engine.info.kernels; // a CPU with AMX
+      },
+      (error) => error,
+    );
+    if (error === 'amx') return;
+    expect(error).toMatchObject({ code: 'UNSUPPORTED', message: expect.stringMatching(/'amx'/) });
+    expect(error.hint).toMatch(/^Use auto, .*ggml\.$/);
+  });
+
   it('ask for more context than the model has, or for impossible memory', async () => {
     await expect(tinyEngine('target', undefined, { contextSize: 1e6 })).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
