@@ -18,6 +18,7 @@ export {
   type Engine,
   type EngineEvents,
   type EngineInfo,
+  type MeasureOptions,
   type TokenizeOptions,
 } from './engine.js';
 export { AdaptiveSpecError, type ErrorCode } from './errors.js';

@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../binding.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { endWithClosedPipe, exitCodeOf, reportError } from './console.js';
+import { addCalibrate } from './calibrate.js';
 import { addDoctor } from './doctor.js';
 import { addGenerate } from './generate.js';
 import { addModels } from './models.js';
@@ -23,6 +24,7 @@ const program = new Command('adaptive-spec')
 addGenerate(program);
 addModels(program);
 addDoctor(program);
+addCalibrate(program);
 
 try {
   await program.parseAsync();

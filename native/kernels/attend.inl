@@ -127,9 +127,17 @@ void attend_block(const AttentionChunk& c, int first, float* const* partials) {
   for (; d < c.dv; d += kLanes) weigh<N, 1>(c, first, d, weights, partials);
 }
 
+// Cells of one head lie apart, which the CPU doesn't foresee.
+inline void fetch(const uint8_t* cells, size_t stride, int n, int bytes) {
+  for (int cell = 0; cell < n; ++cell, cells += stride)
+    for (int byte = 0; byte < bytes; byte += 64) Isa::prefetch(cells + byte);
+}
+
 void attend(const AttentionChunk& c, float* const* partials) {
+  fetch(c.later_k, c.k_stride, c.later_cells, c.later_bytes);
   for (int cell = 0; cell < kChunkCells; cell += kLanes)
     Isa::transpose(c.k + cell * c.k_stride, c.k_stride, c.dk, c.scratch + cell, kChunkCells);
+  fetch(c.later_v, c.v_stride, c.later_cells, c.later_bytes);
   int first = 0;
   for (; first + 4 <= c.queries; first += 4) attend_block<4>(c, first, partials);
   if (c.queries - first == 3) attend_block<3>(c, first, partials);

@@ -91,10 +91,29 @@ bool any_visible(const uint16_t* mask) {
 
 // The queries of rows [begin, end) that read one head of keys, over one chunk. `partial_at(row, head)` says where a
 // query's partial sum goes. Queries that see nothing of the chunk get minus infinity alone.
+// The head and the chunk that one piece of work reads.
+struct Place {
+  int64_t stream, key_head, chunk;
+
+  const uint8_t* keys(const Node& n) const {
+    return at<uint8_t>(n.k, chunk * kChunkCells, key_head, stream / (n.streams / n.k->ne[3]));
+  }
+  const uint8_t* values(const Node& n) const {
+    return at<uint8_t>(n.v, chunk * kChunkCells, key_head, stream / (n.streams / n.v->ne[3]));
+  }
+};
+
+// Cells that are read later.
+struct Later {
+  const uint8_t *k = nullptr, *v = nullptr;
+  int cells = 0, bytes = 0;
+};
+
 template <class PartialAt>
-void attend_chunk(const KernelSet& kernels, const Node& n, int64_t stream, int64_t key_head, int64_t chunk,
-                  int64_t begin, int64_t end, PartialAt partial_at) {
-  const int64_t cell = chunk * kChunkCells, share = n.heads / n.key_heads;
+void attend_chunk(const KernelSet& kernels, const Node& n, const Place& place, const Later& later, int64_t begin,
+                  int64_t end, PartialAt partial_at) {
+  const auto [stream, key_head, chunk] = place;
+  const int64_t share = n.heads / n.key_heads;
   ThreadState& s = state;
   s.queries.clear();
   s.masks.clear();
@@ -106,7 +125,7 @@ void attend_chunk(const KernelSet& kernels, const Node& n, int64_t stream, int64
     for (int64_t head = key_head * share; head < (key_head + 1) * share; ++head) {
       float* partial = partial_at(row, head);
       if (n.mask && (!mask || n.mask->ne[2] > 1)) {  // most often all heads have one
-        mask = at<uint16_t>(n.mask, row, head % n.mask->ne[2], stream % n.mask->ne[3]) + cell;
+        mask = at<uint16_t>(n.mask, row, head % n.mask->ne[2], stream % n.mask->ne[3]) + chunk * kChunkCells;
         visible = any_visible(mask);
       }
       if (!visible) {
@@ -122,10 +141,14 @@ void attend_chunk(const KernelSet& kernels, const Node& n, int64_t stream, int64
   if (s.queries.empty()) return;
   s.scratch.resize(kAttentionScratch(static_cast<int>(n.dk)));
   const AttentionChunk work{
-      .k = at<uint8_t>(n.k, cell, key_head, stream / (n.streams / n.k->ne[3])),
-      .v = at<uint8_t>(n.v, cell, key_head, stream / (n.streams / n.v->ne[3])),
+      .k = place.keys(n),
+      .v = place.values(n),
       .k_stride = n.k->nb[1],
       .v_stride = n.v->nb[1],
+      .later_k = later.k,
+      .later_v = later.v,
+      .later_cells = later.cells,
+      .later_bytes = later.bytes,
       .dk = static_cast<int>(n.dk),
       .dv = static_cast<int>(n.dv),
       .queries = static_cast<int>(s.queries.size()),
@@ -167,15 +190,27 @@ void attend_sharing(const KernelSet& kernels, const ggml_compute_params* params,
   const auto query = [&](int64_t stream, int64_t row, int64_t head) {
     return (stream * n.rows + row) * n.heads + head;
   };
-  const int64_t items = n.streams * n.key_heads * n.chunks;
-  // A head's last chunks are hidden from most rows, so neighbours go to different threads.
-  for (int64_t item = params->ith; item < items; item += params->nth) {
-    const int64_t chunk = item % n.chunks, key_head = item / n.chunks % n.key_heads,
-                  stream = item / n.chunks / n.key_heads;
-    attend_chunk(kernels, n, stream, key_head, chunk, 0, n.rows, [&](int64_t row, int64_t head) {
-      return shared + (query(stream, row, head) * n.chunks + chunk) * floats;
-    });
-  }
+  // In memory a cell's heads lie side by side, so a thread takes a chunk with all of them where there are enough chunks
+  // for all threads. The last chunks are hidden from most rows: neighbours go to different threads.
+  const int64_t items = n.streams * n.chunks * n.key_heads;
+  const int64_t run = n.streams * n.chunks >= 2 * params->nth ? n.key_heads : 1;
+  const auto place_of = [&](int64_t i) {
+    return Place{i / n.key_heads / n.chunks, i % n.key_heads, i / n.key_heads % n.chunks};
+  };
+  for (int64_t first = params->ith * run; first < items; first += params->nth * run)
+    for (int64_t item = first; item < first + run; ++item) {
+      const Place place = place_of(item);
+      // A share of this thread's next cells, with all heads that it will compute.
+      const int64_t next = first + params->nth * run, begin = kChunkCells * (item - first) / run,
+                    end = kChunkCells * (item - first + 1) / run;
+      Later later;
+      if (next < items)
+        later = {place_of(next).keys(n) + begin * n.k->nb[1], place_of(next).values(n) + begin * n.v->nb[1],
+                 static_cast<int>(end - begin), static_cast<int>(2 * run * std::min(n.dk, n.dv))};
+      attend_chunk(kernels, n, place, later, 0, n.rows, [&](int64_t row, int64_t head) {
+        return shared + (query(place.stream, row, head) * n.chunks + place.chunk) * floats;
+      });
+    }
   ggml_barrier(params->threadpool);
   state.sums.resize(floats);
   float* sum = state.sums.data();
@@ -202,7 +237,7 @@ void attend_alone(const KernelSet& kernels, const ggml_compute_params* params, c
     };
     for (int64_t i = 0; i < (end - begin) * share; ++i) clear_sum(state.sums.data() + i * floats, n.dv);
     for (int64_t chunk = 0; chunk < n.chunks; ++chunk) {
-      attend_chunk(kernels, n, stream, key_head, chunk, begin, end,
+      attend_chunk(kernels, n, {stream, key_head, chunk}, {}, begin, end,
                    [&](int64_t row, int64_t head) { return local(state.partial, row, head); });
       for (int64_t i = 0; i < (end - begin) * share; ++i)
         kernels.fold(state.sums.data() + i * floats, state.partial.data() + i * floats, static_cast<int>(n.dv));

@@ -43,6 +43,9 @@ using TileFunction = void (*)(const uint8_t* group, int blocks, const void* pane
 struct AttentionChunk {
   const uint8_t *k, *v;  // f16, one head of the first cell
   size_t k_stride, v_stride;  // bytes from cell to cell
+  // What this thread reads later, to be fetched meanwhile: so many cells, so many bytes of each.
+  const uint8_t *later_k, *later_v;
+  int later_cells, later_bytes;
   int dk, dv;                 // multiples of 16
   int queries;
   const float* const* q;        // dk floats each
