@@ -142,7 +142,7 @@ export type Dispatch = (kind: number, requestId: number, value: unknown) => bool
 export interface NativeEngine {
   submit(request: NativeRequest): void;
   /** Answered by an event with milliseconds, one for each repeat; none where it was cut short. */
-  measure(id: number, rows: number, contextLength: number, repeats: number): void;
+  measure(id: number, rows: number, contextLength: number, repeats: number, allLogits: boolean): void;
   abort(requestId: number): void;
   close(): void;
   /** Between loaded and close only, as are the two below. */

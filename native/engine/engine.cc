@@ -326,7 +326,7 @@ void Engine::run_measurements() {
     }
     while (static_cast<int>(ms.size()) < m.repeats && status == DecodeStatus::kOk) {
       target_->clear_batch();
-      for (int i = 0; i < m.rows; ++i) target_->add(i, m.context + i, 0, true);
+      for (int i = 0; i < m.rows; ++i) target_->add(i, m.context + i, 0, m.all_logits || i == m.rows - 1);
       const double start = now_ms();
       status = target_->decode();
       if (status == DecodeStatus::kOk) ms.push_back(now_ms() - start);

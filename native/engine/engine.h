@@ -33,10 +33,11 @@ struct EngineOptions {
   double plan_deadline_ms = 20;
 };
 
-// How long `rows` rows through the target take at once, all with logits, after `context` tokens: wanted `repeats` times.
+// How long `rows` rows through the target take at once, after `context` tokens: wanted `repeats` times.
 struct Measurement {
   int64_t id = 0;
   int rows = 1, context = 0, repeats = 1;
+  bool all_logits = true;  // or the last row's alone
 };
 
 // Members above the line run on any thread and never wait for the engine, except close_and_join.
