@@ -98,7 +98,7 @@ void Engine::run() {
   drafters_.clear();
   target_.reset();
   chat_.reset();
-  pool_.reset();
+  crew_.reset();
   target_model_.reset();
   listener_.on_closed();
   listener_.flush();
@@ -134,7 +134,7 @@ void Engine::load() {
   if (!llama_model_has_decoder(target_model_.get()) || llama_model_is_diffusion(target_model_.get()))
     throw EngineError("UNSUPPORTED", "This model doesn't generate text token by token.",
                       "Use a decoder-only or encoder-decoder text model.");
-  pool_ = make_thread_pool(std::max(options_.threads, options_.draft_threads));
+  crew_ = std::make_unique<Crew>(std::max(options_.threads, options_.draft_threads));
   ContextOptions context{.context_size = options_.context_size,
                          .parallel = options_.parallel,
                          .max_rows = options_.parallel * (options_.max_depth + 1),
@@ -143,7 +143,7 @@ void Engine::load() {
                          .kv_type = options_.kv_type,
                          .flash_attention = options_.flash_attention,
                          .kernels = kernels};
-  target_ = std::make_unique<Context>(target_model_.get(), context, pool_.get(), &abort_decode_);
+  target_ = std::make_unique<Context>(target_model_.get(), context, crew_->pool(), &abort_decode_);
 
   LoadedInfo info;
   info.can_roll_back = target_->can_roll_back();
@@ -158,7 +158,7 @@ void Engine::load() {
     VocabularyMap map(target_model_.get(), draft.get(), options_.draft_path);
     context.max_rows = options_.parallel;
     context.threads = options_.draft_threads;
-    auto drafter = std::make_unique<ModelDrafter>(std::move(draft), std::move(map), context, pool_.get(),
+    auto drafter = std::make_unique<ModelDrafter>(std::move(draft), std::move(map), context, crew_->pool(),
                                                   &abort_decode_);
     if (drafter->context().can_roll_back())
       drafters_.push_back(std::move(drafter));
@@ -248,6 +248,11 @@ void Engine::round() {
     for (Sequence* sequence : generating_) sequence->fail(native_failure(step_->failure()));
   for (auto& sequence : slots_)
     if (sequence && sequence->over) end(sequence);
+  if (crew_->observe()) {
+    target_->use(crew_->pool(), std::min(options_.threads, crew_->threads()));
+    for (auto& drafter : drafters_)
+      drafter->use(crew_->pool(), std::min(options_.draft_threads, crew_->threads()));
+  }
 }
 
 bool Engine::wait_for_work() {
@@ -255,7 +260,7 @@ bool Engine::wait_for_work() {
   const bool idle = std::none_of(slots_.begin(), slots_.end(), [](const auto& s) { return s != nullptr; });
   if (idle && inbox_.empty() && measurements_.empty() && !closing_) {
     // An idle pool would spin on the cores for a while; a decode resumes it.
-    ggml_threadpool_pause(pool_.get());
+    crew_->pause();
     work_.wait(lock, [this] { return closing_ || !inbox_.empty() || !measurements_.empty(); });
   }
   return !closing_;

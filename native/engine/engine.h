@@ -14,6 +14,7 @@
 #include "draft/drafter.h"
 #include "engine/chat.h"
 #include "engine/context.h"
+#include "engine/crew.h"
 #include "engine/listener.h"
 #include "engine/plan_desk.h"
 #include "engine/sequence.h"
@@ -89,9 +90,9 @@ class Engine {
   std::set<int64_t> to_abort_, active_;
   bool closing_ = false;
 
-  // Destroyed from below: contexts before models, the pool after the contexts.
+  // Destroyed from below: contexts before models, the thread pools after the contexts.
   ModelHandle target_model_;
-  ThreadPoolHandle pool_;
+  std::unique_ptr<Crew> crew_;
   std::unique_ptr<ChatTemplate> chat_;
   std::vector<std::unique_ptr<Drafter>> drafters_;
   std::unique_ptr<Context> target_;
