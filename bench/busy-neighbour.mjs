@@ -47,7 +47,14 @@ await main(async () => {
   const rows = depths.map((depth) => {
     const quiet = median(of(depth, false));
     const beside = median(of(depth, true));
-    return { depth, quiet, beside, ratio: beside / quiet, low: Math.min(...of(depth, true)) / quiet, fairShare };
+    return {
+      depth,
+      quiet,
+      beside,
+      ratio: beside / quiet,
+      low: Math.min(...of(depth, true)) / quiet,
+      fairShare,
+    };
   });
   await engine.close();
   writeReport(options.out, {

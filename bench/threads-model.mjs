@@ -58,7 +58,8 @@ const MACHINE = {
     'assumed',
     'multiply-adds per cycle and core in attention: half of what 512-bit FMA can do',
   ],
-  mostShared: [4, 'ours', 'MiB of attention’s partial sums that threads share (kMostShared)'],
+  sharedFreely: [4, 'ours', 'MiB of attention’s partial sums that threads always share (kSharedFreely)'],
+  mostShared: [64, 'ours', 'MiB of them where there is too little work else (kMostShared)'],
   turnCycles: [0.25, 'assumed', 'cycles to turn one number of the keys'],
   softmaxCycles: [150, 'assumed', 'cycles for a query’s 64 exponentials and their sum'],
   foldCycles: [100, 'assumed', 'cycles to add one partial sum to another'],
@@ -207,7 +208,8 @@ export function costOfAttention(machine, numa, shape, n, context) {
     CHUNK_CELLS * headSize * machine.turnCycles +
     rows * share * ((CHUNK_CELLS * 2 * headSize) / machine.attentionMacs + machine.softmaxCycles);
   const partials = n * heads * (padded / CHUNK_CELLS) * (2 + headSize) * 4;
-  const shares = partials <= machine.mostShared * 2 ** 20;
+  const idle = keyHeads * Math.ceil(n / ROW_BLOCK) < 2 * machine.threads;
+  const shares = partials <= (idle ? machine.mostShared : machine.sharedFreely) * 2 ** 20;
   let cycles;
   let threads = machine.threads;
   if (shares) {

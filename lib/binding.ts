@@ -22,6 +22,7 @@ export interface NativeEngineOptions {
   /** Rows of one batch of the prompt. */
   batchSize: number;
   threads: number;
+  /** 0: as many as are found fastest. */
   draftThreads: number;
   mmap: boolean;
   mlock: boolean;
@@ -160,6 +161,8 @@ export interface NativeBinding {
   llamaVersion: string;
   /** llama.cpp's line on the CPU features that were compiled in. */
   systemInfo(): string;
+  /** Kernels that this CPU runs, the best first and 'ggml' last. */
+  availableKernels(): string[];
 }
 
 const BASELINE = ['avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'abm', 'movbe'];

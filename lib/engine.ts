@@ -165,7 +165,7 @@ export class Engine implements AsyncDisposable {
         maxDepth: pair.maxDepth,
         batchSize: Math.min(options.batchSize, pair.contextSize),
         threads,
-        draftThreads: Math.min(options.draftThreads ?? threads, threadLimit()),
+        draftThreads: Math.min(options.draftThreads ?? 0, threadLimit()),
         mmap: options.mmap,
         mlock: options.mlock,
         kvCacheType: options.kvCacheType,

@@ -25,7 +25,7 @@ namespace adaptive_spec {
 struct EngineOptions {
   std::string model_path, draft_path;  // draft_path '' is no draft model
   int context_size = 4096, parallel = 1, max_depth = 32, batch_size = 512;
-  int threads = 1, draft_threads = 1;
+  int threads = 1, draft_threads = 0;  // 0: as many as are found fastest
   bool mmap = true, mlock = false;
   std::string kv_type = "f16";
   int flash_attention = -1;
@@ -68,6 +68,8 @@ class Engine {
   void run();
   void load();
   void warm_up();
+  // The number of threads, 1 to `threads`, on which a row of the draft model takes least.
+  int fastest_threads(Context& draft);
   void serve();
   void round();
   bool wait_for_work();
@@ -98,6 +100,7 @@ class Engine {
   std::unique_ptr<Context> target_;
   std::unique_ptr<Step> step_;
   std::vector<int32_t> eog_;
+  int draft_threads_ = 1;
   std::vector<std::unique_ptr<Sequence>> slots_;
   std::vector<Sequence*> generating_;
   bool wipe_ = false;  // there may be NaN in the target's cache: nobody is admitted before it is wiped
