@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "engine/load_watch.h"
+
 struct ggml_threadpool;
 
 namespace adaptive_spec {
@@ -51,6 +53,8 @@ class Drafter {
   virtual int lag(int seq, int length) const = 0;
   // Computes on these threads from now on, if it does on threads.
   virtual void use(ggml_threadpool* pool, int threads) = 0;
+  // What that took since the last call.
+  virtual ThreadUse take_use() = 0;
   virtual void end(int seq) = 0;  // the sequence is over; forget it
 };
 

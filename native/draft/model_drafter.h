@@ -20,6 +20,7 @@ class ModelDrafter : public Drafter {
   int lag(int seq, int length) const override;
   void end(int seq) override;
   void use(ggml_threadpool* pool, int threads) override { context_->use(pool, threads); }
+  ThreadUse take_use() override { return context_->take_use(); }
   Context& context() { return *context_; }
 
  private:

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "engine/clock.h"
 #include "kernels/buffer_type.h"
 #include "kernels/instruction_set.h"
 
@@ -162,7 +163,7 @@ void Context::create(llama_model* model, const ContextOptions& options, ggml_thr
                       "llama.cpp could not create a context of " + std::to_string(options.context_size) +
                           " tokens" + (why.empty() ? "." : ": " + why),
                       "Use a smaller contextSize, a smaller kvCacheType or a smaller model.");
-  llama_attach_threadpool(ctx_.get(), pool, pool);
+  use(pool, options.threads);
 }
 
 Context::~Context() { llama_batch_free(batch_); }
@@ -198,7 +199,10 @@ DecodeStatus Context::decode() {
   last_error_.clear();
   const ComputeScope scope(kernels_);
   try {
+    const double start = now_ms();
     const int status = llama_decode(ctx_.get(), batch_);
+    const double wall = now_ms() - start;
+    use_ += {wall, wall * threads_};
     if (status == 0) return DecodeStatus::kOk;
     if (status == 2) return DecodeStatus::kAborted;
     last_error_ = "llama_decode answered " + std::to_string(status) +
@@ -212,6 +216,7 @@ DecodeStatus Context::decode() {
 void Context::use(ggml_threadpool* pool, int threads) {
   llama_attach_threadpool(ctx_.get(), pool, pool);
   llama_set_n_threads(ctx_.get(), threads, threads);
+  threads_ = threads;
 }
 
 float* Context::logits(int row) {

@@ -9,8 +9,10 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "engine/load_watch.h"
 #include "kernels/kernel_set.h"
 
 namespace adaptive_spec {
@@ -83,6 +85,8 @@ class Context {
   DecodeStatus decode();
   // Decodes on these threads from now on; at most as many as the pool has.
   void use(struct ggml_threadpool* pool, int threads);
+  // Of all decodes since the last call.
+  ThreadUse take_use() { return std::exchange(use_, {}); }
   // The logits of a row that was added with logits; n_vocab() floats, ours to change until the next decode.
   float* logits(int row);
   // Keeps the first `length` positions of a sequence.
@@ -113,6 +117,8 @@ class Context {
   llama_batch batch_{};
   int n_vocab_ = 0, context_size_ = 0, batch_size_ = 0, max_rows_ = 0, parallel_ = 1, rows_with_logits_ = 0;
   std::string last_error_;
+  int threads_ = 1;
+  ThreadUse use_;
 };
 
 // Bytes of a token as text; control tokens give none.

@@ -2,31 +2,15 @@
 #include "engine/crew.h"
 
 #include <ggml-cpu.h>
-#ifndef _WIN32
-#include <sys/resource.h>
-#endif
 
 #include "engine/clock.h"
 
 namespace adaptive_spec {
-namespace {
-
-// Of all threads of this process: ours are the ones that run.
-long involuntary_switches() {
-#ifdef _WIN32
-  return 0;
-#else
-  rusage usage{};
-  return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_nivcsw : 0;
-#endif
-}
-
-}  // namespace
 
 Crew::Crew(int threads) : watch_(threads), threads_(threads) { pools_.emplace(threads, make_thread_pool(threads)); }
 
-bool Crew::observe() {
-  const int threads = watch_.observe(now_ms(), involuntary_switches());
+bool Crew::observe(const ThreadUse& step) {
+  const int threads = watch_.observe(step, cpu_ms());
   if (threads == threads_) return false;
   pause();
   threads_ = threads;

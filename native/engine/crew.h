@@ -15,7 +15,7 @@ class Crew {
   struct ggml_threadpool* pool() const { return pools_.at(threads_).get(); }
   int threads() const { return threads_; }
   // After a step. Answers true where pool() and threads() are others now, which the contexts must be told.
-  bool observe();
+  bool observe(const ThreadUse& step);
   // Idle threads sleep; the next decode wakes them.
   void pause();
 

@@ -278,7 +278,9 @@ void Engine::round() {
     for (Sequence* sequence : generating_) sequence->fail(native_failure(step_->failure()));
   for (auto& sequence : slots_)
     if (sequence && sequence->over) end(sequence);
-  if (crew_->observe()) {
+  ThreadUse use = target_->take_use();
+  for (auto& drafter : drafters_) use += drafter->take_use();
+  if (crew_->observe(use)) {
     target_->use(crew_->pool(), std::min(options_.threads, crew_->threads()));
     for (auto& drafter : drafters_)
       drafter->use(crew_->pool(), std::min(draft_threads_, crew_->threads()));

@@ -10,48 +10,55 @@
 
 namespace adaptive_spec {
 
+// What decoding took.
+struct ThreadUse {
+  double wall_ms = 0;
+  double wanted_ms = 0;  // wall time times threads
+
+  void operator+=(const ThreadUse& other) {
+    wall_ms += other.wall_ms;
+    wanted_ms += other.wanted_ms;
+  }
+};
+
 class LoadWatch {
  public:
   explicit LoadWatch(int threads) : most_(threads), threads_(threads) {}
 
-  // Told after each step of the time and of the involuntary context switches that this process has counted so far.
-  // Answers how many threads to use from now on.
-  int observe(double now_ms, long switches) {
-    if (begin_ms_ < 0 || now_ms - last_ms_ > kGapMs) return restart(now_ms, switches);  // nothing ran in between
-    last_ms_ = now_ms;
-    if (now_ms - begin_ms_ < kWindowMs) return threads_;
-    const bool disturbed = static_cast<double>(switches - begin_switches_) > kPerMs * (now_ms - begin_ms_);
-    begin_ms_ = now_ms;
-    begin_switches_ = switches;
+  // Told of each step, and of the process's CPU time so far. Threads that have a core compute or spin, so over a window
+  // the process has used as much as the threads were wanted, or more: what is missing went to others. (A single decode
+  // is too short: the system counts a running thread's time at its ticks.) Answers how many threads to use from now on.
+  int observe(const ThreadUse& step, double cpu_ms) {
+    window_ += step;
+    if (window_.wall_ms < kWindowMs) return threads_;
+    const bool disturbed = cpu_ms - cpu_before_ms_ < (1 - kLost) * window_.wanted_ms;
+    since_change_ms_ += window_.wall_ms;
+    window_ = {};
+    cpu_before_ms_ = cpu_ms;
+    const int before = threads_;
     if (disturbed && threads_ > 1) {
       // A probe that failed makes the next one wait longer.
       if (threads_ == most_) hold_ms_ = std::min(probing_ ? 2 * hold_ms_ : kFirstHoldMs, kLongestHoldMs);
       threads_ = threads_ == most_ ? most_ - 1 : std::max(1, most_ - 2 * (most_ - threads_));
-      until_ms_ = now_ms + hold_ms_;
       probing_ = false;
-    } else if (threads_ < most_ && now_ms >= until_ms_) {
+    } else if (threads_ < most_ && since_change_ms_ >= hold_ms_) {
       threads_ = most_;
       probing_ = true;
-    } else if (threads_ == most_ && !disturbed) {
+    } else if (!disturbed) {
       probing_ = false;
     }
+    if (threads_ != before) since_change_ms_ = 0;
     return threads_;
   }
 
  private:
-  // Two windows of a quiet machine have a switch or none; a busy neighbour makes one every few milliseconds.
-  static constexpr double kWindowMs = 40, kPerMs = 0.06, kGapMs = 200;
-  static constexpr double kFirstHoldMs = 400, kLongestHoldMs = 6400;
-
-  int restart(double now_ms, long switches) {
-    begin_ms_ = last_ms_ = now_ms;
-    begin_switches_ = switches;
-    return threads_;
-  }
+  // All in milliseconds of decoding.
+  static constexpr double kWindowMs = 40, kLost = 0.15, kFirstHoldMs = 400, kLongestHoldMs = 6400;
 
   int most_, threads_;
-  double begin_ms_ = -1, last_ms_ = 0, until_ms_ = 0, hold_ms_ = kFirstHoldMs;
-  long begin_switches_ = 0;
+  ThreadUse window_;
+  double cpu_before_ms_ = 0;
+  double since_change_ms_ = 0, hold_ms_ = kFirstHoldMs;
   bool probing_ = false;
 };
 
