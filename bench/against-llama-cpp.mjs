@@ -1,16 +1,16 @@
 // Our loop against llama.cpp's own tools, on the same pair, depth and threads, in one interleaved run:
 // a fixed depth against llama-speculative-simple, depth 0 against llama-bench. Every run is a process of its own.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { loadBinding } from '../dist/binding.js';
 import { createEngine } from '../dist/index.js';
 import { defaultPair } from '../dist/models/download.js';
 import { main, removeAtExit, root, say } from '../scripts/steps.mjs';
-import { environment, waitForQuiet } from './environment.mjs';
+import { waitForQuiet } from './environment.mjs';
 import { peerTools } from './peer-tools.mjs';
+import { writeReport } from './report.mjs';
 import { geometricMean, median, randomFrom, ratioWithInterval, shuffled } from './statistics.mjs';
 
 const { values: options } = parseArgs({
@@ -20,7 +20,7 @@ const { values: options } = parseArgs({
     tokens: { type: 'string', default: '128' },
     depths: { type: 'string', default: '0,2,4,8,16' },
     threads: { type: 'string', default: String(availableParallelism()) },
-    out: { type: 'string', default: join(root, 'bench/reports/against-llama-cpp.json') },
+    out: { type: 'string', default: join(root, 'bench/results/against-llama-cpp.json') },
   },
 });
 const rounds = Number(options.rounds);
@@ -49,17 +49,16 @@ await main(async () => {
     if (i % 25 === 0) say(`run ${i} of ${jobs.length}`);
     samples.push({ depth, name, prompt: prompt.id, ...measure(prompt) });
   }
-  const report = {
+  const summary = depths.flatMap((depth) => summarise(depth, samples));
+  writeReport(options.out, {
     what: 'tokens per second of decode; ratio: adaptive-spec over the faster build of the tool, per prompt',
     command: `node bench/against-llama-cpp.mjs --rounds ${rounds} --prompts ${prompts.length} --tokens ${tokens} --depths ${depths} --threads ${options.threads}`,
-    environment: environment(loadBinding(), [target, draft]),
-    loadAverage: { before: load, after: loadavg()[0] },
-    summary: depths.flatMap((depth) => summarise(depth, samples)),
+    models: [target, draft],
+    loadBefore: load,
+    summary,
     samples,
-  };
-  mkdirSync(dirname(options.out), { recursive: true });
-  writeFileSync(options.out, `${JSON.stringify(report, null, 1)}\n`);
-  for (const row of report.summary) {
+  });
+  for (const row of summary) {
     const { ratio, low, high } = row.ratio;
     console.log(
       `K ${row.depth}  ${row.name} ${row.speed.toFixed(1)} t/s  /  ${row.against} ${row.peerSpeed.toFixed(1)} t/s  =  ${ratio.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)})`,

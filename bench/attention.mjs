@@ -1,13 +1,9 @@
-// What the exact attention costs: time of a verification with flash attention off and on, by rows and by context.
-// Two engines in one process take turns, so that both meet the same minutes of the machine.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { loadavg } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { loadBinding } from '../dist/binding.js';
 import { createEngine } from '../dist/index.js';
 import { main, root } from '../scripts/steps.mjs';
-import { environment, waitForQuiet } from './environment.mjs';
+import { waitForQuiet } from './environment.mjs';
+import { writeReport } from './report.mjs';
 import { median } from './statistics.mjs';
 
 const { values: options } = parseArgs({
@@ -15,7 +11,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '5' },
     contexts: { type: 'string', default: '8,250,1000,3000' },
     depths: { type: 'string', default: '0,4,8' },
-    out: { type: 'string', default: join(root, 'bench/reports/attention.json') },
+    out: { type: 'string', default: join(root, 'bench/results/attention.json') },
   },
 });
 const numbers = (text) => text.split(',').map(Number);
@@ -50,14 +46,12 @@ await main(async () => {
         `context ${context}, ${depth + 1} rows: off ${row.off.toFixed(2)} ms, on ${row.on.toFixed(2)} ms, off / on ${row.ratio.toFixed(2)} (${row.low.toFixed(2)} to ${row.high.toFixed(2)})`,
       );
     }
-  const report = {
+  writeReport(options.out, {
     what: 'milliseconds of a verification on the target, flash attention off and on',
     command: `node bench/attention.mjs --rounds ${options.rounds} --contexts ${options.contexts} --depths ${options.depths}`,
-    environment: environment(loadBinding(), [engines.off.info.model]),
-    loadAverage: { before: load, after: loadavg()[0] },
+    models: [engines.off.info.model],
+    loadBefore: load,
     rows,
-  };
+  });
   await Promise.all(Object.values(engines).map((engine) => engine.close()));
-  mkdirSync(dirname(options.out), { recursive: true });
-  writeFileSync(options.out, `${JSON.stringify(report, null, 1)}\n`);
 });

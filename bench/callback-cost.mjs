@@ -1,13 +1,9 @@
-// What asking TypeScript costs: the throughput of `() => K` against the same depth set natively, on one engine,
-// threads = cores, the event loop otherwise idle. Runs alternate, so that both meet the same minutes of the machine.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { loadavg } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { loadBinding } from '../dist/binding.js';
 import { createEngine } from '../dist/index.js';
 import { main, root } from '../scripts/steps.mjs';
-import { environment, waitForQuiet } from './environment.mjs';
+import { waitForQuiet } from './environment.mjs';
+import { writeReport } from './report.mjs';
 import { median, ratioWithInterval } from './statistics.mjs';
 
 const { values: options } = parseArgs({
@@ -15,7 +11,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '30' },
     tokens: { type: 'string', default: '128' },
     depths: { type: 'string', default: '0,1,4,8' },
-    out: { type: 'string', default: join(root, 'bench/reports/callback-cost.json') },
+    out: { type: 'string', default: join(root, 'bench/results/callback-cost.json') },
   },
 });
 
@@ -54,14 +50,12 @@ await main(async () => {
       `K ${depth}  asked ${row.asked.toFixed(1)} t/s / native ${row.native.toFixed(1)} t/s = ${row.medianRatio.toFixed(4)} median, ${ratio.ratio.toFixed(4)} mean (${ratio.low.toFixed(4)} to ${ratio.high.toFixed(4)}), waits ${row.waitMicrosecondsPerStep.toFixed(0)} µs a step, ${row.latePlans} late`,
     );
   }
-  const report = {
+  writeReport(options.out, {
     what: 'throughput with a callback at every step over the same depth set natively',
     command: `node bench/callback-cost.mjs --rounds ${options.rounds} --tokens ${options.tokens} --depths ${options.depths}`,
-    environment: environment(loadBinding(), [engine.info.model, engine.info.draft]),
-    loadAverage: { before: load, after: loadavg()[0] },
+    models: [engine.info.model, engine.info.draft],
+    loadBefore: load,
     rows,
-  };
+  });
   await engine.close();
-  mkdirSync(dirname(options.out), { recursive: true });
-  writeFileSync(options.out, `${JSON.stringify(report, null, 1)}\n`);
 });

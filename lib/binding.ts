@@ -22,6 +22,7 @@ export interface NativeEngineOptions {
   /** Rows of one batch of the prompt. */
   batchSize: number;
   threads: number;
+  /** 0: as many as are found fastest. */
   draftThreads: number;
   mmap: boolean;
   mlock: boolean;
@@ -142,7 +143,7 @@ export type Dispatch = (kind: number, requestId: number, value: unknown) => bool
 export interface NativeEngine {
   submit(request: NativeRequest): void;
   /** Answered by an event with milliseconds, one for each repeat; none where it was cut short. */
-  measure(id: number, rows: number, contextLength: number, repeats: number): void;
+  measure(id: number, rows: number, contextLength: number, repeats: number, allLogits: boolean): void;
   abort(requestId: number): void;
   close(): void;
   /** Between loaded and close only, as are the two below. */
@@ -160,6 +161,8 @@ export interface NativeBinding {
   llamaVersion: string;
   /** llama.cpp's line on the CPU features that were compiled in. */
   systemInfo(): string;
+  /** Kernels that this CPU runs, the best first and 'ggml' last. */
+  availableKernels(): string[];
 }
 
 const BASELINE = ['avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'abm', 'movbe'];

@@ -77,6 +77,8 @@ export interface MeasureOptions {
   contextLength?: number;
   /** How often. Default 1. */
   repeats?: number;
+  /** Whether all rows' logits are computed, as verifying does, or the last row's alone. Default 'all'. */
+  logits?: 'all' | 'last';
 }
 
 /** How text becomes tokens. */
@@ -163,7 +165,7 @@ export class Engine implements AsyncDisposable {
         maxDepth: pair.maxDepth,
         batchSize: Math.min(options.batchSize, pair.contextSize),
         threads,
-        draftThreads: Math.min(options.draftThreads ?? threads, threadLimit()),
+        draftThreads: Math.min(options.draftThreads ?? 0, threadLimit()),
         mmap: options.mmap,
         mlock: options.mlock,
         kvCacheType: options.kvCacheType,
@@ -315,10 +317,13 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Milliseconds that `rows` rows take in one pass through the target, all with logits, after `contextLength` tokens:
-   * `repeats` times, once no request is running. Throws INVALID_ARGUMENT, DISPOSED.
+   * Milliseconds that `rows` rows take in one pass through the target after `contextLength` tokens: `repeats` times, once
+   * no request is running. Throws INVALID_ARGUMENT, DISPOSED.
    */
-  measure(rows: number, { contextLength = 0, repeats = 1 }: MeasureOptions = {}): Promise<number[]> {
+  measure(
+    rows: number,
+    { contextLength = 0, repeats = 1, logits = 'all' }: MeasureOptions = {},
+  ): Promise<number[]> {
     this.#mustBeOpen();
     const { contextSize, maxDepth, parallel } = this.#info;
     // What the context was made for: its rows with logits, and the positions of one sequence.
@@ -329,7 +334,7 @@ export class Engine implements AsyncDisposable {
     const id = this.#nextId++;
     const measurement = deferred<number[]>();
     this.#measurements.set(id, measurement);
-    this.#native.measure(id, rows, contextLength, repeats);
+    this.#native.measure(id, rows, contextLength, repeats, logits !== 'last');
     return measurement.promise;
   }
 

@@ -42,7 +42,7 @@ export interface EngineOptions {
   batchSize?: number;
   /** Threads of the target. Default and limit: what this process may use. */
   threads?: number;
-  /** Threads of the draft model. Default: `threads`. */
+  /** Threads of the draft model. Default: the number, up to `threads`, that is found fastest at load. */
   draftThreads?: number;
   /** Map the model file rather than read it. Default true. */
   mmap?: boolean;

@@ -1,5 +1,6 @@
 // What JavaScript can call.
 #include "js_engine.h"
+#include "kernels/instruction_set.h"
 
 namespace {
 
@@ -10,6 +11,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports["llamaVersion"] = llama_version();
   exports["systemInfo"] = Napi::Function::New(
       env, [](const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), llama_print_system_info()); });
+  exports["availableKernels"] = Napi::Function::New(env, [](const Napi::CallbackInfo& info) {
+    Napi::Array names = Napi::Array::New(info.Env());
+    for (const std::string& name : adaptive_spec::available_kernels()) names[names.Length()] = name;
+    return names;
+  });
   return exports;
 }
 

@@ -101,7 +101,8 @@ Napi::Value JsEngine::abort(const Napi::CallbackInfo& info) {
 Napi::Value JsEngine::measure(const Napi::CallbackInfo& info) {
   const auto number = [&](int i) { return info[i].As<Napi::Number>().Int32Value(); };
   hold(info.Env());
-  engine_->measure({.id = number(0), .rows = number(1), .context = number(2), .repeats = number(3)});
+  engine_->measure({.id = number(0), .rows = number(1), .context = number(2), .repeats = number(3),
+                    .all_logits = info[4].As<Napi::Boolean>().Value()});
   return info.Env().Undefined();
 }
 

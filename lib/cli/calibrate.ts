@@ -55,7 +55,11 @@ async function costCurve(
   repeats: number,
 ): Promise<RowCost[]> {
   if (!Number.isInteger(repeats) || repeats < 1 || repeats > 10_000) {
-    throw new AdaptiveSpecError('INVALID_ARGUMENT', `--repeats is ${repeats}`, 'Give a whole number from 1 on.');
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `--repeats is ${repeats}`,
+      'Give a whole number from 1 on.',
+    );
   }
   const samples = new Map<number, number[]>(rows.map((n) => [n, []]));
   for (let turn = 0; turn < repeats; turn++) {

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+struct ggml_threadpool;
+
 namespace adaptive_spec {
 
 // One sequence's draft while it grows. Vectors have one entry per proposed token.
@@ -47,6 +49,8 @@ class Drafter {
   virtual void roll_back(int seq, int length, int kept) = 0;
   // Accepted tokens that this drafter has not read yet, given the accepted text's length.
   virtual int lag(int seq, int length) const = 0;
+  // Computes on these threads from now on, if it does on threads.
+  virtual void use(ggml_threadpool* pool, int threads) = 0;
   virtual void end(int seq) = 0;  // the sequence is over; forget it
 };
 

@@ -19,6 +19,7 @@ class ModelDrafter : public Drafter {
   void roll_back(int seq, int length, int kept) override;
   int lag(int seq, int length) const override;
   void end(int seq) override;
+  void use(ggml_threadpool* pool, int threads) override { context_->use(pool, threads); }
   Context& context() { return *context_; }
 
  private:

@@ -2,6 +2,7 @@
 #include "engine/context.h"
 
 #include <ggml-cpu.h>
+#include <gguf.h>
 
 #include <algorithm>
 #include <mutex>
@@ -31,6 +32,21 @@ ggml_type kv_type(const std::string& name) {
   throw EngineError("INVALID_ARGUMENT", "Unknown KV cache type '" + name + "'.", "Use f16, bf16, f32 or q8_0.");
 }
 
+// Whether most of a file's bytes are weights that our kernels repack. Of a split model, the first part answers.
+bool is_mostly_repacked(const std::string& path) {
+  ggml_context* tensors = nullptr;
+  gguf_context* file = gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = &tensors});
+  if (!file) return false;  // loading says what is wrong
+  size_t all = 0, repacked = 0;
+  for (ggml_tensor* t = ggml_get_first_tensor(tensors); t; t = ggml_get_next_tensor(tensors, t)) {
+    all += ggml_nbytes(t);
+    if (ggml_n_dims(t) > 1 && repacks(t->type, t->ne[0])) repacked += ggml_nbytes(t);
+  }
+  gguf_free(file);
+  ggml_free(tensors);
+  return 2 * repacked > all;
+}
+
 }  // namespace
 
 void ThreadPoolDeleter::operator()(ggml_threadpool* p) const { ggml_threadpool_free(p); }
@@ -57,8 +73,9 @@ const KernelSet* find_kernels(const std::string& name) {
 ModelHandle load_model(const ModelOptions& options) {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
-  // Repacked weights are copies; a mapped file would stay in memory beside them.
-  params.load_mode = options.mmap && !options.kernels ? (options.mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
+  // Repacked weights are copies, and the file that they came from would stay mapped beside them.
+  const bool mmap = options.mmap && !(options.kernels && is_mostly_repacked(options.path));
+  params.load_mode = mmap ? (options.mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
                                   : (options.mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
   params.progress_callback = [](float done, void* data) {
     const auto& progress = *static_cast<const std::function<bool(float)>*>(data);
@@ -84,6 +101,9 @@ ModelHandle load_model(const ModelOptions& options) {
 
 ThreadPoolHandle make_thread_pool(int threads) {
   ggml_threadpool_params params = ggml_threadpool_params_default(threads);
+  // Between graphs threads spin for a few milliseconds, as long as a step's pauses; the default is some hundred, on
+  // cores that JavaScript or another process could use.
+  params.poll = 1;
   ThreadPoolHandle pool{ggml_threadpool_new(&params)};
   if (!pool) throw EngineError("NATIVE_FAILURE", "Could not start the thread pool.", "Use fewer threads.");
   return pool;
@@ -187,6 +207,11 @@ DecodeStatus Context::decode() {
     last_error_ = error.what();
   }
   return DecodeStatus::kFailed;
+}
+
+void Context::use(ggml_threadpool* pool, int threads) {
+  llama_attach_threadpool(ctx_.get(), pool, pool);
+  llama_set_n_threads(ctx_.get(), threads, threads);
 }
 
 float* Context::logits(int row) {

@@ -81,6 +81,8 @@ class Context {
   int rows() const { return batch_.n_tokens; }
   int room() const { return batch_size_ - batch_.n_tokens; }
   DecodeStatus decode();
+  // Decodes on these threads from now on; at most as many as the pool has.
+  void use(struct ggml_threadpool* pool, int threads);
   // The logits of a row that was added with logits; n_vocab() floats, ours to change until the next decode.
   float* logits(int row);
   // Keeps the first `length` positions of a sequence.

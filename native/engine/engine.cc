@@ -98,7 +98,7 @@ void Engine::run() {
   drafters_.clear();
   target_.reset();
   chat_.reset();
-  pool_.reset();
+  crew_.reset();
   target_model_.reset();
   listener_.on_closed();
   listener_.flush();
@@ -134,7 +134,7 @@ void Engine::load() {
   if (!llama_model_has_decoder(target_model_.get()) || llama_model_is_diffusion(target_model_.get()))
     throw EngineError("UNSUPPORTED", "This model doesn't generate text token by token.",
                       "Use a decoder-only or encoder-decoder text model.");
-  pool_ = make_thread_pool(std::max(options_.threads, options_.draft_threads));
+  crew_ = std::make_unique<Crew>(std::max(options_.threads, options_.draft_threads));
   ContextOptions context{.context_size = options_.context_size,
                          .parallel = options_.parallel,
                          .max_rows = options_.parallel * (options_.max_depth + 1),
@@ -143,7 +143,7 @@ void Engine::load() {
                          .kv_type = options_.kv_type,
                          .flash_attention = options_.flash_attention,
                          .kernels = kernels};
-  target_ = std::make_unique<Context>(target_model_.get(), context, pool_.get(), &abort_decode_);
+  target_ = std::make_unique<Context>(target_model_.get(), context, crew_->pool(), &abort_decode_);
 
   LoadedInfo info;
   info.can_roll_back = target_->can_roll_back();
@@ -157,15 +157,18 @@ void Engine::load() {
     ModelHandle draft = load_model(draft_options);
     VocabularyMap map(target_model_.get(), draft.get(), options_.draft_path);
     context.max_rows = options_.parallel;
-    context.threads = options_.draft_threads;
-    auto drafter = std::make_unique<ModelDrafter>(std::move(draft), std::move(map), context, pool_.get(),
+    context.threads = crew_->threads();
+    auto drafter = std::make_unique<ModelDrafter>(std::move(draft), std::move(map), context, crew_->pool(),
                                                   &abort_decode_);
-    if (drafter->context().can_roll_back())
+    if (drafter->context().can_roll_back()) {
+      draft_threads_ = options_.draft_threads > 0 ? options_.draft_threads : fastest_threads(drafter->context());
+      drafter->use(crew_->pool(), draft_threads_);
       drafters_.push_back(std::move(drafter));
-    else
+    } else {
       listener_.on_warning("UNSUPPORTED",
                            "The draft is a recurrent or hybrid model, whose state can't be rolled back: nothing is "
                            "drafted (K = 0).");
+    }
   }
   chat_ = std::make_unique<ChatTemplate>(target_model_.get());
   for (int32_t id = 0; id < target_->n_vocab(); ++id)
@@ -185,7 +188,7 @@ void Engine::load() {
   info.parameters = llama_model_n_params(target_model_.get());
   info.model_bytes = llama_model_size(target_model_.get());
   info.threads = options_.threads;
-  info.draft_threads = options_.draft_threads;
+  info.draft_threads = draft_threads_;
   info.kernels = kernels ? kernels->name : "ggml";
   info.has_chat_template = llama_model_chat_template(target_model_.get(), nullptr) != nullptr;
   for (const auto& drafter : drafters_) info.drafters.emplace_back(drafter->name());
@@ -204,6 +207,33 @@ void Engine::warm_up() {
     throw EngineError("NATIVE_FAILURE", "The target can't be run: " + target_->last_error(),
                       "Try another model or a smaller context size.");
   target_->forget_all();
+}
+
+int Engine::fastest_threads(Context& draft) {
+  constexpr int kRows = 7;
+  double least = 0;
+  int best = 1;
+  // From few to many, each twice as many, the last all: a small model is quickest where few have to meet.
+  for (int threads = 1;; threads = std::min(2 * threads, options_.threads)) {
+    draft.use(crew_->pool(), threads);
+    std::vector<double> times;
+    for (int i = 0; i < kRows; ++i) {
+      draft.clear_batch();
+      draft.add(0, i, 0, true);
+      const double start = now_ms();
+      if (draft.decode() == DecodeStatus::kOk) times.push_back(now_ms() - start);
+    }
+    draft.forget_all();
+    if (times.size() < kRows) return options_.threads;  // aborted: the engine is being closed
+    std::nth_element(times.begin(), times.begin() + kRows / 2, times.end());
+    const double ms = times[kRows / 2];
+    // More threads must be worth it: what they save is less than what a neighbour could take.
+    if (threads == 1 || ms < 0.97 * least) {
+      least = ms;
+      best = threads;
+    }
+    if (threads == options_.threads) return best;
+  }
 }
 
 void Engine::serve() {
@@ -248,6 +278,11 @@ void Engine::round() {
     for (Sequence* sequence : generating_) sequence->fail(native_failure(step_->failure()));
   for (auto& sequence : slots_)
     if (sequence && sequence->over) end(sequence);
+  if (crew_->observe()) {
+    target_->use(crew_->pool(), std::min(options_.threads, crew_->threads()));
+    for (auto& drafter : drafters_)
+      drafter->use(crew_->pool(), std::min(draft_threads_, crew_->threads()));
+  }
 }
 
 bool Engine::wait_for_work() {
@@ -255,7 +290,7 @@ bool Engine::wait_for_work() {
   const bool idle = std::none_of(slots_.begin(), slots_.end(), [](const auto& s) { return s != nullptr; });
   if (idle && inbox_.empty() && measurements_.empty() && !closing_) {
     // An idle pool would spin on the cores for a while; a decode resumes it.
-    ggml_threadpool_pause(pool_.get());
+    crew_->pause();
     work_.wait(lock, [this] { return closing_ || !inbox_.empty() || !measurements_.empty(); });
   }
   return !closing_;
@@ -326,7 +361,7 @@ void Engine::run_measurements() {
     }
     while (static_cast<int>(ms.size()) < m.repeats && status == DecodeStatus::kOk) {
       target_->clear_batch();
-      for (int i = 0; i < m.rows; ++i) target_->add(i, m.context + i, 0, true);
+      for (int i = 0; i < m.rows; ++i) target_->add(i, m.context + i, 0, m.all_logits || i == m.rows - 1);
       const double start = now_ms();
       status = target_->decode();
       if (status == DecodeStatus::kOk) ms.push_back(now_ms() - start);

@@ -14,6 +14,7 @@
 #include "draft/drafter.h"
 #include "engine/chat.h"
 #include "engine/context.h"
+#include "engine/crew.h"
 #include "engine/listener.h"
 #include "engine/plan_desk.h"
 #include "engine/sequence.h"
@@ -24,7 +25,7 @@ namespace adaptive_spec {
 struct EngineOptions {
   std::string model_path, draft_path;  // draft_path '' is no draft model
   int context_size = 4096, parallel = 1, max_depth = 32, batch_size = 512;
-  int threads = 1, draft_threads = 1;
+  int threads = 1, draft_threads = 0;  // 0: as many as are found fastest
   bool mmap = true, mlock = false;
   std::string kv_type = "f16";
   int flash_attention = -1;
@@ -33,10 +34,11 @@ struct EngineOptions {
   double plan_deadline_ms = 20;
 };
 
-// How long `rows` rows through the target take at once, all with logits, after `context` tokens: wanted `repeats` times.
+// How long `rows` rows through the target take at once, after `context` tokens: wanted `repeats` times.
 struct Measurement {
   int64_t id = 0;
   int rows = 1, context = 0, repeats = 1;
+  bool all_logits = true;  // or the last row's alone
 };
 
 // Members above the line run on any thread and never wait for the engine, except close_and_join.
@@ -66,6 +68,8 @@ class Engine {
   void run();
   void load();
   void warm_up();
+  // The number of threads, 1 to `threads`, on which a row of the draft model takes least.
+  int fastest_threads(Context& draft);
   void serve();
   void round();
   bool wait_for_work();
@@ -88,14 +92,15 @@ class Engine {
   std::set<int64_t> to_abort_, active_;
   bool closing_ = false;
 
-  // Destroyed from below: contexts before models, the pool after the contexts.
+  // Destroyed from below: contexts before models, the thread pools after the contexts.
   ModelHandle target_model_;
-  ThreadPoolHandle pool_;
+  std::unique_ptr<Crew> crew_;
   std::unique_ptr<ChatTemplate> chat_;
   std::vector<std::unique_ptr<Drafter>> drafters_;
   std::unique_ptr<Context> target_;
   std::unique_ptr<Step> step_;
   std::vector<int32_t> eog_;
+  int draft_threads_ = 1;
   std::vector<std::unique_ptr<Sequence>> slots_;
   std::vector<Sequence*> generating_;
   bool wipe_ = false;  // there may be NaN in the target's cache: nobody is admitted before it is wiped

@@ -17,8 +17,9 @@
 namespace adaptive_spec {
 namespace {
 
-// Partial sums of more bytes than this aren't shared.
-constexpr size_t kMostShared = 4 << 20;
+// Partial sums of up to so many bytes are shared; and of more where without sharing there is too little work for all
+// threads.
+constexpr size_t kSharedFreely = 4 << 20, kMostShared = 64 << 20;
 // Rows of the batch that turn a chunk's keys once, where nothing is shared.
 constexpr int64_t kRowBlock = 32;
 
@@ -62,7 +63,11 @@ struct Node {
   int64_t queries() const { return rows * heads * streams; }
   int64_t partial_floats() const { return kPartialHead + dv; }
   size_t shared_bytes() const { return static_cast<size_t>(queries()) * chunks * partial_floats() * sizeof(float); }
-  bool shares() const { return shared_bytes() <= kMostShared; }
+  int64_t row_blocks() const { return (rows + kRowBlock - 1) / kRowBlock; }
+  bool shares(int threads) const {
+    const bool idle = streams * key_heads * row_blocks() < 2 * threads;
+    return shared_bytes() <= (idle ? kMostShared : kSharedFreely);
+  }
   float slope(int64_t head) const {
     if (max_bias <= 0) return 1;
     const auto below = static_cast<float>(1 << static_cast<int>(std::floor(std::log2(static_cast<float>(heads)))));
@@ -224,7 +229,7 @@ void attend_sharing(const KernelSet& kernels, const ggml_compute_params* params,
 
 void attend_alone(const KernelSet& kernels, const ggml_compute_params* params, const Node& n) {
   const int64_t floats = n.partial_floats(), share = n.heads / n.key_heads;
-  const int64_t row_blocks = (n.rows + kRowBlock - 1) / kRowBlock, items = n.streams * n.key_heads * row_blocks;
+  const int64_t row_blocks = n.row_blocks(), items = n.streams * n.key_heads * row_blocks;
   state.partial.resize(kRowBlock * share * floats);
   state.sums.resize(kRowBlock * share * floats);
   // Later rows see more cells, so neighbours go to different threads.
@@ -259,14 +264,14 @@ bool can_attend(const ggml_tensor* op) {
          (!mask || (mask->type == GGML_TYPE_F16 && mask->nb[0] == 2));
 }
 
-size_t attend_scratch(const ggml_tensor* op) {
+size_t attend_scratch(const ggml_tensor* op, int threads) {
   const Node n(op);
-  return n.shares() ? n.shared_bytes() : 0;
+  return n.shares(threads) ? n.shared_bytes() : 0;
 }
 
 void attend(const KernelSet& kernels, const ggml_compute_params* params, ggml_tensor* op) {
   const Node n(op);
-  if (n.shares())
+  if (n.shares(params->nth))
     attend_sharing(kernels, params, n);
   else
     attend_alone(kernels, params, n);

@@ -15,7 +15,7 @@ namespace adaptive_spec {
 bool can_attend(const ggml_tensor* op);
 
 // Bytes of shared scratch that attend() wants for this node.
-size_t attend_scratch(const ggml_tensor* op);
+size_t attend_scratch(const ggml_tensor* op, int threads);
 
 // Called by every thread of the pool, as ggml calls its own operations.
 void attend(const KernelSet& kernels, const ggml_compute_params* params, ggml_tensor* op);

@@ -63,10 +63,10 @@ ProductTraits* traits_of(const KernelSet& kernels) {
 // starts a graph, before its threads compute; there the node is marked with the kernels, or with none.
 class AttentionTraits final : public ggml::cpu::tensor_traits {
  public:
-  bool work_size(int, const ggml_tensor* op, size_t& size) override {
+  bool work_size(int threads, const ggml_tensor* op, size_t& size) override {
     const_cast<ggml_tensor*>(op)->extra = const_cast<KernelSet*>(attention_kernels);
     if (!attention_kernels) return false;
-    size = attend_scratch(op);
+    size = attend_scratch(op, threads);
     return true;
   }
   bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {

@@ -12,29 +12,53 @@
 namespace adaptive_spec {
 namespace {
 
-// Position of weight k (of 32) of a row in the interleaved bytes: four neighbours of a row are a 32-bit lane.
-size_t byte_at(int row, int k) { return static_cast<size_t>(k / 4) * 64 + 4 * row + k % 4; }
-
-// Weight k's four low bits: of weights 0 to 15 in the low half of the byte at its place, of the others in the high.
-void put_nibble(uint8_t* block, int row, int k, int value) {
-  block[byte_at(row, k % 16)] |= static_cast<uint8_t>(value << (k < 16 ? 0 : 4));
+// Four neighbouring weights of a row are a 32-bit lane: chunk i of a block holds weights 4 i to 4 i + 3 of each row.
+// Most of packing is done on such words, four weights at a time.
+uint32_t word(const void* from) {
+  uint32_t value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
 }
 
-// ggml keeps weight k beside weight k + 16 too, so its bytes only move.
+void put_word(uint8_t* chunks, int chunk, int row, uint32_t value) {
+  std::memcpy(chunks + 64 * chunk + 4 * row, &value, sizeof value);
+}
+
+// Low four bits: chunk i shares its bytes with chunk i + 4, the first in the low halves. ggml keeps weight k beside
+// weight k + 16 too, so its bytes only move.
 void put_nibbles(uint8_t* block, int row, const uint8_t* qs) {
-  for (int i = 0; i < 4; ++i) std::memcpy(block + 64 * i + 4 * row, qs + 4 * i, 4);
+  for (int i = 0; i < 4; ++i) put_word(block, i, row, word(qs + 4 * i));
 }
 
-// Bits above the low four, `bits` wide, in planes of 64 bytes behind the nibbles.
-void put_upper(uint8_t* planes, int row, int k, int value, int bits) {
-  const int chunk = k / 4, per_plane = 8 / bits;
-  planes[64 * (chunk / per_plane) + 4 * row + k % 4] |= static_cast<uint8_t>(value << (bits * (chunk % per_plane)));
+// The same where ggml keeps 32 weights in the low (shift 0) or the high (shift 4) halves of 32 bytes.
+void put_nibbles_of_halves(uint8_t* block, int row, const uint8_t* qs, int shift) {
+  const auto four = [&](int k) { return word(qs + k) >> shift & 0x0F0F0F0Fu; };
+  for (int i = 0; i < 4; ++i) put_word(block, i, row, four(4 * i) | four(16 + 4 * i) << 4);
 }
 
+// Fifth bits, which ggml keeps as bit k of a word: bit i of each byte of one more chunk belongs to chunk i.
 void put_fifth_bits(uint8_t* plane, int row, const uint8_t* qh) {
-  uint32_t bits;
-  std::memcpy(&bits, qh, sizeof bits);
-  for (int k = 0; k < kBlockWeights; ++k) put_upper(plane, row, k, bits >> k & 1, 1);
+  const uint32_t bits = word(qh);
+  uint32_t all = 0;
+  // The multiplication spreads four bits over four bytes.
+  for (int i = 0; i < 8; ++i) all |= ((bits >> (4 * i) & 15) * 0x00204081u & 0x01010101u) << i;
+  put_word(plane, 0, row, all);
+}
+
+// The same where ggml keeps them as bit `bit` of 32 bytes.
+void put_fifth_bits_of_bytes(uint8_t* plane, int row, const uint8_t* qh, int bit) {
+  uint32_t all = 0;
+  for (int i = 0; i < 8; ++i) all |= (word(qh + 4 * i) >> bit & 0x01010101u) << i;
+  put_word(plane, 0, row, all);
+}
+
+// Fifth and sixth bits, bits `shift` and `shift` + 1 of 32 bytes: of four chunks in one more chunk, of four in another.
+void put_upper_two_bits(uint8_t* planes, int row, const uint8_t* qh, int shift) {
+  for (int plane = 0; plane < 2; ++plane) {
+    uint32_t all = 0;
+    for (int i = 0; i < 4; ++i) all |= (word(qh + 16 * plane + 4 * i) >> shift & 0x03030303u) << (2 * i);
+    put_word(planes, plane, row, all);
+  }
 }
 
 void put_half(uint8_t* at, int row, ggml_half value) { std::memcpy(at + 2 * row, &value, 2); }
@@ -50,7 +74,7 @@ void six_bits(int j, const uint8_t* scales, int& scale, int& minimum) {
   }
 }
 
-// pack_row writes one row's blocks into a group that was zeroed before.
+// Hands out one row's blocks and where they go in their group.
 template <class Block, class Put>
 void each_block(const void* row, int64_t columns, int weights, const PackedLayout& layout, uint8_t* group, Put put) {
   const auto* block = static_cast<const Block*>(row);
@@ -97,7 +121,7 @@ void pack_row(Format format, const void* row, int64_t columns, int r, uint8_t* g
       });
     case Format::kQ8_0:
       return each_block<block_q8_0>(row, columns, 32, layout, group, [r](const block_q8_0& b, uint8_t* out) {
-        for (int k = 0; k < kBlockWeights; ++k) out[byte_at(r, k)] = static_cast<uint8_t>(b.qs[k] + 128);
+        for (int i = 0; i < 8; ++i) put_word(out, i, r, word(b.qs + 4 * i) ^ 0x80808080u);  // + 128
         put_half(out + 512, r, b.d);
       });
     case Format::kQ4_K:
@@ -106,8 +130,7 @@ void pack_row(Format format, const void* row, int64_t columns, int r, uint8_t* g
         put_half(out + 32, r, b.dmin);
         out += layout.head;
         for (int i = 0; i < layout.blocks; ++i, out += layout.bytes) {
-          const uint8_t* qs = b.qs + 32 * (i / 2);
-          for (int k = 0; k < kBlockWeights; ++k) put_nibble(out, r, k, qs[k] >> (4 * (i % 2)) & 15);
+          put_nibbles_of_halves(out, r, b.qs + 32 * (i / 2), 4 * (i % 2));
           int scale, minimum;
           six_bits(i, b.scales, scale, minimum);
           out[256 + r] = static_cast<uint8_t>(scale);
@@ -120,11 +143,8 @@ void pack_row(Format format, const void* row, int64_t columns, int r, uint8_t* g
         put_half(out + 32, r, b.dmin);
         out += layout.head;
         for (int i = 0; i < layout.blocks; ++i, out += layout.bytes) {
-          const uint8_t* qs = b.qs + 32 * (i / 2);
-          for (int k = 0; k < kBlockWeights; ++k) {
-            put_nibble(out, r, k, qs[k] >> (4 * (i % 2)) & 15);
-            put_upper(out + 256, r, k, b.qh[k] >> i & 1, 1);
-          }
+          put_nibbles_of_halves(out, r, b.qs + 32 * (i / 2), 4 * (i % 2));
+          put_fifth_bits_of_bytes(out + 256, r, b.qh, i);
           int scale, minimum;
           six_bits(i, b.scales, scale, minimum);
           out[320 + r] = static_cast<uint8_t>(scale);
@@ -138,12 +158,8 @@ void pack_row(Format format, const void* row, int64_t columns, int r, uint8_t* g
         for (int i = 0; i < layout.blocks; ++i, out += layout.bytes) {
           // ggml keeps 128 weights in four quarters, which share bytes.
           const int quarter = i % 4;
-          const uint8_t* low = b.ql + 64 * (i / 4) + 32 * (quarter % 2);
-          const uint8_t* high = b.qh + 32 * (i / 4);
-          for (int k = 0; k < kBlockWeights; ++k) {
-            put_nibble(out, r, k, low[k] >> (4 * (quarter / 2)) & 15);
-            put_upper(out + 256, r, k, high[k] >> (2 * quarter) & 3, 2);
-          }
+          put_nibbles_of_halves(out, r, b.ql + 64 * (i / 4) + 32 * (quarter % 2), 4 * (quarter / 2));
+          put_upper_two_bits(out + 256, r, b.qh + 32 * (i / 4), 2 * quarter);
           out[384 + r] = static_cast<uint8_t>(b.scales[2 * i]);
           out[400 + r] = static_cast<uint8_t>(b.scales[2 * i + 1]);
         }
@@ -182,8 +198,8 @@ void pack(const PackedShape& shape, const void* rows, int64_t begin, int64_t end
   const size_t row_bytes = ggml_row_size(kTypes[static_cast<int>(shape.format)], shape.columns);
   for (int64_t g = begin; g < end; ++g) {
     uint8_t* group = out + g * shape.group_bytes();
-    std::memset(group, 0, shape.group_bytes());
     const int valid = static_cast<int>(std::min<int64_t>(kGroupRows, shape.rows - g * kGroupRows));
+    if (valid < kGroupRows) std::memset(group, 0, shape.group_bytes());
     for (int r = 0; r < valid; ++r)
       pack_row(shape.format, static_cast<const uint8_t*>(rows) + (g * kGroupRows + r) * row_bytes, shape.columns, r,
                group);
