@@ -122,8 +122,9 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('objects
     () => {
       buildTargets('adaptive_spec');
       const known = new Set(Object.keys(EXPECTED).flatMap((name) => [...wideFunctions(join(kernels, name))]));
-      const addon = join(root, 'build/Release/adaptive_spec.node');
-      expect([...wideFunctions(addon)].filter((name) => !known.has(name))).toEqual([]);
+      const found = [...wideFunctions(join(root, 'build/Release/adaptive_spec.node'))];
+      expect(found.length).toBeGreaterThan(0);
+      expect(found.filter((name) => !known.has(name))).toEqual([]);
     },
   );
 });
