@@ -24,8 +24,10 @@ export function hashFiles(paths, extra = '') {
 export function sourcesKey() {
   const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const headers = `${devDependencies['node-addon-api']} ${devDependencies['node-api-headers']}`;
-  // Their tests and benchmarks lie in native/ too, but not in the addon.
-  const native = readdirSync(join(root, 'native')).filter((name) => name !== 'test' && name !== 'bench');
+  // Their tests, checks and benchmarks lie in native/ too, but neither in the addon nor in the published package.
+  const native = readdirSync(join(root, 'native')).filter(
+    (name) => !['test', 'check', 'bench'].includes(name),
+  );
   const paths = native.map((name) => join('native', name));
   return hashFiles([...paths, 'cmake', 'CMakeLists.txt', 'scripts/source.mjs'], headers);
 }

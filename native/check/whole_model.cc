@@ -1,5 +1,6 @@
-// whole_model MODEL TEXT KERNELS: reads a text through a model row by row, then in batches of all sizes and after
-// rolled-back drafts, and compares the logits bit by bit. Prints {"rows", "different", "perplexity", "tokens"}.
+// whole_model MODEL TEXT KERNELS [quick]: reads a text through a model row by row, then in batches of all sizes and
+// after rolled-back drafts, and compares the logits bit by bit; `quick` takes two sizes only.
+// Prints {"rows", "different", "perplexity", "tokens"}.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -53,13 +54,16 @@ struct Run {
   }
 };
 
-int check(const char* model_path, const char* text_path, const char* kernels_name) {
+int check(const char* model_path, const char* text_path, const char* kernels_name, bool quick) {
   start_backend();
   const KernelSet* kernels = find_kernels(kernels_name);
   const ModelHandle model = load_model({.path = model_path, .kernels = kernels, .threads = 2});
   const std::vector<int32_t> tokens = tokens_of(llama_model_get_vocab(model.get()), text_path);
   Run run{model.get(), kernels, tokens};
   const int n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(model.get()));
+  const std::vector<int> threads_of = quick ? std::vector{2} : std::vector{1, 2};
+  const std::vector<int> sizes =
+      quick ? std::vector{5, 9} : std::vector{1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 25, 33, 64, 65, 130, 200};
   std::vector<float> alone(static_cast<size_t>(kTokens) * n_vocab), row(static_cast<size_t>(kMostRows) * n_vocab);
   long compared = 0, different = 0;
   const auto compare = [&](int begin, int end) {
@@ -75,10 +79,10 @@ int check(const char* model_path, const char* text_path, const char* kernels_nam
     for (int i = 0; i < kTokens; ++i)
       run.rows(*context, i, i + 1, tokens.data() + i, alone.data() + static_cast<size_t>(i) * n_vocab);
   }
-  for (const int threads : {1, 2}) {
+  for (const int threads : threads_of) {
     const ThreadPoolHandle pool = make_thread_pool(threads);
     const auto context = run.context(pool.get(), threads);
-    for (const int n : {1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 25, 33, 64, 65, 130, 200}) {
+    for (const int n : sizes) {
       context->forget_all();
       for (int begin = 0; begin < kTokens; begin += n) {
         const int end = std::min(kTokens, begin + n);
@@ -122,12 +126,13 @@ int check(const char* model_path, const char* text_path, const char* kernels_nam
 }  // namespace adaptive_spec
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: whole_model MODEL TEXT KERNELS\n");
+  const bool quick = argc == 5 && std::strcmp(argv[4], "quick") == 0;
+  if (argc != 4 && !quick) {
+    std::fprintf(stderr, "usage: whole_model MODEL TEXT KERNELS [quick]\n");
     return 2;
   }
   try {
-    return adaptive_spec::check(argv[1], argv[2], argv[3]);
+    return adaptive_spec::check(argv[1], argv[2], argv[3], quick);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

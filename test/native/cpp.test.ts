@@ -1,14 +1,10 @@
 // Runs native/test, the tests of the C++ below Node, and shows each of them as a test of its own.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
-import { variantAsked } from '../../scripts/addon-key.mjs';
 import { tinyModels } from '../tiny-models.js';
-
-const root = join(import.meta.dirname, '../..');
-const cmakeFolder = join(root, 'build/cmake');
-const program = join(root, 'build/Release/native_tests');
+import { buildTargets, built, root } from './cmake.js';
 
 /** Names of the tests that the sources hold, so that one which the program doesn't run is missed. */
 const NAMES = readdirSync(join(root, 'native/test'))
@@ -23,37 +19,15 @@ const results = new Map<string, string>();
 let output = '';
 
 beforeAll(async () => {
-  build();
+  buildTargets('native_tests');
   const env = { ...process.env, ADAPTIVE_SPEC_TINY_MODELS: dirname((await tinyModels()).target) };
-  const { stdout, stderr, signal } = spawnSync(program, { env, encoding: 'utf8' });
+  const { stdout, stderr, signal } = spawnSync(built('native_tests'), { env, encoding: 'utf8' });
   output = `${stdout}${stderr}${signal ? `\nended by ${signal}` : ''}`;
   for (const entry of stdout.split(/^(?=ok |FAILED )/m)) {
     const name = entry.match(/^(?:ok|FAILED) (.+) \(\d+ ms\)$/m)?.[1];
     if (name) results.set(name, entry);
   }
 }, 900_000);
-
-/** Builds what is not up to date. Configures as scripts/build.mjs does where a cached addon made that needless. */
-function build(): void {
-  const cache = join(cmakeFolder, 'CMakeCache.txt');
-  const configured = existsSync(cache) ? readFileSync(cache, 'utf8') : '';
-  if (!configured.includes(`\nCMAKE_HOME_DIRECTORY:INTERNAL=${root}\n`)) {
-    rmSync(cmakeFolder, { recursive: true, force: true });
-    const cmakeJs = join(root, 'node_modules/cmake-js/bin/cmake-js');
-    const variant = `--CDADAPTIVE_SPEC_PORTABLE=${variantAsked() === 'portable' ? 'ON' : 'OFF'}`;
-    command(process.execPath, [cmakeJs, 'configure', '--out', cmakeFolder, '--log-level', 'warn', variant]);
-  }
-  command('cmake', ['--build', cmakeFolder, '--target', 'native_tests', '--parallel']);
-}
-
-function command(file: string, args: string[]): void {
-  try {
-    execFileSync(file, args, { cwd: root, encoding: 'utf8', stdio: 'pipe' });
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout: string; stderr: string };
-    throw new Error(`${file} ${args.join(' ')}\n${stdout}${stderr}`);
-  }
-}
 
 for (const name of NAMES) {
   it(name, () => {

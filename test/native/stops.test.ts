@@ -1,8 +1,6 @@
 // Ends of a text, and characters and stop strings that fall across tokens and drafts.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine } from '../../lib/index.js';
-import { tinyModels } from '../tiny-models.js';
-import { TieJudge } from './ties.js';
 import { BEGINNINGS, tinyEngine } from './tiny-engine.js';
 
 let engine: Engine;
@@ -125,13 +123,11 @@ describe('end of generation', () => {
 
   it('is passed over with ignoreEos, in target and draft alike', async () => {
     await using ending = await tinyEngine('targetWithEog', 'draftWithEog');
-    const judge = await TieJudge.of((await tinyModels()).targetWithEog, 1e-4);
     for (const prompt of BEGINNINGS) {
       const plain = await ending.generate({ prompt, maxTokens: 300, ignoreEos: true, controller: 'off' });
       expect(plain.tokens).toHaveLength(300);
       const result = await ending.generate({ prompt, maxTokens: 300, ignoreEos: true, depth: 6 });
-      await judge.expectSame(result.tokens, plain.tokens, ending.tokenize(prompt), 'ignoreEos', true);
+      expect(result.tokens).toEqual(plain.tokens);
     }
-    await judge.close();
   });
 });

@@ -1,9 +1,10 @@
-// What may differ between two greedy texts: the choice between two tokens whose logits are equal within float noise.
-// llama.cpp's kernels sum in another order for one row than for several, and beside other sequences.
+// What may differ between two greedy texts of different sums: the choice between two tokens whose logits are equal
+// within float noise. Sequences that share a cache are summed in another order than alone, and each set of kernels has
+// an order of its own.
 import { expect } from 'vitest';
 import { createEngine, type Engine } from '../../lib/index.js';
 
-/** Ties that tests came across, by test name; printed at the end of a file that calls `reportTies`. */
+/** Ties that tests came across, by test name; printed by `reportTies`. */
 const found: { where: string; at: number; gap: number }[] = [];
 
 /** Measures how far apart the two best logits of a model are. The model drafts for itself: a draft tells its margins. */
@@ -17,8 +18,8 @@ export class TieJudge {
   }
 
   /** `noise`: logits nearer than this are a tie. */
-  static async of(model: string, noise: number, contextSize = 1024): Promise<TieJudge> {
-    return new TieJudge(await createEngine({ model, draft: model, contextSize }), noise);
+  static async of(model: string, noise: number): Promise<TieJudge> {
+    return new TieJudge(await createEngine({ model, draft: model, contextSize: 1024 }), noise);
   }
 
   close(): Promise<void> {
@@ -34,26 +35,25 @@ export class TieJudge {
     expected: readonly number[],
     prompt: Int32Array,
     where: string,
-    ignoreEos = false,
   ): Promise<number> {
     const parting = actual.findIndex((token, i) => token !== expected[i]);
     if (parting < 0) {
       expect(actual.length, where).toBe(expected.length);
       return actual.length;
     }
-    const gap = await this.#gap([...prompt, ...actual.slice(0, parting)], ignoreEos);
+    const gap = await this.#gap([...prompt, ...actual.slice(0, parting)]);
     expect(gap, `${where}: token ${parting} differs, and is no tie`).toBeLessThan(this.#noise);
     found.push({ where, at: parting, gap });
     return parting;
   }
 
   /** Distance of the two best logits after `tokens`. */
-  async #gap(tokens: number[], ignoreEos: boolean): Promise<number> {
+  async #gap(tokens: number[]): Promise<number> {
     let gap = Number.NaN;
     const off = this.#engine.on('step', ({ probabilities, margins }) => {
       if (probabilities.length > 0) gap = Math.log(probabilities[0]! / (probabilities[0]! - margins[0]!));
     });
-    await this.#engine.generate({ prompt: tokens, maxTokens: 2, ignoreEos, controller: () => 1 });
+    await this.#engine.generate({ prompt: tokens, maxTokens: 2, controller: () => 1 });
     off();
     return gap;
   }
