@@ -22,6 +22,7 @@ import { median } from './statistics.mjs';
 const { values: options } = parseArgs({
   options: {
     rows: { type: 'string', default: '1,2,3,4,5,6,8,9,12,16,32' },
+    prompt: { type: 'string', default: '512' },
     rounds: { type: 'string', default: '3' },
     repeats: { type: 'string', default: '4' },
     models: { type: 'string', default: '135m.Q4_0,135m.Q4_1,135m.Q8_0,1b.Q4_0,1b.Q4_K_M,1b.Q8_0' },
@@ -31,6 +32,7 @@ const { values: options } = parseArgs({
 });
 const rows = options.rows.split(',').map(Number);
 const threads = Number(options.threads);
+const prompt = Number(options.prompt);
 const repeats = Number(options.repeats);
 
 await main(async () => {
@@ -47,16 +49,23 @@ await main(async () => {
     say(name);
     await measureModel(name, model, tools, samples);
   }
-  const summary = Object.keys(models).flatMap((name) => rows.map((n) => summarise(name, n, samples)));
+  const names = Object.keys(models);
+  const summary = names.flatMap((name) => rows.map((n) => summarise(name, n, samples)));
+  const prompts = names.map((name) => summarise(name, prompt, samples));
   writeReport(options.out, {
     what: 'milliseconds of n rows in one pass, median and middle half; ratios: theirs over ours',
-    command: `npm run bench:kernels -- --rounds ${options.rounds} --repeats ${repeats} --rows ${rows} --models ${Object.keys(models)} --threads ${threads}`,
+    command: `npm run bench:kernels -- --rounds ${options.rounds} --prompt ${prompt} --repeats ${repeats} --rows ${rows} --models ${names} --threads ${threads}`,
     models: Object.values(models),
     loadBefore,
     roofs,
     products: roofs.products.map((product) => underRoofs(product, roofs)),
     summary,
+    prompts,
   });
+  for (const { model, last, lastGgml, bench, overGgml, overBench } of prompts)
+    console.log(
+      `${model.padEnd(11)} prompt of ${prompt}  ${last.ms.toFixed(1)} / ggml ${lastGgml.ms.toFixed(1)} = ${overGgml.toFixed(2)}   / llama-bench ${bench.ms.toFixed(1)} = ${overBench.toFixed(2)}`,
+    );
   for (const { model, rows: n, ours, ggml, last, bench, overGgml, overBench } of summary)
     console.log(
       `${model.padEnd(11)} n ${String(n).padStart(2)}  all logits ${ours.ms.toFixed(2)} / ggml ${ggml.ms.toFixed(2)} = ${overGgml.toFixed(2)}   last ${last.ms.toFixed(2)} / llama-bench ${bench.ms.toFixed(2)} = ${overBench.toFixed(2)}`,
@@ -65,7 +74,7 @@ await main(async () => {
 
 /** Ours, ggml's kernels and both builds of llama-bench take turns, round by round and size by size. */
 async function measureModel(name, model, tools, samples) {
-  const common = { model, draft: false, threads, contextSize: 512, maxDepth: 63 };
+  const common = { model, draft: false, threads, contextSize: 1024, maxDepth: 63 };
   const engines = {
     ours: await createEngine({ ...common, kernels: 'auto' }),
     ggml: await createEngine({ ...common, kernels: 'ggml' }),
@@ -82,8 +91,26 @@ async function measureModel(name, model, tools, samples) {
         ])
           add(who, n, (await engine.measure(n, { repeats: repeats + 1, logits })).slice(1));
       }
+      for (const [who, engine] of [
+        ['last', engines.ours],
+        ['last ggml', engines.ggml],
+      ])
+        add(who, prompt, (await engine.measure(prompt, { repeats: 2, logits: 'last' })).slice(1));
       for (const build of ['upstream', 'ours']) {
-        const what = ['-m', model, '-p', rows.join(','), '-n', 0, '-t', threads, '-r', repeats, '-o', 'json'];
+        const what = [
+          '-m',
+          model,
+          '-p',
+          [...rows, prompt].join(','),
+          '-n',
+          0,
+          '-t',
+          threads,
+          '-r',
+          repeats,
+          '-o',
+          'json',
+        ];
         const results = JSON.parse(
           execFileSync(tools[build].bench, what.map(String), {
             encoding: 'utf8',
@@ -110,9 +137,12 @@ function summarise(model, n, samples) {
     const at = (share) => ms[Math.round(share * (ms.length - 1))];
     return { ms: median(ms), low: at(0.25), high: at(0.75), samples: ms.length };
   };
-  const [ours, ggml, last] = ['ours', 'ggml', 'last'].map(of);
+  const [ours, ggml, last, lastGgml] = ['ours', 'ggml', 'last', 'last ggml'].map(of);
   const builds = ['upstream', 'ours'].map((build) => ({ build, ...of(`bench ${build}`) }));
   const bench = builds.sort((a, b) => a.ms - b.ms)[0];
+  const overBench = bench.ms / last.ms;
+  if (n === prompt)
+    return { model, rows: n, last, lastGgml, bench, overGgml: lastGgml.ms / last.ms, overBench };
   return {
     model,
     rows: n,
@@ -121,7 +151,7 @@ function summarise(model, n, samples) {
     last,
     bench,
     overGgml: ggml.ms / ours.ms,
-    overBench: bench.ms / last.ms,
+    overBench,
   };
 }
 

@@ -326,15 +326,19 @@ export class Engine implements AsyncDisposable {
   ): Promise<number[]> {
     this.#mustBeOpen();
     const { contextSize, maxDepth, parallel } = this.#info;
-    // What the context was made for: its rows with logits, and the positions of one sequence.
-    const most = Math.min(parallel * (maxDepth + 1), contextSize);
+    // What the context was made for: its rows, its rows with logits, and the positions of one sequence.
+    const withLogits = parallel * (maxDepth + 1);
+    const most = Math.min(logits === 'last' ? this.#options.batchSize : withLogits, contextSize);
     mustBeWhole('rows', rows, 1, most);
     mustBeWhole('contextLength', contextLength, 0, contextSize - rows);
     mustBeWhole('repeats', repeats, 1, 10_000);
+    if (logits !== 'all' && logits !== 'last') {
+      throw new AdaptiveSpecError('INVALID_ARGUMENT', `logits is ${String(logits)}`, "Give 'all' or 'last'.");
+    }
     const id = this.#nextId++;
     const measurement = deferred<number[]>();
     this.#measurements.set(id, measurement);
-    this.#native.measure(id, rows, contextLength, repeats, logits !== 'last');
+    this.#native.measure(id, rows, contextLength, repeats, logits === 'all');
     return measurement.promise;
   }
 

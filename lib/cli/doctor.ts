@@ -125,6 +125,7 @@ function memoryFinding(model: string, options: EngineOptions): Finding {
     parallel: options.parallel ?? 1,
     kvCacheType: options.kvCacheType ?? 'f16',
     rows: 33,
+    repacked: options.kernels !== 'ggml',
   });
   const available = memoryAvailable();
   const detail = `${size(total)} for the target at ${contextSize} tokens, ${size(available)} available`;

@@ -30,6 +30,8 @@ export interface GgufInfo {
   cacheElements: number;
   /** Bytes of all weights. */
   weightBytes: number;
+  /** Bytes of the embedding table where it is the output matrix too, and so may be in memory twice; else 0. */
+  tiedBytes: number;
   /** True where it has a small vocabulary of its own, with maps to the target's. */
   hasDraftMap: boolean;
   hasChatTemplate: boolean;
@@ -136,6 +138,9 @@ class Check {
       layers,
       cacheElements,
       weightBytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
+      tiedBytes: tensors.some(({ name }) => name === 'output.weight')
+        ? 0
+        : (tensors.find(({ name }) => name === 'token_embd.weight')?.bytes ?? 0),
       hasDraftMap: this.#header.metadata.has('adaptive_spec.draft_to_target'),
       hasChatTemplate: this.#header.metadata.has('tokenizer.chat_template'),
       id: this.#header.hash.slice(0, 16),

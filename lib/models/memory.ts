@@ -37,15 +37,18 @@ export function estimateMemory(
     parallel,
     kvCacheType,
     rows,
+    repacked,
   }: {
     contextSize: number;
     parallel: number;
     kvCacheType: KvCacheType;
     /** Rows with logits in one batch. */
     rows: number;
+    /** Whether our kernels take the weights: into a layout of up to 3 % more, and a tied output matrix apart. */
+    repacked: boolean;
   },
 ): MemoryEstimate {
-  const weights = info.weightBytes;
+  const weights = repacked ? 1.03 * info.weightBytes + info.tiedBytes : info.weightBytes;
   const kvCache = contextSize * parallel * info.cacheElements * BYTES_PER_ELEMENT[kvCacheType];
   const compute = 4 * (rows * info.vocabularySize + 512 * SCRATCH * info.embeddingLength);
   return { weights, kvCache, compute, total: weights + kvCache + compute };

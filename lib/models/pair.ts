@@ -38,6 +38,7 @@ export async function openPair(options: CheckedEngineOptions): Promise<ModelPair
       parallel: options.parallel,
       kvCacheType: options.kvCacheType,
       rows,
+      repacked: options.kernels !== 'ggml',
     }),
   });
   const models = [memoryOf(target, options.parallel * (pair.maxDepth + 1))];

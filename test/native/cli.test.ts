@@ -276,6 +276,8 @@ describe('wrong usage', () => {
     ['an empty number', ['generate', '-p', 'a', '--max-tokens', ''], /--max-tokens/, /number/],
     ['half a token', ['generate', '-p', 'a', '--max-tokens', '1.5'], /maxTokens is 1\.5/, /whole/],
     ['a cache type that there is not', ['generate', '-p', 'a', '--kv-cache-type', 'f17'], /f17/, /'f16'/],
+    ['rows that are no number', ['calibrate', '--rows', '1,x'], /--rows is "x"/, /number/],
+    ['kernels that there are not', ['calibrate', '--kernels', 'avx1024'], /avx1024/, /'avx512'/],
     ['threads that are no number', ['doctor', '--threads', 'all'], /--threads is "all"/, /number/],
     ['a word too many for models', ['models', 'list', 'all'], /argument/, /./],
   ];
@@ -431,6 +433,24 @@ describe('models', () => {
     const plain = await run(['models', 'pull', 'http://example.com/a.gguf?token=hush']);
     expectError(plain, 2, 'INVALID_ARGUMENT', /encryption/);
     expect(plain.stderr).not.toContain('hush');
+  });
+});
+
+describe('calibrate', () => {
+  it('measures each number of rows, as JSON and as a table', async () => {
+    const args = ['calibrate', '-m', pair[1]!, '--rows', '1,2,9', '--repeats', '2'];
+    const { code, stdout } = await run([...args, '--json', '--kernels', 'ggml']);
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ kernels: 'ggml' });
+    expect(result.target.map(({ rows }: { rows: number }) => rows)).toEqual([1, 2, 9]);
+    for (const { ms, low, high } of result.target) {
+      expect(ms).toBeGreaterThan(0);
+      expect(low <= ms && ms <= high).toBe(true);
+    }
+    const table = await run(args);
+    expect(table.stdout).toMatch(/^rows +ms.*\n +1 .*1\.00\n +2 .*\n +9 /);
+    expect(table.stderr).toMatch(/kernels/);
   });
 });
 

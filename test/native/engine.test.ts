@@ -334,6 +334,49 @@ describe('threads', () => {
   });
 });
 
+describe('a measurement', () => {
+  it('is as many times as were asked for, and leaves texts as they are', async () => {
+    await using engine = await tinyEngine('target', 'draft');
+    const before = await engine.generate({ prompt, maxTokens: 50, depth: 4 });
+    for (const [rows, options] of [
+      [1, {}],
+      [33, { repeats: 3 }],
+      [5, { contextLength: 100, repeats: 4, logits: 'last' }],
+    ] as const) {
+      const ms = await engine.measure(rows, options);
+      expect(ms).toHaveLength('repeats' in options ? options.repeats : 1);
+      for (const one of ms) expect(one).toBeGreaterThan(0);
+    }
+    // One that is asked for while a request runs waits for its end.
+    const [during, ms] = await Promise.all([
+      engine.generate({ prompt, maxTokens: 50, depth: 4 }),
+      engine.measure(3, { contextLength: 10 }),
+    ]);
+    expect(during.tokens).toEqual(before.tokens);
+    expect(ms).toHaveLength(1);
+  });
+
+  it.each([
+    [0, {}, /rows is 0/],
+    [1.5, {}, /rows is 1\.5/],
+    [34, {}, /rows is 34/],
+    [1, { contextLength: 1e9 }, /contextLength is/],
+    [1, { repeats: Number.NaN }, /repeats is NaN/],
+    [1, { logits: 'some' as 'all' }, /logits is some/],
+  ])('that the engine was not made for is refused: %s rows, %j', async (rows, options, message) => {
+    await using engine = await tinyEngine('target', 'draft');
+    expect(() => engine.measure(rows, options)).toThrow(message);
+  });
+
+  it('that is cut short by close is rejected', async () => {
+    const engine = await tinyEngine('target', 'draft');
+    const measurement = engine.measure(9, { repeats: 10_000 });
+    const refused = expect(measurement).rejects.toMatchObject({ code: 'DISPOSED' });
+    await engine.close();
+    await refused;
+  });
+});
+
 describe('memory options', () => {
   it.each([
     { mmap: false },
