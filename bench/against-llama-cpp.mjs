@@ -89,7 +89,7 @@ function contenders(depth, { tools, target, draft, twin }) {
     };
     return {
       'adaptive-spec': ours(),
-      'adaptive-spec, flash attention': ours({ 'flash-attention': 'on' }),
+      'adaptive-spec, kernels ggml': ours({ kernels: 'ggml' }),
       'llama-bench, upstream build': bench(tools.upstream.bench, 0),
       'llama-bench, our flags': bench(tools.ours.bench, 0),
       'llama-bench, upstream build, flash attention': bench(tools.upstream.bench, 1),
@@ -115,15 +115,14 @@ function contenders(depth, { tools, target, draft, twin }) {
   const asleep = ['--poll', 0, '--spec-draft-poll', 0];
   return {
     'adaptive-spec': ours({ draft: twin }),
-    // The tool uses it by default, and so has the faster attention on short contexts.
-    'adaptive-spec, flash attention': ours({ draft: twin, 'flash-attention': 'on' }),
+    'adaptive-spec, kernels ggml': ours({ draft: twin, kernels: 'ggml' }),
     'adaptive-spec, its own draft file': ours({ draft }),
     'llama-speculative-simple, upstream build': simple(tools.upstream.speculative),
     'llama-speculative-simple, our flags': simple(tools.ours.speculative, ...asleep),
   };
 }
 
-/** Each of ours over the faster build of the tool; at depth 0, of those with the same attention. */
+/** Each of ours over the fastest of the tool's builds and attentions. */
 function summarise(depth, samples) {
   const speeds = (name) =>
     [...new Set(samples.map(({ prompt }) => prompt))].map((id) =>
@@ -136,10 +135,7 @@ function summarise(depth, samples) {
   return names
     .filter((name) => name.startsWith('adaptive-spec'))
     .map((name) => {
-      const flash = name.includes('flash attention');
-      const against = peers
-        .filter((peer) => depth > 0 || peer.includes('flash attention') === flash)
-        .sort((a, b) => geometricMean(speeds(b)) - geometricMean(speeds(a)))[0];
+      const against = peers.toSorted((a, b) => geometricMean(speeds(b)) - geometricMean(speeds(a)))[0];
       const mine = speeds(name);
       const theirs = speeds(against);
       const ratio = ratioWithInterval(mine.map((speed, i) => speed / theirs[i]));

@@ -189,6 +189,15 @@ void clear_sum(float* sum, int64_t dv) {
   sum[0] = -std::numeric_limits<float>::infinity();
 }
 
+// Chunks up to the last one that the last row sees; the cache is padded beyond.
+int64_t chunks_in_use(const Node& n) {
+  int64_t chunks = n.chunks;
+  if (!n.mask) return chunks;
+  const uint16_t* mask = at<uint16_t>(n.mask, n.rows - 1, 0, 0);
+  while (chunks > 0 && !any_visible(mask + (chunks - 1) * kChunkCells)) --chunks;
+  return chunks;
+}
+
 void attend_sharing(const KernelSet& kernels, const ggml_compute_params* params, const Node& n) {
   auto* shared = static_cast<float*>(params->wdata);
   const int64_t floats = n.partial_floats();
@@ -198,7 +207,7 @@ void attend_sharing(const KernelSet& kernels, const ggml_compute_params* params,
   // In memory a cell's heads lie side by side, so a thread takes a chunk with all of them where there are enough chunks
   // for all threads. The last chunks are hidden from most rows: neighbours go to different threads.
   const int64_t items = n.streams * n.chunks * n.key_heads;
-  const int64_t run = n.streams * n.chunks >= 2 * params->nth ? n.key_heads : 1;
+  const int64_t run = n.streams * chunks_in_use(n) >= 2 * params->nth ? n.key_heads : 1;
   const auto place_of = [&](int64_t i) {
     return Place{i / n.key_heads / n.chunks, i % n.key_heads, i / n.key_heads % n.chunks};
   };
