@@ -51,8 +51,9 @@ export interface EngineOptions {
   /** Type of the KV cache. Default 'f16'. */
   kvCacheType?: KvCacheType;
   /**
-   * What computes the matrix products. 'auto' (default) is the best of ours that this CPU runs: weights are repacked at
-   * load, a row's result is the same in any batch. 'ggml' leaves them to llama.cpp.
+   * What computes the matrix products. 'auto' (default) is 'avx512' or 'avx2', the best that this CPU runs: weights
+   * are repacked at load, a row's result is the same in any batch. 'amx' was never run on a CPU that has it. 'ggml'
+   * leaves them to llama.cpp.
    */
   kernels?: 'auto' | 'amx' | 'avx512' | 'avx2' | 'ggml';
   /**

@@ -81,7 +81,12 @@ const std::vector<KernelSet>& sets() {
 
 const KernelSet* kernel_set(const std::string& name) {
   if (name == "ggml") return nullptr;
-  if (name == "auto") return sets().empty() ? nullptr : &sets().front();
+  if (name == "auto") {
+    // AMX has to be asked for by name until it has run on a CPU that has it.
+    for (const KernelSet& set : sets())
+      if (std::string("amx") != set.name) return &set;
+    return nullptr;
+  }
   for (const KernelSet& set : sets())
     if (name == set.name) return &set;
   throw std::invalid_argument("this CPU can't run the kernels '" + name + "'");

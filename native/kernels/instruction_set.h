@@ -8,9 +8,9 @@
 
 namespace adaptive_spec {
 
-// The kernels of that name: 'auto' is the best of this CPU, 'amx', 'avx512' and 'avx2' are themselves. Null for 'ggml',
-// where ggml's own kernels shall run, and for 'auto' on a CPU for which there are none. Throws std::invalid_argument
-// where this CPU or the operating system lacks what they need.
+// The kernels of that name: 'amx', 'avx512' and 'avx2' are themselves; 'auto' is the best of this CPU, but for AMX,
+// which never ran on a CPU that has it. Null for 'ggml', where ggml's own kernels shall run, and for 'auto' on a CPU for
+// which there are none. Throws std::invalid_argument where this CPU or the operating system lacks what they need.
 const KernelSet* kernel_set(const std::string& name);
 
 // Names that kernel_set() takes on this machine, best first; 'ggml' is always the last.
