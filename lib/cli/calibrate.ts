@@ -37,23 +37,26 @@ export function addCalibrate(program: Command): void {
     const repeats = numberOf('--repeats', flags.repeats);
     const engine = await createEngine({ maxDepth: 64, ...engineOptionsOf(flags) });
     try {
-      const target = await costCurve(engine, rows, contextLength, repeats);
+      const { target, rebuildMs } = await costCurve(engine, rows, contextLength, repeats);
       const { kernels, threads, description } = engine.info;
-      if (flags.json) print(JSON.stringify({ kernels, threads, description, target }));
-      else show(target, `${description}, ${kernels} kernels, ${threads} threads`);
+      if (flags.json) print(JSON.stringify({ kernels, threads, description, target, rebuildMs }));
+      else show(target, rebuildMs, `${description}, ${kernels} kernels, ${threads} threads`);
     } finally {
       await engine.close();
     }
   });
 }
 
-/** Measures all sizes in turns, so that a busy moment touches none of them alone. */
+/**
+ * Measures all sizes in turns, so that a busy moment touches none of them alone. `rebuildMs` is what llama.cpp takes to
+ * build its graph anew where the number of rows is another than before: median over the sizes.
+ */
 async function costCurve(
   engine: Engine,
   rows: readonly number[],
   contextLength: number,
   repeats: number,
-): Promise<RowCost[]> {
+): Promise<{ target: RowCost[]; rebuildMs: number }> {
   if (!Number.isInteger(repeats) || repeats < 1 || repeats > 10_000) {
     throw new AdaptiveSpecError(
       'INVALID_ARGUMENT',
@@ -62,20 +65,28 @@ async function costCurve(
     );
   }
   const samples = new Map<number, number[]>(rows.map((n) => [n, []]));
+  const changed = new Map<number, number[]>(rows.map((n) => [n, []]));
   for (let turn = 0; turn < repeats; turn++) {
     for (const [n, all] of samples) {
-      // The first of three pays for the change of the batch's shape.
-      all.push(...(await engine.measure(n, { contextLength, repeats: 3 })).slice(1));
+      const [first, ...others] = await engine.measure(n, { contextLength, repeats: 3 });
+      changed.get(n)!.push(first!);
+      all.push(...others);
     }
   }
-  return [...samples].map(([n, all]) => {
-    all.sort((a, b) => a - b);
-    const at = (share: number) => all[Math.floor(share * (all.length - 1))]!;
-    return { rows: n, contextLength, ms: at(0.5), low: at(0.25), high: at(0.75) };
-  });
+  const at = (values: number[], share: number) =>
+    values.sort((a, b) => a - b)[Math.floor(share * (values.length - 1))]!;
+  const target = [...samples].map(([n, all]) => ({
+    rows: n,
+    contextLength,
+    ms: at(all, 0.5),
+    low: at(all, 0.25),
+    high: at(all, 0.75),
+  }));
+  const more = target.map(({ rows: n, ms }) => at(changed.get(n)!, 0.5) - ms);
+  return { target, rebuildMs: rows.length > 1 ? Math.max(0, at(more, 0.5)) : 0 };
 }
 
-function show(target: readonly RowCost[], title: string): void {
+function show(target: readonly RowCost[], rebuildMs: number, title: string): void {
   note(title);
   const one = target.find(({ rows }) => rows === 1)?.ms;
   print('rows      ms   middle half   of one row');
@@ -85,4 +96,5 @@ function show(target: readonly RowCost[], title: string): void {
       `${String(rows).padStart(4)}  ${ms.toFixed(2).padStart(6)}   ${low.toFixed(2)}-${high.toFixed(2)}   ${ratio.padStart(10)}`,
     );
   }
+  note(`a changed number of rows costs ${rebuildMs.toFixed(2)} ms more, once`);
 }

@@ -442,7 +442,7 @@ describe('calibrate', () => {
     const { code, stdout } = await run([...args, '--json', '--kernels', 'ggml']);
     expect(code).toBe(0);
     const result = JSON.parse(stdout);
-    expect(result).toMatchObject({ kernels: 'ggml' });
+    expect(result).toMatchObject({ kernels: 'ggml', rebuildMs: expect.any(Number) });
     expect(result.target.map(({ rows }: { rows: number }) => rows)).toEqual([1, 2, 9]);
     for (const { ms, low, high } of result.target) {
       expect(ms).toBeGreaterThan(0);
