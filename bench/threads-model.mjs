@@ -8,7 +8,8 @@ const GROUP_ROWS = 16;
 const BLOCK_WEIGHTS = 32;
 const TILE_COLUMNS = 16;
 /** From so many numbers on, threads quantise a product's activations together and meet at a barrier (kSharedFrom). */
-const SHARED_FROM = 16384;
+const SHARED_FROM = 5888;
+const SHARED_FROM_PER_THREAD = 128;
 const CHUNK_CELLS = 64;
 /** Where partial sums aren't shared, a head of keys has one thread for so many rows (kRowBlock). */
 const ROW_BLOCK = 32;
@@ -187,7 +188,7 @@ export function costOfProduct(machine, numa, product, n) {
 
 /** Whether the threads share the work of quantising n rows; then each product does it anew, with a barrier. */
 export function sharesQuantising(machine, columns, n) {
-  return machine.threads > 1 && n * columns > SHARED_FROM;
+  return machine.threads > 1 && n * columns > SHARED_FROM + SHARED_FROM_PER_THREAD * machine.threads;
 }
 
 /** Microseconds of quantising n rows, per thread. */

@@ -55,10 +55,12 @@ describe('a step', () => {
     expect(barrierOf(machineOf({ barrierUs: 3 }))).toBe(3);
   });
 
-  it('shares quantising above 16,384 numbers', () => {
-    expect(sharesQuantising(machine, 4096, 4)).toBe(false);
-    expect(sharesQuantising(machine, 4096, 5)).toBe(true);
-    expect(sharesQuantising({ ...machine, threads: 1 }, 4096, 5)).toBe(false);
+  it('shares quantising above 5,888 numbers and 128 more per thread', () => {
+    expect(sharesQuantising(machineOf({ threads: 2 }), 1024, 6)).toBe(false);
+    expect(sharesQuantising(machineOf({ threads: 2 }), 1024, 7)).toBe(true);
+    expect(sharesQuantising(machineOf({ threads: 96 }), 4096, 4)).toBe(false);
+    expect(sharesQuantising(machineOf({ threads: 96 }), 4096, 5)).toBe(true);
+    expect(sharesQuantising(machineOf({ threads: 1 }), 4096, 5)).toBe(false);
   });
 
   it('has attention on one thread per head of keys where partial sums are too many to share', () => {
