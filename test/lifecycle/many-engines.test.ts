@@ -143,10 +143,11 @@ describe('memory', () => {
     expect(most(memory.slice(early)), what).toBeLessThan(most(memory.slice(0, early)) * 1.05);
   }
 
-  it('is given back by 60 engines that are closed', async () => {
-    const { memory } = await deed('lives', 60, ['--expose-gc']);
-    expect(memory).toHaveLength(60);
-    expectPlateau(memory, 20);
+  // The heap grows by some megabytes once more after 20 to 40 rounds; 50 further ones would show 0.1 MB each.
+  it('is given back by 90 engines that are closed', async () => {
+    const { memory } = await deed('lives', 90, ['--expose-gc']);
+    expect(memory).toHaveLength(90);
+    expectPlateau(memory, 40);
   });
 
   it('is given back by 45 worker threads that are terminated with an engine at work', async () => {
