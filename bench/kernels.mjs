@@ -11,8 +11,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createEngine } from '../dist/index.js';
 import { defaultPair } from '../dist/models/download.js';
+import { buildTarget } from '../scripts/build.mjs';
 import { cacheRoot } from '../scripts/cache.mjs';
-import { main, root, run, StepFailure, say } from '../scripts/steps.mjs';
+import { main, root, say } from '../scripts/steps.mjs';
 import { waitForQuiet } from './environment.mjs';
 import { peerTools } from './peer-tools.mjs';
 import { writeReport } from './report.mjs';
@@ -37,7 +38,7 @@ const repeats = Number(options.repeats);
 
 await main(async () => {
   const tools = await peerTools();
-  await build('kernels_bench', 'requantise');
+  for (const target of ['kernels_bench', 'requantise']) await buildTarget(target);
   const models = {};
   for (const name of options.models.split(',')) models[name] = await modelFile(name);
   const loadBefore = await waitForQuiet();
@@ -184,10 +185,4 @@ async function modelFile(name) {
 
 function program(name) {
   return join(root, 'build/Release', name);
-}
-
-async function build(...targets) {
-  const arguments_ = ['--build', join(root, 'build/cmake'), ...targets.flatMap((name) => ['--target', name])];
-  if ((await run('cmake', arguments_, { stdout: 'stderr' })) !== 0)
-    throw new StepFailure('Building the benchmark failed.', 'mend what CMake says above');
 }

@@ -69,7 +69,7 @@ async function ensureBuilt(file, target) {
 }
 
 /** Configures and builds one target of CMakeLists.txt in build/cmake; what is up to date there is left alone. */
-async function buildTarget(target) {
+export async function buildTarget(target) {
   say(`building ${target}`);
   const home = readText(join(cmakeFolder, 'CMakeCache.txt'))?.match(
     /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m,

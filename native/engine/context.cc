@@ -10,6 +10,7 @@
 #include "engine/clock.h"
 #include "kernels/buffer_type.h"
 #include "kernels/instruction_set.h"
+#include "kernels/pack.h"
 
 namespace adaptive_spec {
 namespace {
@@ -41,7 +42,7 @@ bool is_mostly_repacked(const std::string& path) {
   size_t all = 0, repacked = 0;
   for (ggml_tensor* t = ggml_get_first_tensor(tensors); t; t = ggml_get_next_tensor(tensors, t)) {
     all += ggml_nbytes(t);
-    if (ggml_n_dims(t) > 1 && repacks(t->type, t->ne[0])) repacked += ggml_nbytes(t);
+    if (ggml_n_dims(t) > 1 && packed_format(t->type, t->ne[0])) repacked += ggml_nbytes(t);
   }
   gguf_free(file);
   ggml_free(tensors);

@@ -147,10 +147,6 @@ class Memory {
   size_t mapped_;
 };
 
-PackedShape shape_of(const ggml_tensor* weights) {
-  return {*packed_format(weights->type), weights->ne[1], weights->ne[0]};
-}
-
 // Experts are matrices one after the other.
 int64_t matrices(const ggml_tensor* weights) { return weights->ne[2] * weights->ne[3]; }
 
@@ -166,7 +162,7 @@ ggml_status init_tensor(ggml_backend_buffer_t, ggml_tensor* weights) {
 // Each thread packs one range of groups: as contiguous as the ranges that the threads will read.
 void set_tensor(ggml_backend_buffer_t, ggml_tensor* weights, const void* data, size_t offset, size_t size) {
   GGML_ASSERT(offset == 0 && size == ggml_nbytes(weights));  // llama.cpp sets a weight in one piece
-  const PackedShape shape = shape_of(weights);
+  const PackedShape shape = packed_shape(weights);
   const int64_t groups = shape.groups();
   // A thread for less than a megabyte takes longer to start than to run.
   const int threads = static_cast<int>(std::clamp<int64_t>(static_cast<int64_t>(size >> 20), 1, load.threads));
@@ -196,8 +192,8 @@ ggml_backend_buffer_t alloc_buffer(ggml_backend_buffer_type_t type, size_t size)
 size_t get_alignment(ggml_backend_buffer_type_t) { return 64; }
 
 size_t get_alloc_size(ggml_backend_buffer_type_t, const ggml_tensor* weights) {
-  if (!packed_format(weights->type)) return ggml_nbytes(weights);
-  return shape_of(weights).bytes() * matrices(weights);
+  if (!packed_format(weights->type, weights->ne[0])) return ggml_nbytes(weights);
+  return packed_shape(weights).bytes() * matrices(weights);
 }
 
 ggml_backend_buffer_type_t buffer_type() {
@@ -228,10 +224,5 @@ ComputeScope::ComputeScope(const KernelSet* kernels) : before_(std::exchange(att
 ComputeScope::~ComputeScope() { attention_kernels = before_; }
 
 uint64_t attention_left_to_ggml() { return left_to_ggml; }
-
-bool repacks(int type, long long columns) {
-  const std::optional<Format> format = packed_format(type);
-  return format && columns % (kPackedLayouts[static_cast<int>(*format)].blocks * kBlockWeights) == 0;
-}
 
 }  // namespace adaptive_spec

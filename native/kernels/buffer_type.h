@@ -36,7 +36,4 @@ class ComputeScope {
 // Nodes of attention that this thread left to ggml while a ComputeScope asked for ours.
 uint64_t attention_left_to_ggml();
 
-// Whether some weight of a GGUF type would be repacked at all.
-bool repacks(int ggml_type, long long columns);
-
 }  // namespace adaptive_spec

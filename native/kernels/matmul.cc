@@ -123,10 +123,6 @@ void multiply_groups(const Tiling& tiling, const PackedShape& shape, const uint8
   }
 }
 
-PackedShape shape_of(const ggml_tensor* weights) {
-  return {*packed_format(weights->type), weights->ne[1], weights->ne[0]};
-}
-
 template <class T>
 T* at(const ggml_tensor* t, int64_t i1, int64_t i2, int64_t i3 = 0) {
   return reinterpret_cast<T*>(static_cast<char*>(t->data) + i1 * t->nb[1] + i2 * t->nb[2] + i3 * t->nb[3]);
@@ -157,7 +153,7 @@ uint8_t* own_panels(const Tiling& tiling, const ggml_tensor* op) {
 
 void multiply_plain(const KernelSet& kernels, const ggml_compute_params* params, ggml_tensor* op) {
   const ggml_tensor* source = op->src[1];
-  const PackedShape shape = shape_of(op->src[0]);
+  const PackedShape shape = packed_shape(op->src[0]);
   state.columns.clear();
   state.outputs.clear();
   for (int64_t i3 = 0; i3 < source->ne[3]; ++i3)
@@ -184,7 +180,7 @@ void multiply_plain(const KernelSet& kernels, const ggml_compute_params* params,
 // Row `slot` of token `token` goes through the expert that ids names; each expert serves all its rows in one pass.
 void multiply_by_expert(const KernelSet& kernels, const ggml_compute_params* params, ggml_tensor* op) {
   const ggml_tensor *weights = op->src[0], *source = op->src[1], *ids = op->src[2];
-  const PackedShape shape = shape_of(weights);
+  const PackedShape shape = packed_shape(weights);
   const int64_t experts = weights->ne[2], slots = ids->ne[0], tokens = ids->ne[1];
   // Rows by expert: every thread sorts them for itself, which is little beside waiting for one that does.
   std::vector<int64_t> starts(experts + 1, 0);
@@ -235,20 +231,17 @@ void multiply_by_expert(const KernelSet& kernels, const ggml_compute_params* par
 bool can_multiply(const ggml_tensor* op) {
   const ggml_tensor *weights = op->src[0], *source = op->src[1];
   if (op->op != GGML_OP_MUL_MAT && op->op != GGML_OP_MUL_MAT_ID) return false;
-  const std::optional<Format> format = packed_format(weights->type);
-  if (!format || weights->view_src) return false;
+  if (!packed_format(weights->type, weights->ne[0]) || weights->view_src) return false;
   if (op->op == GGML_OP_MUL_MAT && ggml_get_op_params_i32(op, 1) == GGML_HINT_SRC0_IS_HADAMARD) return false;
   const int experts_at = op->op == GGML_OP_MUL_MAT ? 2 : 3;
   for (int i = experts_at; i < GGML_MAX_DIMS; ++i)
     if (weights->ne[i] != 1) return false;
-  const PackedLayout& layout = kPackedLayouts[static_cast<int>(*format)];
-  return weights->ne[0] % (layout.blocks * kBlockWeights) == 0 && source->type == GGML_TYPE_F32 &&
-         source->nb[0] == sizeof(float) && op->type == GGML_TYPE_F32;
+  return source->type == GGML_TYPE_F32 && source->nb[0] == sizeof(float) && op->type == GGML_TYPE_F32;
 }
 
 size_t multiply_scratch(const KernelSet& kernels, const ggml_tensor* op) {
   const int64_t columns = op->ne[1] * op->ne[2] * op->ne[3];
-  return Tiling(kernels, shape_of(op->src[0]), columns).bytes();
+  return Tiling(kernels, packed_shape(op->src[0]), columns).bytes();
 }
 
 void multiply(const KernelSet& kernels, const ggml_compute_params* params, ggml_tensor* op) {

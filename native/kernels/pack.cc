@@ -183,10 +183,14 @@ constexpr ggml_type kTypes[kFormats] = {GGML_TYPE_Q4_0,   GGML_TYPE_Q4_1,  GGML_
 
 }  // namespace
 
-std::optional<Format> packed_format(int type) {
+std::optional<Format> packed_format(int type, int64_t columns) {
   for (int i = 0; i < kFormats; ++i)
-    if (kTypes[i] == type) return static_cast<Format>(i);
+    if (kTypes[i] == type && columns % (kPackedLayouts[i].blocks * kBlockWeights) == 0) return static_cast<Format>(i);
   return std::nullopt;
+}
+
+PackedShape packed_shape(const ggml_tensor* weights) {
+  return {*packed_format(weights->type, weights->ne[0]), weights->ne[1], weights->ne[0]};
 }
 
 size_t PackedShape::group_bytes() const {

@@ -7,10 +7,12 @@
 
 #include "kernels/kernel_set.h"
 
+struct ggml_tensor;
+
 namespace adaptive_spec {
 
-// The format that a ggml_type is packed as; none where it isn't.
-std::optional<Format> packed_format(int ggml_type);
+// The format that rows of `columns` weights of a ggml_type are packed as; none where they aren't.
+std::optional<Format> packed_format(int ggml_type, int64_t columns);
 
 // A matrix of `columns` weights a row, a multiple of the format's block.
 struct PackedShape {
@@ -23,6 +25,9 @@ struct PackedShape {
   size_t group_bytes() const;
   size_t bytes() const { return groups() * group_bytes(); }
 };
+
+// Of weights that have a packed format: of one matrix, where a tensor holds one for each expert.
+PackedShape packed_shape(const ggml_tensor* weights);
 
 // Packs groups [begin, end) of the matrix whose rows start at `rows`, in ggml's layout, into `out`, where the
 // matrix's first group starts.

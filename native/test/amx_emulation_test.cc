@@ -76,7 +76,7 @@ struct Group {
 
   // Rows past `rows` are zeros.
   Group(ggml_type type, int columns, int rows, uint32_t seed)
-      : shape{*packed_format(type), rows, columns}, packed(shape.bytes() + 64), exact(columns * rows) {
+      : shape{*packed_format(type, columns), rows, columns}, packed(shape.bytes() + 64), exact(columns * rows) {
     const std::vector<float> values = Random(seed).row(columns * rows, 0.05);
     std::vector<uint8_t> data(ggml_row_size(type, columns) * rows);
     ggml_quantize_chunk(type, values.data(), data.data(), 0, rows, columns, nullptr);
