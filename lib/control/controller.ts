@@ -1,16 +1,82 @@
 // The contract between the speculation loop and a policy that chooses the depth K.
 
+import type { CostTable } from './costs.js';
+
 /** Largest depth that any engine accepts, in tokens. */
 export const MAX_DEPTH = 64;
 
-/** When the drafter stops before the planned depth; runs natively, per draft token. */
+/**
+ * How probable it is that the target agrees with a draft token, given that it agreed with those before it:
+ * 1 / (1 + exp(-z)) with z = bias + logit * ln(p / (1 - p)) + margin * m + entropy * H + place * ln(1 + j), where
+ * p is the drafter's probability of the token (kept within 1e-6 of 0 and 1), m its margin to the second best, H the
+ * entropy in nats and j its place in the draft, from 0.
+ */
+export interface AcceptanceModel {
+  bias: number;
+  logit: number;
+  margin: number;
+  entropy: number;
+  place: number;
+}
+
+/**
+ * Drafts on while what further tokens are expected to add is worth more than their time:
+ * some m >= 1 has sum over i = 1..m of S * ahead^i > tokensPerMs * (m * draftMs + v(k + m + 1) - v(k + 1)), where k
+ * tokens are drafted, S is the probability that all of them are accepted (by `acceptance`) and v(n) is the time of
+ * n rows. Looking m tokens ahead carries it over the steps of a staircase.
+ */
+export interface ValueRule {
+  /** What a millisecond is worth, in tokens: the rate that is reached anyway. Above 0. */
+  tokensPerMs: number;
+  /** Time of one draft token, in milliseconds. */
+  draftMs: number;
+  /** v(n) in milliseconds, from n = 1 on; a further row costs what the last one does. 1 to 65 numbers. */
+  verifyMs: ArrayLike<number>;
+  /** What a number of rows other than the step's before costs more, in milliseconds. Default 0. */
+  rebuildMs?: number;
+  /** Expected acceptance of each token that is not drafted yet, 0 to 1. */
+  ahead: number;
+}
+
+/** When the drafter stops before the planned depth; runs natively, per draft token. Every condition given counts. */
 export interface StopRule {
   /** Stop before a token whose probability, by the drafter, is below this (0 to 1). */
   minProbability?: number;
+  /** Stop before a token where the drafter's entropy, in nats, is above this. */
+  maxEntropy?: number;
+  /** Stop before a token whose acceptance, by `acceptance`, is below this (0 to 1). */
+  minAcceptance?: number;
+  /** Stop before a token with which the probability that all are accepted, by `acceptance`, falls below this. */
+  minSurvival?: number;
+  /** Turns the drafter's signals into a probability of acceptance. Default: the drafter's own probability. */
+  acceptance?: AcceptanceModel;
+  /** Stop after the last token that is worth its time. */
+  value?: ValueRule;
+}
+
+/** A depth with details. */
+export interface DetailedPlan {
+  /** Tokens asked of the drafter; 0 is plain decoding. */
+  depth: number;
+  stop?: StopRule;
+  /** Which drafter; the engine's first by default. */
+  drafter?: string;
+  /**
+   * Verify only as many of the drafted tokens as are worth their time by `stop.value`: the j with the largest
+   * 1 + (sum of the first j survivals) - tokensPerMs * v(j + 1), rebuildMs added where j + 1 rows are a change.
+   */
+  trim?: boolean;
+  /** Draft tokens to verify at most. 0 only looks at what would be drafted. Default: all. */
+  verify?: number;
+  /**
+   * Steps that this plan holds for, without asking again: 1 to 256, by default 1. Reports of the steps between come
+   * later, several at once, to `observe`.
+   */
+  steps?: number;
 }
 
 /** What to do in the next step: a depth, or a depth with details. Depth 0 is plain decoding. */
-export type Plan = number | { depth: number; stop?: StopRule; drafter?: string };
+export type Plan = number | DetailedPlan;
 
 /** What is known of a request before its first step. */
 export interface RequestInfo {
@@ -25,6 +91,8 @@ export interface RequestInfo {
   /** Names of the drafters that a plan may name. Empty: only depth 0 is possible. */
   drafters: readonly string[];
   temperature: number;
+  /** What a step costs on this machine, as far as it is known. */
+  costs?: CostTable;
 }
 
 /** How busy the engine is. */
@@ -44,10 +112,14 @@ export interface StepReport {
   position: number;
   /** Depth that was planned. Limits may have made the draft shorter: see `drafted`. */
   depth: number;
-  /** Draft tokens that were verified. */
+  /** Draft tokens that were made. */
   drafted: number;
-  /** Draft tokens that the target agreed with. */
+  /** Draft tokens that were verified: the first so many of `drafted`, all of them unless the plan trims. */
+  verified: number;
+  /** Verified tokens that the target agreed with. Where it is less than `verified`, the next one was wrong. */
   accepted: number;
+  /** Ids of the draft tokens; length `drafted`. */
+  draftTokens: Int32Array;
   /** Ids of the tokens that this step emitted; length 1 to accepted + 1. */
   tokens: Int32Array;
   /** Text that this step released: whole characters only, and nothing that may yet be a stop string. */
@@ -66,7 +138,7 @@ export interface StepReport {
   catchUpMs: number;
   /** The step's remaining time, in milliseconds: sampling, roll-back, waiting for the controller. */
   otherMs: number;
-  /** Rows of the target's batch that belong to this request: drafted + 1. */
+  /** Rows of the target's batch that belong to this request: verified + 1. */
   rows: number;
   /** Tokens in the target's cache after the step. */
   contextLength: number;
@@ -88,6 +160,8 @@ export interface StepReport {
 export interface DepthController {
   readonly name: string;
   nextPlan(report: StepReport): Plan;
+  /** Told of a step after which no plan is asked for, because the last one holds for more `steps`. */
+  observe?(report: StepReport): void;
   /** Called once, before the first `nextPlan` of a request. */
   begin?(request: RequestInfo): void;
   /**

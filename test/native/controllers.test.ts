@@ -189,8 +189,9 @@ describe('a hostile controller', () => {
     });
     expect(result.tokens.slice(0, 40)).toEqual(plain);
     expect(result.stats.controller.latePlans).toBeGreaterThan(0);
-    // While it was blocked steps went on with the last plan, unasked.
-    expect(result.stats.steps).toBeGreaterThan(result.stats.controller.latePlans);
+    // While it was blocked steps went on with the last plan. On a busy machine every plan may be late.
+    expect(result.stats.steps).toBeGreaterThanOrEqual(result.stats.controller.latePlans);
+    expect(result.tokens).toHaveLength(200);
     await quick.close();
   });
 });

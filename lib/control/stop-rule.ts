@@ -1,0 +1,99 @@
+// Stop rules in TypeScript: what native/draft/stop_rule.cc does while it drafts, for policies and replay.
+
+import type { AcceptanceModel, StopRule, ValueRule } from './controller.js';
+
+/** A drafter's signals at the places of one draft. */
+export interface DraftSignals {
+  probabilities: ArrayLike<number>;
+  margins: ArrayLike<number>;
+  entropies: ArrayLike<number>;
+}
+
+/** The probability that the target agrees with the token at place `j`, given that it agreed with those before. */
+export function acceptanceOf(model: AcceptanceModel | undefined, signals: DraftSignals, j: number): number {
+  const probability = signals.probabilities[j]!;
+  if (model === undefined) return probability;
+  const p = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
+  const z =
+    model.bias +
+    model.logit * Math.log(p / (1 - p)) +
+    model.margin * signals.margins[j]! +
+    model.entropy * signals.entropies[j]! +
+    model.place * Math.log(1 + j);
+  return 1 / (1 + Math.exp(-z));
+}
+
+/** v(rows) of a value rule, without what a change costs. */
+function verifyMs({ verifyMs: curve }: ValueRule, rows: number): number {
+  const last = curve.length - 1;
+  if (rows - 1 <= last) return curve[rows - 1]!;
+  const step = last > 0 ? Math.max(0, curve[last]! - curve[last - 1]!) : 0;
+  return curve[last]! + (rows - 1 - last) * step;
+}
+
+/** Whether a draft of `k` tokens that all are accepted with probability `survival` should grow; `depth` is its limit. */
+function isWorthMore(rule: ValueRule, k: number, survival: number, depth: number): boolean {
+  const now = verifyMs(rule, k + 1);
+  let gain = 0;
+  let alive = survival;
+  for (let m = 1; k + m <= depth; m++) {
+    alive *= rule.ahead;
+    gain += alive;
+    if (gain > rule.tokensPerMs * (m * rule.draftMs + verifyMs(rule, k + m + 1) - now)) return true;
+  }
+  return false;
+}
+
+/** What a stop rule makes of a draft. */
+export interface DraftOutcome {
+  /** Tokens that are in the draft. */
+  drafted: number;
+  /** Tokens that the drafter computed: one more where the rule saw a token and refused it. */
+  computed: number;
+}
+
+/** Where the rule ends a draft that the drafter could grow to `signals.probabilities.length` tokens, up to `depth`. */
+export function draftedBy(stop: StopRule, signals: DraftSignals, depth: number): DraftOutcome {
+  const most = Math.min(depth, signals.probabilities.length);
+  let survival = 1;
+  for (let k = 0; k < most; k++) {
+    if (stop.value !== undefined && !isWorthMore(stop.value, k, survival, depth))
+      return { drafted: k, computed: k };
+    const acceptance = acceptanceOf(stop.acceptance, signals, k);
+    const refused =
+      (stop.minProbability !== undefined && !(signals.probabilities[k]! >= stop.minProbability)) ||
+      (stop.maxEntropy !== undefined && signals.entropies[k]! > stop.maxEntropy) ||
+      (stop.minAcceptance !== undefined && acceptance < stop.minAcceptance) ||
+      (stop.minSurvival !== undefined && survival * acceptance < stop.minSurvival);
+    if (refused) return { drafted: k, computed: k + 1 };
+    survival *= acceptance;
+  }
+  return { drafted: most, computed: most };
+}
+
+/** Of `drafted` tokens, how many to verify by a plan with `trim`. `rowsBefore` are the step's before, 0 for none. */
+export function trimmedTo(
+  { acceptance, value }: StopRule,
+  signals: DraftSignals,
+  drafted: number,
+  rowsBefore: number,
+): number {
+  if (value === undefined) return drafted;
+  let best = 0;
+  let bestWorth = Number.NEGATIVE_INFINITY;
+  let survival = 1;
+  let gain = 0;
+  for (let j = 0; j <= drafted; j++) {
+    if (j > 0) {
+      survival *= acceptanceOf(acceptance, signals, j - 1);
+      gain += survival;
+    }
+    const change = j + 1 === rowsBefore || rowsBefore === 0 ? 0 : (value.rebuildMs ?? 0);
+    const worth = gain - value.tokensPerMs * (verifyMs(value, j + 1) + change);
+    if (worth > bestWorth) {
+      best = j;
+      bestWorth = worth;
+    }
+  }
+  return best;
+}
