@@ -62,10 +62,11 @@ export interface NativeRequest {
 export interface Exchange {
   header: Float64Array;
   tokens: Int32Array;
+  draftTokens: Int32Array;
   probabilities: Float32Array;
   margins: Float32Array;
   entropies: Float32Array;
-  /** [depth, minProbability, drafter] */
+  /** As lib/exchange.ts lays it out. */
   plan: Float64Array;
 }
 
@@ -116,11 +117,12 @@ export interface NativeResult {
   promptTokens: number;
   steps: number;
   draftTokens: number;
+  verifiedTokens: number;
   acceptedTokens: number;
   latePlans: number;
   overlappedDrafts: number;
   wastedDrafts: number;
-  draftedPerPosition: Int32Array;
+  verifiedPerPosition: Int32Array;
   acceptedPerPosition: Int32Array;
   promptMs: number;
   firstTokenMs: number;

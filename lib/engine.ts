@@ -13,6 +13,7 @@ import type { Controller, StepReport } from './control/controller.js';
 import { resolveController } from './control/controllers.js';
 import { ControllerDriver } from './control/driver.js';
 import { nativeDepthOf } from './control/fixed-depth.js';
+import { nativePlan } from './control/native-plan.js';
 import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
@@ -231,7 +232,7 @@ export class Engine implements AsyncDisposable {
         ? new ControllerDriver(controller, {
             maxDepth: this.#info.maxDepth,
             drafters,
-            firstPlan: { depth: 0, minProbability: 0, drafter: -1 },
+            firstPlan: nativePlan(0),
             onWarning: request.onWarning ?? ((warning) => this.#warn(warning)),
             audit: this.#audit,
           })

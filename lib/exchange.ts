@@ -2,7 +2,7 @@
 
 import type { Exchange } from './binding.js';
 import type { StepReport } from './control/controller.js';
-import type { NativePlan } from './control/driver.js';
+import { MAX_CURVE, type NativePlan } from './control/native-plan.js';
 
 /** Places in `Exchange.header`, in native code's order. */
 const HEADER = {
@@ -26,7 +26,34 @@ const HEADER = {
   running: 17,
   waiting: 18,
   last: 19,
+  asked: 20,
+  verified: 21,
 } as const;
+
+/** Places in `Exchange.plan`, in native code's order; v(n) stands behind them. */
+const PLAN = {
+  depth: 0,
+  drafter: 1,
+  steps: 2,
+  verify: 3,
+  trim: 4,
+  minProbability: 5,
+  maxEntropy: 6,
+  minAcceptance: 7,
+  minSurvival: 8,
+  hasModel: 9,
+  bias: 10,
+  logit: 11,
+  margin: 12,
+  entropy: 13,
+  place: 14,
+  tokensPerMs: 15,
+  draftMs: 16,
+  rebuildMs: 17,
+  ahead: 18,
+  curveLength: 19,
+} as const;
+const CURVE_START = 20;
 
 /** Reads reports out of the exchange arrays and puts plans into them. */
 export class StepExchange {
@@ -34,6 +61,7 @@ export class StepExchange {
   #arrays: Exchange;
   // Views of each length, made once: a view costs more than all else in a report.
   #tokens: Int32Array[] = [];
+  #draftTokens: Int32Array[] = [];
   #probabilities: Float32Array[] = [];
   #margins: Float32Array[] = [];
   #entropies: Float32Array[] = [];
@@ -52,15 +80,23 @@ export class StepExchange {
     return this.#arrays.header[HEADER.last] === 1;
   }
 
+  /** True where a plan is wanted after the report just told; false while the last one holds. */
+  get isAsked(): boolean {
+    return this.#arrays.header[HEADER.asked] === 1;
+  }
+
   /** True where a controller has taken the memory of an array away (by `postMessage`, say); `renew` mends it. */
   get isTorn(): boolean {
-    const { tokens, probabilities, margins, entropies } = this.#arrays;
-    return tokens.length * probabilities.length * margins.length * entropies.length === 0;
+    const { tokens, draftTokens, probabilities, margins, entropies } = this.#arrays;
+    return (
+      tokens.length * draftTokens.length * probabilities.length * margins.length * entropies.length === 0
+    );
   }
 
   renew(): Exchange {
     this.#arrays = this.#make();
     this.#tokens = [];
+    this.#draftTokens = [];
     this.#probabilities = [];
     this.#margins = [];
     this.#entropies = [];
@@ -69,10 +105,11 @@ export class StepExchange {
 
   /** The report that native code has just told of. Its arrays are views of the exchange. */
   report(text: string, drafters: readonly string[]): StepReport {
-    const { header, tokens, probabilities, margins, entropies } = this.#arrays;
+    const { header, tokens, draftTokens, probabilities, margins, entropies } = this.#arrays;
     const number = (place: number) => header[place]!;
     const drafted = number(HEADER.drafted);
     const emitted = number(HEADER.tokens);
+    this.#draftTokens[drafted] ??= draftTokens.subarray(0, drafted);
     this.#tokens[emitted] ??= tokens.subarray(0, emitted);
     this.#probabilities[drafted] ??= probabilities.subarray(0, drafted);
     this.#margins[drafted] ??= margins.subarray(0, drafted);
@@ -82,9 +119,9 @@ export class StepExchange {
       position: number(HEADER.position),
       depth: number(HEADER.depth),
       drafted,
-      verified: drafted,
+      verified: number(HEADER.verified),
       accepted: number(HEADER.accepted),
-      draftTokens: new Int32Array(drafted),
+      draftTokens: this.#draftTokens[drafted],
       tokens: this.#tokens[emitted],
       text,
       probabilities: this.#probabilities[drafted],
@@ -105,19 +142,43 @@ export class StepExchange {
 
   plan(plan: Readonly<NativePlan>): void {
     const target = this.#arrays.plan;
-    target[0] = plan.depth;
-    target[1] = plan.minProbability;
-    target[2] = plan.drafter;
+    const { acceptance: model, value } = plan;
+    target[PLAN.depth] = plan.depth;
+    target[PLAN.drafter] = plan.drafter;
+    target[PLAN.steps] = plan.steps;
+    target[PLAN.verify] = plan.verify;
+    target[PLAN.trim] = plan.trim ? 1 : 0;
+    target[PLAN.minProbability] = plan.minProbability;
+    target[PLAN.maxEntropy] = plan.maxEntropy;
+    target[PLAN.minAcceptance] = plan.minAcceptance;
+    target[PLAN.minSurvival] = plan.minSurvival;
+    target[PLAN.hasModel] = model ? 1 : 0;
+    if (model) {
+      target[PLAN.bias] = model.bias;
+      target[PLAN.logit] = model.logit;
+      target[PLAN.margin] = model.margin;
+      target[PLAN.entropy] = model.entropy;
+      target[PLAN.place] = model.place;
+    }
+    target[PLAN.curveLength] = value ? value.verifyMs.length : 0;
+    if (value) {
+      target[PLAN.tokensPerMs] = value.tokensPerMs;
+      target[PLAN.draftMs] = value.draftMs;
+      target[PLAN.rebuildMs] = value.rebuildMs ?? 0;
+      target[PLAN.ahead] = value.ahead;
+      for (let i = 0; i < value.verifyMs.length; i++) target[CURVE_START + i] = value.verifyMs[i]!;
+    }
   }
 
   #make(): Exchange {
     return {
       header: new Float64Array(Object.keys(HEADER).length),
       tokens: new Int32Array(this.#maxDepth + 1),
+      draftTokens: new Int32Array(this.#maxDepth),
       probabilities: new Float32Array(this.#maxDepth),
       margins: new Float32Array(this.#maxDepth),
       entropies: new Float32Array(this.#maxDepth),
-      plan: new Float64Array(3),
+      plan: new Float64Array(CURVE_START + MAX_CURVE),
     };
   }
 }

@@ -2,13 +2,16 @@
 
 export { type AdaptiveSpecConfig, AdaptiveSpecController } from './control/adaptive-spec-controller.js';
 export type {
+  AcceptanceModel,
   Controller,
   DepthController,
+  DetailedPlan,
   Load,
   Plan,
   RequestInfo,
   StepReport,
   StopRule,
+  ValueRule,
 } from './control/controller.js';
 export { MAX_DEPTH } from './control/controller.js';
 export { controllerNames, controllers } from './control/controllers.js';

@@ -62,6 +62,11 @@ export class RunningRequest implements GenerationSource {
     if (text !== '') generation.push({ type: 'text', text });
     if (!driver || exchange.isLast) return false;
     if (report.step === 0) this.#parts.begin();
+    if (!exchange.isAsked) {
+      driver.observe(report);
+      if (exchange.isTorn) native.setExchange(exchange.renew());
+      return false;
+    }
     const plan = driver.answer(report);
     if (exchange.isTorn) native.setExchange(exchange.renew());
     exchange.plan(plan);
@@ -114,6 +119,7 @@ function copyOf(report: StepReport): StepReport {
   return {
     ...report,
     tokens: report.tokens.slice(),
+    draftTokens: report.draftTokens.slice(),
     probabilities: report.probabilities.slice(),
     margins: report.margins.slice(),
     entropies: report.entropies.slice(),

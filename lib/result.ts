@@ -10,12 +10,14 @@ export interface Statistics {
   /** Draft + verify + accept rounds. */
   steps: number;
   draftTokens: number;
+  /** Draft tokens that were verified: all of them, unless a plan trims. */
+  verifiedTokens: number;
   acceptedTokens: number;
   /** acceptedTokens / draftTokens; 0 where nothing was drafted. */
   acceptanceRate: number;
   /** Emitted tokens per step. */
   meanAcceptanceLength: number;
-  /** Accepted / drafted at the first, second, … place of a draft. */
+  /** Accepted / verified at the first, second, … place of a draft. */
   acceptancePerPosition: number[];
   /** Emitted tokens per second of decode. */
   tokensPerSecond: number;
@@ -107,11 +109,12 @@ export function resultOf(
     stats: {
       steps: native.steps,
       draftTokens: native.draftTokens,
+      verifiedTokens: native.verifiedTokens,
       acceptedTokens: native.acceptedTokens,
       acceptanceRate: ratio(native.acceptedTokens, native.draftTokens),
       meanAcceptanceLength: ratio(emitted, native.steps),
-      acceptancePerPosition: Array.from(native.draftedPerPosition, (drafted, place) =>
-        ratio(native.acceptedPerPosition[place]!, drafted),
+      acceptancePerPosition: Array.from(native.verifiedPerPosition, (verified, place) =>
+        ratio(native.acceptedPerPosition[place]!, verified),
       ),
       tokensPerSecond: ratio(emitted, native.decodeMs / 1000),
       // The prompt's last token is read by the first step.

@@ -2,16 +2,58 @@
 #include "js_controller.h"
 
 #include <algorithm>
+#include <functional>
+#include <span>
 
 namespace adaptive_spec {
 namespace {
 
 // Copies into a typed array as much as fits: a controller may have detached it, then nothing fits.
-template <class Array, class Values>
-void fill(Napi::Reference<Array>& reference, const Values& values) {
+template <class Array, class Values, class Part = std::identity>
+void fill(Napi::Reference<Array>& reference, const Values& values, Part part = {}) {
   Array array = reference.Value();
   const size_t n = std::min<size_t>(array.ElementLength(), values.size());
-  if (n > 0 && array.Data()) std::copy_n(values.begin(), n, array.Data());
+  if (n == 0 || !array.Data()) return;
+  std::transform(values.begin(), values.begin() + n, array.Data(),
+                 [&](const auto& value) { return std::invoke(part, value); });
+}
+
+// Places in the plan's array; the cost curve is the rest. lib/exchange.ts has the same.
+enum PlanPlace {
+  kDepth, kDrafter, kSteps, kVerify, kTrim, kMinProbability, kMaxEntropy, kMinAcceptance, kMinSurvival,
+  kHasModel, kBias, kLogit, kMargin, kEntropy, kPlace,
+  kTokensPerMs, kDraftMs, kRebuildMs, kAhead, kCurveLength, kCurveStart
+};
+
+// lib/control/driver.ts has checked the numbers; the clamps are for arrays that a controller has laid hands on.
+Plan read_plan(Napi::Float64Array& array) {
+  const std::span<const double> a(array.Data(), array.ElementLength());
+  const auto whole = [&](PlanPlace place, double low, double high) {
+    return static_cast<int>(a[place] >= low ? std::min(a[place], high) : low);
+  };
+  Plan plan{.depth = whole(kDepth, 0, 1e6),
+            .drafter = 0,
+            .steps = whole(kSteps, 1, 256),
+            .verify = whole(kVerify, 0, 1e6),
+            .trim = a[kTrim] != 0};
+  StopRule& stop = plan.stop;
+  stop.min_probability = a[kMinProbability];
+  stop.max_entropy = a[kMaxEntropy];
+  stop.min_acceptance = a[kMinAcceptance];
+  stop.min_survival = a[kMinSurvival];
+  stop.acceptance = {.bias = a[kBias],
+                     .logit = a[kLogit],
+                     .margin = a[kMargin],
+                     .entropy = a[kEntropy],
+                     .place = a[kPlace],
+                     .is_drafters_own = a[kHasModel] == 0};
+  stop.curve = whole(kCurveLength, 0, StopRule::kCurve);
+  stop.tokens_per_ms = stop.curve > 0 ? a[kTokensPerMs] : 0;
+  stop.draft_ms = a[kDraftMs];
+  stop.rebuild_ms = a[kRebuildMs];
+  stop.ahead = a[kAhead];
+  for (int i = 0; i < stop.curve; ++i) stop.verify_ms[i] = a[kCurveStart + i];
+  return plan;
 }
 
 }  // namespace
@@ -37,6 +79,7 @@ void JsController::set_exchange(Napi::Object exchange) {
   keep("header", header_);
   keep("plan", plan_);
   keep("tokens", tokens_);
+  keep("draftTokens", draft_tokens_);
   keep("probabilities", probabilities_);
   keep("margins", margins_);
   keep("entropies", entropies_);
@@ -50,12 +93,14 @@ std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int
       number(r.drafted),       number(r.accepted), number(r.tokens.size()), r.draft_ms,
       r.verify_ms,             r.catch_up_ms,      r.other_ms,              r.wait_ms,
       number(r.rows),          number(r.context_length), number(r.drafter), number(r.drafter_lag),
-      number(r.late),          number(r.running),  number(r.waiting),       number(r.last)};
+      number(r.late),          number(r.running),  number(r.waiting),       number(r.last),
+      number(r.asked),         number(r.verified)};
   fill(header_, header);
   fill(tokens_, r.tokens);
-  fill(probabilities_, r.probabilities);
-  fill(margins_, r.margins);
-  fill(entropies_, r.entropies);
+  fill(draft_tokens_, r.draft_tokens);
+  fill(probabilities_, r.signals, &Signals::probability);
+  fill(margins_, r.signals, &Signals::margin);
+  fill(entropies_, r.signals, &Signals::entropy);
 
   napi_value arguments[3], result;
   if (napi_create_int32(env, kind, &arguments[0]) != napi_ok ||
@@ -66,10 +111,8 @@ std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int
   bool answered = false;
   if (napi_get_value_bool(env, result, &answered) != napi_ok || !answered) return std::nullopt;
   Napi::Float64Array plan = plan_.Value();
-  if (plan.ElementLength() < 3) return std::nullopt;
-  return Plan{.depth = static_cast<int>(std::clamp(plan[0], 0.0, 1e6)),
-              .min_probability = static_cast<float>(plan[1]),
-              .drafter = 0};
+  if (plan.ElementLength() < kCurveStart + StopRule::kCurve) return std::nullopt;
+  return read_plan(plan);
 }
 
 }  // namespace adaptive_spec

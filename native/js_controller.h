@@ -14,15 +14,15 @@ namespace adaptive_spec {
 // lib/binding.ts has the same layout.
 class JsController {
  public:
-  // `exchange`: {header: Float64Array(20), tokens: Int32Array(maxDepth + 1), probabilities, margins, entropies:
-  // Float32Array(maxDepth), plan: Float64Array(3)}.
+  // `exchange`: {header: Float64Array(22), tokens: Int32Array(maxDepth + 1), draftTokens: Int32Array(maxDepth),
+  // probabilities, margins, entropies: Float32Array(maxDepth), plan: Float64Array(20 + 65)}.
   void set_exchange(Napi::Object exchange);
   // Calls `dispatch(kind, request, text)`. Nothing, where JavaScript gave no plan: it threw, or is being ended.
   std::optional<Plan> report(Napi::Env env, napi_value dispatch, int kind, int64_t request, const StepReport& report);
 
  private:
   Napi::Reference<Napi::Float64Array> header_, plan_;
-  Napi::Reference<Napi::Int32Array> tokens_;
+  Napi::Reference<Napi::Int32Array> tokens_, draft_tokens_;
   Napi::Reference<Napi::Float32Array> probabilities_, margins_, entropies_;
 };
 

@@ -93,11 +93,12 @@ Napi::Object to_js(Napi::Env env, const RequestResult& r) {
   o["promptTokens"] = r.prompt_tokens;
   o["steps"] = r.steps;
   o["draftTokens"] = r.draft_tokens;
+  o["verifiedTokens"] = r.verified_tokens;
   o["acceptedTokens"] = r.accepted_tokens;
   o["latePlans"] = r.late_plans;
   o["overlappedDrafts"] = r.overlapped_drafts;
   o["wastedDrafts"] = r.wasted_drafts;
-  o["draftedPerPosition"] = int32_array(env, r.drafted_per_position);
+  o["verifiedPerPosition"] = int32_array(env, r.verified_per_position);
   o["acceptedPerPosition"] = int32_array(env, r.accepted_per_position);
   o["promptMs"] = r.prompt_ms;
   o["firstTokenMs"] = r.first_token_ms;

@@ -5,16 +5,7 @@ import type { AdaptiveSpecError, ErrorCode } from '../errors.js';
 import type { KChange } from '../observe/audit-log.js';
 import { closestName } from './closest-name.js';
 import type { Controller, RequestInfo, StepReport } from './controller.js';
-
-/** A plan as native code reads it. */
-export interface NativePlan {
-  /** Tokens asked of the drafter, 0 to maxDepth. */
-  depth: number;
-  /** The drafter stops before a token less probable than this, 0 to 1; 0 never stops. */
-  minProbability: number;
-  /** Index into the request's drafters; -1 where the plan names none and the engine's first is used. */
-  drafter: number;
-}
+import { depthOf, type NativePlan, nativePlan, PlanFault, readDetails } from './native-plan.js';
 
 export interface DriverOptions {
   /** Larger depths are clamped to this. */
@@ -102,46 +93,46 @@ export class ControllerDriver {
     return this.#plan;
   }
 
+  /** Tells the controller of a step whose successor has its plan already. */
+  observe(report: StepReport): void {
+    const controller = this.#controller;
+    if (typeof controller === 'function') return;
+    try {
+      const answer: unknown = controller.observe?.(report);
+      if (types.isPromise(answer)) this.#fault(`observe() answered ${describe(answer)}`);
+    } catch (error) {
+      this.#fault(`observe() threw ${describeThrown(error)}`);
+    }
+  }
+
   #ask(report: StepReport): void {
     const controller = this.#controller;
     try {
       const answer: unknown =
         typeof controller === 'function' ? controller(report) : controller.nextPlan(report);
-      if (typeof answer === 'number') this.#take(answer, undefined, undefined);
-      else if (isObject(answer)) this.#takeObject(answer);
-      else this.#fault(`answered ${describe(answer)}`);
+      if (typeof answer === 'number') this.#take(answer, nativePlan(0), undefined);
+      else if (isObject(answer)) {
+        // Each property is read once: a getter may answer differently the second time.
+        const { depth, drafter } = answer;
+        this.#take(depth, readDetails(answer, describe), drafter);
+      } else this.#fault(`answered ${describe(answer)}`);
     } catch (error) {
-      this.#fault(`threw ${describeThrown(error)}`);
+      this.#fault(error instanceof PlanFault ? error.what : `threw ${describeThrown(error)}`);
     }
   }
 
-  /** Reads each property once: a getter may answer differently the second time. */
-  #takeObject(answer: Record<string, unknown>): void {
-    const { depth, stop, drafter } = answer;
-    if (stop === undefined) this.#take(depth, undefined, drafter);
-    else if (!isObject(stop)) this.#fault(`gave ${describe(stop)} as stop rule`);
-    else this.#take(depth, stop.minProbability, drafter);
-  }
-
-  /** Checks everything before it changes anything, so that a bad plan leaves the last one whole. */
-  #take(depth: unknown, minProbability: unknown = 0, drafter: unknown): void {
-    if (typeof depth !== 'number' || !Number.isFinite(depth)) {
-      this.#fault(`gave ${describe(depth)} as depth`);
-      return;
-    }
-    if (typeof minProbability !== 'number' || !(minProbability >= 0 && minProbability <= 1)) {
-      this.#fault(`gave ${describe(minProbability)} as minProbability, which goes from 0 to 1`);
-      return;
-    }
-    const plan = this.#plan;
-    const clamped = Math.min(Math.max(Math.floor(depth), 0), this.#maxDepth);
+  /** All else is checked by now, so that a bad plan leaves the last one whole. */
+  #take(depth: unknown, details: Omit<NativePlan, 'depth' | 'drafter'>, drafter: unknown): void {
+    const wanted = depthOf(depth, describe);
+    const lastDrafter = this.#plan.drafter;
+    const plan = Object.assign(this.#plan, details);
+    const clamped = Math.min(Math.max(wanted, 0), this.#maxDepth);
     if (clamped !== depth) this.#fault(`gave ${depth} as depth, which became ${clamped}`);
     plan.depth = this.#drafters.length > 0 ? clamped : 0;
-    plan.minProbability = minProbability;
-    plan.drafter = this.#drafterIndex(drafter);
+    plan.drafter = this.#drafterIndex(drafter, lastDrafter);
   }
 
-  #drafterIndex(drafter: unknown): number {
+  #drafterIndex(drafter: unknown, last: number): number {
     if (drafter === undefined) return -1;
     const index = typeof drafter === 'string' ? this.#drafters.indexOf(drafter) : -1;
     if (index >= 0) return index;
@@ -149,7 +140,7 @@ export class ControllerDriver {
     this.#fault(
       `named ${describe(drafter)} as drafter${near === undefined ? '' : `; did it mean '${near}'?`}`,
     );
-    return this.#plan.drafter;
+    return last;
   }
 
   /** `explain().k` is what is logged; where a controller doesn't explain itself, its depth is. */

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "draft/stop_rule.h"
 #include "engine/load_watch.h"
 
 struct ggml_threadpool;
@@ -16,27 +17,33 @@ struct Draft {
   int seq = 0;                        // sequence id, 0 .. parallel - 1
   std::span<const int32_t> accepted;  // prompt and emitted tokens, target ids, the newest last
   int depth = 0;                      // grow to this many tokens
-  float min_probability = 0;          // stop before a token less probable than this
+  const StopRule* stop = nullptr;     // ends it before that; null: nothing does
   bool mask_eog = false;              // never propose an end of generation
   bool stopped = false;               // the drafter won't grow this draft further
   std::vector<int32_t> tokens;        // proposed, target ids
-  std::vector<float> probabilities, margins, entropies;
+  std::vector<Signals> signals;
+  double survival = 1;                // probability that all of them are right, by the stop rule
   double draft_ms = 0, catch_up_ms = 0;
+
+  // Whether a drafter should propose another token.
+  bool wants_more() const {
+    const int k = static_cast<int>(tokens.size());
+    return !stopped && k < depth && (!stop || stop->worth_more(k, survival, depth));
+  }
+  // Takes a proposal in, or stops at it.
+  void offer(int32_t token, const Signals& of_token) {
+    stopped = stop && stop->refuses(of_token, static_cast<int>(tokens.size()), survival);
+    if (stopped) return;
+    tokens.push_back(token);
+    signals.push_back(of_token);
+  }
 
   void clear() {
     stopped = false;
     tokens.clear();
-    probabilities.clear();
-    margins.clear();
-    entropies.clear();
+    signals.clear();
+    survival = 1;
     draft_ms = catch_up_ms = 0;
-  }
-  void truncate(size_t n) {
-    if (tokens.size() <= n) return;
-    tokens.resize(n);
-    probabilities.resize(n);
-    margins.resize(n);
-    entropies.resize(n);
   }
 };
 

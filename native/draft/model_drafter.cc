@@ -14,10 +14,6 @@ namespace {
 // After a step at most two tokens are new (the last draft token and the target's own); more is catching up.
 constexpr int kUsualLag = 2;
 
-bool wants_more(const Draft& draft) {
-  return !draft.stopped && static_cast<int>(draft.tokens.size()) < draft.depth;
-}
-
 }  // namespace
 
 ModelDrafter::ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOptions& options,
@@ -31,7 +27,7 @@ ModelDrafter::ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOp
 void ModelDrafter::extend(std::span<Draft*> drafts) {
   for (Draft* draft : drafts) draft->stopped |= bad_;
   for (Draft* draft : drafts) {
-    if (wants_more(*draft) && lag(draft->seq, static_cast<int>(draft->accepted.size())) > kUsualLag) catch_up(*draft);
+    if (draft->wants_more() && lag(draft->seq, static_cast<int>(draft->accepted.size())) > kUsualLag) catch_up(*draft);
   }
   while (true) {
     const double start = now_ms();
@@ -39,7 +35,7 @@ void ModelDrafter::extend(std::span<Draft*> drafts) {
     growing_.clear();
     rows_.clear();
     for (Draft* draft : drafts)
-      if (wants_more(*draft) && feed(*draft)) {
+      if (draft->wants_more() && feed(*draft)) {
         growing_.push_back(draft);
         rows_.push_back(context_->rows() - 1);
       }
@@ -109,14 +105,10 @@ void ModelDrafter::propose(Draft& draft, int row) {
     return;
   }
   const int32_t token = map_.to_target(choice.id);
-  if (token < 0 || !(choice.probability >= draft.min_probability)) {
+  if (token < 0)
     draft.stopped = true;
-    return;
-  }
-  draft.tokens.push_back(token);
-  draft.probabilities.push_back(choice.probability);
-  draft.margins.push_back(choice.margin);
-  draft.entropies.push_back(choice.entropy);
+  else
+    draft.offer(token, {choice.probability, choice.margin, choice.entropy});
 }
 
 void ModelDrafter::roll_back(int seq, int length, int kept) {

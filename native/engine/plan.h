@@ -1,12 +1,19 @@
 // What a controller says before a step, as the engine sees it.
 #pragma once
 
+#include <limits>
+
+#include "draft/stop_rule.h"
+
 namespace adaptive_spec {
 
 struct Plan {
   int depth = 0;               // tokens asked of the drafter; 0 is plain decoding
-  float min_probability = 0;   // the drafter stops before a token that it holds less probable than this
   int drafter = 0;             // index into Engine's list of drafters
+  int steps = 1;               // that it holds for, without a question
+  int verify = std::numeric_limits<int>::max();  // draft tokens verified at most
+  bool trim = false;           // verify only what is worth its time, by the stop rule
+  StopRule stop;
 };
 
 }  // namespace adaptive_spec

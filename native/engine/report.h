@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "draft/stop_rule.h"
+
 namespace adaptive_spec {
 
 struct StepReport {
@@ -12,17 +14,20 @@ struct StepReport {
   int step = 0;          // 0 is the prompt's report
   int position = 0;      // tokens emitted so far
   int depth = 0;         // as planned
-  int drafted = 0;       // tokens verified
+  int drafted = 0;
+  int verified = 0;      // of them
   int accepted = 0;
   std::vector<int32_t> tokens;  // emitted in this step
   std::string text;             // released in this step: whole UTF-8 characters
-  std::vector<float> probabilities, margins, entropies;  // one per draft token
+  std::vector<int32_t> draft_tokens;
+  std::vector<Signals> signals;  // one per draft token
   double draft_ms = 0, verify_ms = 0, catch_up_ms = 0, other_ms = 0, wait_ms = 0;  // other includes wait
   int rows = 0;            // of the target's batch, this sequence's
   int context_length = 0;  // tokens in the target's cache after the step
   int drafter = -1;        // index, -1 where none drafted
   int drafter_lag = 0;     // accepted tokens that the drafter has not read yet
   bool late = false;       // the plan came too late and the one before was used
+  bool asked = false;      // a plan is wanted after this step, whether or not this report asks for it
   int running = 0, waiting = 0;
   bool last = false;  // the request is over
 };
@@ -38,8 +43,8 @@ struct RequestResult {
   std::string stop_string;                            // the one that ended the text, if one did
   std::vector<int32_t> tokens;                        // all emitted ids
   int prompt_tokens = 0;
-  int steps = 0, draft_tokens = 0, accepted_tokens = 0, late_plans = 0;
-  std::vector<int32_t> drafted_per_position, accepted_per_position;  // index 0 is the first draft token
+  int steps = 0, draft_tokens = 0, verified_tokens = 0, accepted_tokens = 0, late_plans = 0;
+  std::vector<int32_t> verified_per_position, accepted_per_position;  // index 0 is the first draft token
   double prompt_ms = 0;       // prefill of the target
   double first_token_ms = 0;  // from submission
   double decode_ms = 0;       // from the first step's start to the end

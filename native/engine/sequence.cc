@@ -61,18 +61,18 @@ StepReport Sequence::report(int accepted) {
   r.position = static_cast<int>(result.tokens.size());
   r.depth = step == 0 ? 0 : plan.depth;
   r.drafted = static_cast<int>(draft.tokens.size());
+  r.verified = verified;
   r.accepted = accepted;
   r.tokens = emitted;
   r.text = over ? text.take() + text.take_rest() : text.take();
-  r.probabilities = draft.probabilities;
-  r.margins = draft.margins;
-  r.entropies = draft.entropies;
+  r.draft_tokens = draft.tokens;
+  r.signals = draft.signals;
   r.draft_ms = draft.draft_ms;
   r.catch_up_ms = draft.catch_up_ms;
   r.verify_ms = verify_ms;
   r.wait_ms = wait_ms;
   r.other_ms = std::max(0.0, now - mark_ms - r.draft_ms - r.catch_up_ms - r.verify_ms);
-  r.rows = step == 0 ? 0 : r.drafted + 1;
+  r.rows = step == 0 ? 0 : verified + 1;
   r.context_length = step == 0 ? prefilled : static_cast<int>(tokens.size()) - 1;
   r.drafter = r.drafted > 0 ? drafter : -1;
   r.late = late;
@@ -81,14 +81,15 @@ StepReport Sequence::report(int accepted) {
   if (step > 0) {
     ++result.steps;
     result.draft_tokens += r.drafted;
+    result.verified_tokens += verified;
     result.accepted_tokens += accepted;
     result.late_plans += late;
-    if (static_cast<int>(result.drafted_per_position.size()) < r.drafted) {
-      result.drafted_per_position.resize(r.drafted);
-      result.accepted_per_position.resize(r.drafted);
+    if (static_cast<int>(result.verified_per_position.size()) < verified) {
+      result.verified_per_position.resize(verified);
+      result.accepted_per_position.resize(verified);
     }
-    for (int i = 0; i < r.drafted; ++i) {
-      ++result.drafted_per_position[i];
+    for (int i = 0; i < verified; ++i) {
+      ++result.verified_per_position[i];
       result.accepted_per_position[i] += i < accepted;
     }
     result.decode_ms += r.draft_ms + r.catch_up_ms + r.verify_ms + r.other_ms;
@@ -106,6 +107,7 @@ StepReport Sequence::report(int accepted) {
   ++step;
   emitted.clear();
   verify_ms = wait_ms = 0;
+  rows_before = r.rows;
   late = false;
   return r;
 }

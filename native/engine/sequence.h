@@ -51,6 +51,10 @@ class Sequence {
   Draft draft;
   Plan plan;          // for the step in progress
   int drafter = -1;   // that drafted in this step
+  int verified = 0;   // draft tokens in this step's batch
+  int rows_before = 0;  // rows of the step before, 0 before the first
+  bool awaits = false;  // a plan was asked for, or is still to come
+  int held = 0;         // steps that the plan holds for after this one
   bool late = false;  // the plan was not there in time
   bool over = false;
   int step = 0;

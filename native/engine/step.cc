@@ -34,6 +34,7 @@ bool Step::run(std::span<Sequence*> sequences) {
   start_drafts();
   await_plans();
   extend_drafts();
+  trim_drafts();
   if (!verify()) return false;
   accept();
   roll_back();
@@ -58,9 +59,10 @@ void Step::start_drafts() {
     s->draft.clear();
     s->draft.accepted = s->tokens;
     s->drafter = s->plan.drafter;
+    // Whether the token stays is the coming plan's to say. By the last one it must be worth making.
     s->draft.depth = std::min(1, depth_of(*s));
-    s->draft.min_probability = s->plan.min_probability;
-    if (overlap && s->draft.depth > 0) to_extend_.push_back(&s->draft);
+    s->draft.stop = nullptr;
+    if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s))) to_extend_.push_back(&s->draft);
   }
   if (!to_extend_.empty()) drafters_[0]->extend(to_extend_);
 }
@@ -70,20 +72,25 @@ void Step::await_plans() {
   if (desk_.waiting()) desk_.wait(deadline_ms_);
   const double waited = now_ms() - start + std::exchange(crossing_ms_, 0);
   for (Sequence* s : sequences_) {
-    if (!s->request.asks) continue;
+    if (!s->awaits) continue;
     s->wait_ms = waited;
     const bool overlapped = !s->draft.tokens.empty();
     const std::optional<Plan> plan = desk_.take(s->slot);
-    if (plan) s->plan = *plan;
+    if (plan) {
+      s->plan = *plan;
+      s->held = plan->steps - 1;
+    }
     s->late = !plan;
     s->result.overlapped_drafts += overlapped;
     if (!overlapped) continue;
     // The token drafted ahead must be one that this plan would have drafted.
-    if (depth_of(*s) == 0 || s->draft.probabilities[0] < s->plan.min_probability) {
-      s->draft.truncate(0);
-      s->draft.stopped = true;
-      ++s->result.wasted_drafts;
-    }
+    const StopRule& stop = s->plan.stop;
+    if (depth_of(*s) > 0 && stop.worth_more(0, 1, depth_of(*s)) && !stop.refuses(s->draft.signals[0], 0, s->draft.survival))
+      continue;
+    s->draft.tokens.clear();
+    s->draft.signals.clear();
+    s->draft.stopped = true;
+    ++s->result.wasted_drafts;
   }
 }
 
@@ -91,10 +98,19 @@ void Step::extend_drafts() {
   to_extend_.clear();
   for (Sequence* s : sequences_) {
     s->draft.depth = depth_of(*s);
-    s->draft.min_probability = s->plan.min_probability;
+    s->draft.stop = &s->plan.stop;
     if (s->draft.depth > 0) to_extend_.push_back(&s->draft);
   }
   if (!to_extend_.empty()) drafters_[0]->extend(to_extend_);
+}
+
+void Step::trim_drafts() {
+  for (Sequence* s : sequences_) {
+    s->verified = std::min(static_cast<int>(s->draft.tokens.size()), s->plan.verify);
+    if (!s->plan.trim) continue;
+    const std::span<const Signals> signals = s->draft.signals;
+    s->verified = s->plan.stop.trimmed(signals.first(s->verified), s->rows_before);
+  }
 }
 
 bool Step::verify() {
@@ -106,7 +122,7 @@ bool Step::verify() {
     first_row_.push_back(target_.rows());
     length_before_.push_back(position + 1);
     target_.add(s->tokens.back(), position, s->slot, true);
-    for (int32_t token : s->draft.tokens) target_.add(token, ++position, s->slot, true);
+    for (int i = 0; i < s->verified; ++i) target_.add(s->draft.tokens[i], ++position, s->slot, true);
   }
   const double start = now_ms();
   const DecodeStatus status = target_.decode();
@@ -131,13 +147,13 @@ void Step::accept() {
     Sequence& s = *sequences_[i];
     const int first = first_row_[i];
     accepted_.push_back(accept_chain(
-        s.draft.tokens, [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); },
+        std::span<const int32_t>(s.draft.tokens).first(s.verified), [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); },
         [&](int32_t token) { return token < 0 ? end_at_bad_row(s) : s.emit(token); }));
   }
   bool answer_wanted = false;
   for (size_t i = 0; i < sequences_.size(); ++i) {
     tell(*sequences_[i], accepted_[i]);
-    answer_wanted |= sequences_[i]->request.asks;
+    answer_wanted |= sequences_[i]->awaits;
   }
   // JavaScript runs on a core that a decode wants too: where it isn't asked, it is woken for several steps at once.
   const double now = now_ms();
@@ -151,8 +167,7 @@ void Step::accept() {
 void Step::roll_back() {
   for (size_t i = 0; i < sequences_.size(); ++i) {
     const Sequence& s = *sequences_[i];
-    const int drafted = static_cast<int>(s.draft.tokens.size());
-    if (accepted_[i] < drafted) target_.keep(s.slot, length_before_[i] + accepted_[i]);
+    if (accepted_[i] < s.verified) target_.keep(s.slot, length_before_[i] + accepted_[i]);
     for (auto& drafter : drafters_) drafter->roll_back(s.slot, length_before_[i], accepted_[i]);
   }
 }
@@ -163,7 +178,10 @@ void Step::tell(Sequence& s, int accepted) {
   report.running = running_;
   report.waiting = waiting_;
   report.last = s.over;
-  if (s.request.asks && !s.over) report.question = desk_.ask(s.slot);
+  s.awaits = s.request.asks && !s.over && s.held == 0;
+  s.held = std::max(0, s.held - 1);
+  report.asked = s.awaits;
+  if (s.awaits) report.question = desk_.ask(s.slot);
   listener_.on_step(s.request.id, s.slot, std::move(report));
 }
 

@@ -36,6 +36,7 @@ class Step {
   void start_drafts();
   void await_plans();
   void extend_drafts();
+  void trim_drafts();
   bool verify();
   void accept();
   void roll_back();

@@ -323,7 +323,9 @@ TEST("engine: reports add up to the result") {
     drafted += report.drafted;
     accepted += report.accepted;
     CHECK_EQUAL(report.position, static_cast<int>(tokens.size()));
-    CHECK_EQUAL(static_cast<int>(report.probabilities.size()), report.drafted);
+    CHECK_EQUAL(static_cast<int>(report.signals.size()), report.drafted);
+    CHECK_EQUAL(static_cast<int>(report.draft_tokens.size()), report.drafted);
+    CHECK_EQUAL(report.verified, report.drafted);
     CHECK(report.last == (&report == &reports.back()));
     if (report.step > 0 && !report.last)
       CHECK_EQUAL(static_cast<int>(report.tokens.size()), report.accepted + 1);
@@ -581,6 +583,36 @@ TEST("engine: logits of NaN in the draft end the draft, not the request, and lat
 
 // --- Plans.
 
+EngineOptions patient_options() {
+  EngineOptions patient = options("target", "draft");
+  patient.plan_deadline_ms = 20'000;
+  return patient;
+}
+
+// Any plan: all that it can ask for, in all combinations.
+Plan random_plan(test::Random& random) {
+  Plan plan{.depth = random.below(20), .steps = 1 + random.below(4)};
+  if (random.uniform() < 0.3) plan.verify = random.below(8);
+  StopRule& stop = plan.stop;
+  if (random.uniform() < 0.3) stop.min_probability = 0.5 * random.uniform();
+  if (random.uniform() < 0.3) stop.max_entropy = 3 * random.uniform();
+  if (random.uniform() < 0.3) stop.min_survival = 0.3 * random.uniform();
+  if (random.uniform() < 0.5) {
+    stop.acceptance = {.bias = random.uniform(), .logit = random.uniform(), .is_drafters_own = false};
+    stop.min_acceptance = 0.3 * random.uniform();
+  }
+  if (random.uniform() < 0.5) {
+    plan.trim = random.uniform() < 0.7;
+    stop.tokens_per_ms = 0.05 + random.uniform();
+    stop.draft_ms = 0.2 * random.uniform();
+    stop.rebuild_ms = 0.3 * random.uniform();
+    stop.ahead = random.uniform();
+    stop.curve = 10;
+    for (int i = 0; i < stop.curve; ++i) stop.verify_ms[i] = 2 + 0.2 * i + (i >= 4 ? random.uniform() : 0);
+  }
+  return plan;
+}
+
 // Answers questions on a thread of its own, as JavaScript would.
 class Answerer {
  public:
@@ -631,8 +663,7 @@ class Answerer {
 };
 
 TEST("engine: plans from another thread set the next step's depth, and the text is that of depth 0") {
-  EngineOptions patient = options("target", "draft");
-  patient.plan_deadline_ms = 20'000;
+  EngineOptions patient = patient_options();
   patient.parallel = 2;
   Loaded loaded(patient);
   const Tokens plain[] = {loaded.plain(kBeginnings[0], 150), loaded.plain(kBeginnings[1], 150)};
@@ -640,7 +671,8 @@ TEST("engine: plans from another thread set the next step's depth, and the text 
   std::map<int64_t, Plan> answers;
   test::Random random(2);
   Answerer answerer(loaded, [&](int64_t question) {
-    const Plan plan{.depth = random.below(20), .min_probability = random.uniform() < 0.5 ? 0 : 0.4f};
+    Plan plan{.depth = random.below(20)};
+    plan.stop.min_probability = random.uniform() < 0.5 ? 0 : 0.4;
     const std::lock_guard lock(mutex);
     return answers[question] = plan;
   });
@@ -659,10 +691,72 @@ TEST("engine: plans from another thread set the next step's depth, and the text 
     for (size_t step = 0; step + 1 < reports.size(); ++step) {
       CHECK(reports[step].question != 0);
       CHECK_EQUAL(reports[step + 1].depth, answers[reports[step].question].depth);
-      for (float probability : reports[step + 1].probabilities)
-        CHECK(probability >= answers[reports[step].question].min_probability);
+      for (const Signals& token : reports[step + 1].signals)
+        CHECK(token.probability >= answers[reports[step].question].stop.min_probability);
     }
     CHECK_EQUAL(reports.back().question, 0);  // nobody is asked after the last step
+  }
+}
+
+TEST("engine: a plan that trims verifies less than it drafts, and the text is that of depth 0") {
+  Loaded loaded(patient_options());
+  const Tokens plain = loaded.plain(kBeginnings[1], 150);
+  test::Random random(7);
+  std::mutex mutex;
+  std::map<int64_t, Plan> answers;
+  Answerer answerer(loaded, [&](int64_t question) {
+    const std::lock_guard lock(mutex);
+    return answers[question] = random_plan(random);
+  });
+  Request request = loaded.request(kBeginnings[1], 150, 0);
+  request.asks = true;
+  loaded.engine.submit(request);
+  const RequestResult result = loaded.heard.wait_for_end(request.id);
+  check_same(result.tokens, plain, request, model("target"), "trimmed");
+  CHECK(result.verified_tokens < result.draft_tokens);
+  CHECK(result.verified_tokens >= result.accepted_tokens);
+  const std::vector<StepReport> reports = loaded.heard.reports(request.id);
+  const std::lock_guard lock(mutex);
+  const Plan* plan = nullptr;
+  int holds = 0;
+  for (size_t i = 0; i + 1 < reports.size(); ++i) {
+    CHECK_EQUAL(reports[i].question != 0, holds == 0);
+    CHECK_EQUAL(reports[i].asked, holds == 0);
+    if (holds == 0) {
+      plan = &answers[reports[i].question];
+      holds = plan->steps;
+    }
+    --holds;
+    const StepReport& step = reports[i + 1];
+    CHECK_EQUAL(step.depth, plan->depth);
+    CHECK_EQUAL(step.rows, step.verified + 1);
+    const int most = std::min(step.drafted, plan->verify);
+    const std::span<const Signals> signals(step.signals.data(), most);
+    CHECK_EQUAL(step.verified, plan->trim ? plan->stop.trimmed(signals, reports[i].rows) : most);
+  }
+}
+
+TEST("engine: a plan that only looks drafts at every position what would have been right there") {
+  Loaded loaded(patient_options());
+  const Tokens plain = loaded.plain(kBeginnings[0], 60);
+  Answerer answerer(loaded, [&](int64_t) { return Plan{.depth = 8, .steps = 256, .verify = 0}; });
+  Request request = loaded.request(kBeginnings[0], 60, 0);
+  request.asks = true;
+  loaded.engine.submit(request);
+  const RequestResult result = loaded.heard.wait_for_end(request.id);
+  check_same(result.tokens, plain, request, model("target"), "looked at");
+  const std::vector<StepReport> reports = loaded.heard.reports(request.id);
+  CHECK_EQUAL(reports.size(), plain.size() + 1);
+  // At depth 8 the same draft starts at the same place.
+  const Tokens first = reports[1].draft_tokens;
+  Request deep = loaded.request(kBeginnings[0], 60, 8);
+  loaded.engine.submit(deep);
+  loaded.heard.wait_for_end(deep.id);
+  CHECK_EQUAL(loaded.heard.reports(deep.id)[1].draft_tokens, first);
+  for (size_t i = 1; i < reports.size(); ++i) {
+    CHECK_EQUAL(reports[i].verified, 0);
+    CHECK_EQUAL(reports[i].tokens.size(), size_t{1});
+    CHECK_EQUAL(reports[i].drafted, std::min<int>(8, static_cast<int>(plain.size() - i)));
   }
 }
 
@@ -722,7 +816,7 @@ TEST("engine: answers that come around the deadline leave the text right") {
   test::Random random(3);
   Answerer answerer(loaded, [&](int64_t) -> std::optional<Plan> {
     std::this_thread::sleep_for(std::chrono::microseconds(random.below(1500)));
-    return Plan{.depth = random.below(20), .min_probability = random.uniform() < 0.5 ? 0 : 0.5f};
+    return random_plan(random);
   });
   for (int i = 0; i < 5; ++i) {
     Request request = loaded.request(kBeginnings[2], 200, 1);

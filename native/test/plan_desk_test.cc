@@ -36,12 +36,14 @@ TEST("plans: while a question is open no other is asked") {
 TEST("plans: an answer is taken once, and ends the question") {
   PlanDesk desk(1);
   const int64_t question = desk.ask(0);
-  desk.answer(0, question, {.depth = 5, .min_probability = 0.25f});
+  Plan answer{.depth = 5};
+  answer.stop.min_probability = 0.25;
+  desk.answer(0, question, answer);
   CHECK(!desk.waiting());
   const std::optional<Plan> plan = desk.take(0);
   REQUIRE(plan.has_value());
   CHECK_EQUAL(plan->depth, 5);
-  CHECK_EQUAL(plan->min_probability, 0.25f);
+  CHECK_EQUAL(plan->stop.min_probability, 0.25);
   CHECK(!desk.take(0));
   CHECK(desk.ask(0) > question);
 }

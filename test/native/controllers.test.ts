@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { draftedBy, trimmedTo } from '../../lib/control/stop-rule.js';
 import {
   type Controller,
+  type DetailedPlan,
   type Engine,
   type GenerateOptions,
   type Plan,
@@ -263,6 +265,92 @@ describe('a controller', () => {
     });
     expect(Math.min(...low)).toBeGreaterThanOrEqual(0.5);
     expect(result.stats.draftTokens).toBeLessThan(result.stats.steps * 16);
+  });
+
+  it('gets the drafts that stop rules in TypeScript give, verified as far as those say', async () => {
+    const next = random(11);
+    const sure = { probabilities: [1], margins: [1], entropies: [0] };
+    let plan: DetailedPlan = { depth: 0 };
+    let rows = 0;
+    let ended = 0;
+    let trimmed = 0;
+    let before = 0;
+    const check = (report: StepReport) => {
+      const { drafted, verified, probabilities, margins, entropies } = report;
+      const room = 40 - before - 1;
+      const depth = Math.min(plan.depth, room);
+      const stop = plan.stop!;
+      expect(draftedBy(stop, report, depth).drafted).toBe(drafted);
+      if (drafted < depth && stop.value && stop.minSurvival === undefined) {
+        // It ended by value: not even a sure token would have been drafted.
+        const longer = {
+          probabilities: [...probabilities, ...sure.probabilities],
+          margins: [...margins, ...sure.margins],
+          entropies: [...entropies, ...sure.entropies],
+        };
+        expect(draftedBy(stop, longer, depth).drafted).toBe(drafted);
+        ended++;
+      }
+      expect(verified).toBe(plan.trim ? trimmedTo(stop, report, drafted, rows) : drafted);
+      if (verified < drafted) trimmed++;
+    };
+    for (let round = 0; round < 10; round++) {
+      rows = before = 0;
+      await run((report: StepReport) => {
+        if (report.step > 0) check(report);
+        rows = report.rows;
+        before = report.position;
+        const value = {
+          tokensPerMs: 0.05 + next(),
+          draftMs: 0.3 * next(),
+          verifyMs: [2, 2.2, 2.4 + next(), 3.5, 3.6, 3.7 + next(), 5],
+          rebuildMs: 0.4 * next(),
+          ahead: next(),
+        };
+        const acceptance = { bias: next(), logit: next(), margin: next(), entropy: -next(), place: -next() };
+        plan = { depth: 12, stop: { acceptance, value }, trim: next() < 0.7 };
+        if (next() < 0.3) plan = { depth: 12, stop: { minSurvival: 0.4, maxEntropy: 4 * next() } };
+        return plan;
+      });
+    }
+    expect(ended).toBeGreaterThan(50);
+    expect(trimmed).toBeGreaterThan(10);
+  });
+
+  it('whose plan holds for several steps is not asked meanwhile, but told of every step', async () => {
+    const asked: number[] = [];
+    const observed: number[] = [];
+    const result = await run({
+      name: 'patient',
+      nextPlan: ({ step }: StepReport) => {
+        asked.push(step);
+        return { depth: 2, steps: 5 };
+      },
+      observe: ({ step }: StepReport) => observed.push(step) && undefined,
+    });
+    expect(result.tokens).toEqual(plain);
+    expect(asked.every((step) => step % 5 === 0)).toBe(true);
+    expect(result.stats.controller.calls).toBe(asked.length);
+    expect([...asked, ...observed].sort((a, b) => a - b)).toEqual(
+      Array.from({ length: result.stats.steps }, (_, step) => step),
+    );
+  });
+
+  it('can look at drafts that are not verified', async () => {
+    const drafts: number[][] = [];
+    const result = await run({
+      name: 'looking',
+      nextPlan: () => ({ depth: 6, verify: 0, steps: 256 }),
+      observe: ({ drafted, verified, draftTokens }: StepReport) => {
+        expect(verified).toBe(0);
+        expect(draftTokens).toHaveLength(drafted);
+        drafts.push([...draftTokens]);
+      },
+    });
+    expect(result.tokens).toEqual(plain);
+    expect(result.stats.steps).toBe(40);
+    expect(result.stats.verifiedTokens).toBe(0);
+    expect(drafts.filter((draft) => draft.length === 6).length).toBeGreaterThan(30);
   });
 
   it('hears of the lag of a drafter that it left idle, and of the catching up', async () => {

@@ -3,12 +3,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AdaptiveSpecController } from '../../lib/control/adaptive-spec-controller.js';
 import type { Controller, Plan, StepReport } from '../../lib/control/controller.js';
-import { ControllerDriver, type DriverOptions, type NativePlan } from '../../lib/control/driver.js';
+import { ControllerDriver, type DriverOptions } from '../../lib/control/driver.js';
+import { type NativePlan, nativePlan } from '../../lib/control/native-plan.js';
 import { AdaptiveSpecError } from '../../lib/errors.js';
 import type { KChange } from '../../lib/observe/audit-log.js';
 import { requestInfo, stepReport } from './step-report.js';
 
-const firstPlan: NativePlan = { depth: 5, minProbability: 0.25, drafter: 1 };
+const firstPlan: NativePlan = { ...nativePlan(5), minProbability: 0.25, drafter: 1 };
 
 function drive(controller: Controller, options: Partial<DriverOptions> = {}) {
   const warnings: { code: string; message: string }[] = [];
@@ -39,22 +40,19 @@ async function rejectionsReported(): Promise<void> {
 describe('good plans', () => {
   it('become numbers, with defaults for what they leave out', () => {
     const plans: [Plan, NativePlan][] = [
-      [8, { depth: 8, minProbability: 0, drafter: -1 }],
-      [0, { depth: 0, minProbability: 0, drafter: -1 }],
-      [-0, { depth: 0, minProbability: 0, drafter: -1 }],
-      [64, { depth: 64, minProbability: 0, drafter: -1 }],
-      [{ depth: 3 }, { depth: 3, minProbability: 0, drafter: -1 }],
-      [
-        { depth: 3, stop: {} },
-        { depth: 3, minProbability: 0, drafter: -1 },
-      ],
+      [8, nativePlan(8)],
+      [0, nativePlan(0)],
+      [-0, nativePlan(0)],
+      [64, nativePlan(64)],
+      [{ depth: 3 }, nativePlan(3)],
+      [{ depth: 3, stop: {} }, nativePlan(3)],
       [
         { depth: 3, stop: { minProbability: 1 }, drafter: 'ngram' },
-        { depth: 3, minProbability: 1, drafter: 1 },
+        { ...nativePlan(3), minProbability: 1, drafter: 1 },
       ],
       [
         { depth: 4, drafter: 'model' },
-        { depth: 4, minProbability: 0, drafter: 0 },
+        { ...nativePlan(4), minProbability: 0, drafter: 0 },
       ],
     ];
     for (const [plan, native] of plans) {
@@ -283,7 +281,7 @@ describe(`${faults.length * forms.length} hostile controllers`, () => {
 
       const before = driver.errors;
       expect(driver.answer(stepReport())).toEqual(
-        depth === 'last' ? firstPlan : { depth, minProbability: 0, drafter: depth === 8 ? 1 : -1 },
+        depth === 'last' ? firstPlan : { ...nativePlan(depth as number), drafter: depth === 8 ? 1 : -1 },
       );
       expect(driver.errors).toBeGreaterThan(before);
 

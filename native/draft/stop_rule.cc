@@ -1,0 +1,62 @@
+// Expected tokens against expected time.
+#include "draft/stop_rule.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace adaptive_spec {
+
+double AcceptanceModel::of(const Signals& signals, int place_in_draft) const {
+  const double probability = signals.probability;
+  if (is_drafters_own) return probability;
+  const double p = std::clamp(probability, 1e-6, 1 - 1e-6);
+  const double z = bias + logit * std::log(p / (1 - p)) + margin * signals.margin + entropy * signals.entropy +
+                   place * std::log(1.0 + place_in_draft);
+  return 1 / (1 + std::exp(-z));
+}
+
+double StopRule::verify(int rows) const {
+  const int last = curve - 1;
+  if (rows - 1 <= last) return verify_ms[rows - 1];
+  const double step = last > 0 ? std::max(0.0, verify_ms[last] - verify_ms[last - 1]) : 0;
+  return verify_ms[last] + (rows - 1 - last) * step;
+}
+
+bool StopRule::worth_more(int k, double survival, int depth) const {
+  if (tokens_per_ms <= 0) return true;
+  const double now = verify(k + 1);
+  double gain = 0, alive = survival;
+  for (int m = 1; k + m <= depth; ++m) {
+    alive *= ahead;
+    gain += alive;
+    if (gain > tokens_per_ms * (m * draft_ms + verify(k + m + 1) - now)) return true;
+  }
+  return false;
+}
+
+bool StopRule::refuses(const Signals& signals, int k, double& survival) const {
+  const double probability = acceptance.of(signals, k);
+  if (!(signals.probability >= min_probability) || signals.entropy > max_entropy || probability < min_acceptance ||
+      survival * probability < min_survival)
+    return true;
+  survival *= probability;
+  return false;
+}
+
+int StopRule::trimmed(std::span<const Signals> signals, int rows_before) const {
+  const int drafted = static_cast<int>(signals.size());
+  if (tokens_per_ms <= 0) return drafted;
+  int best = 0;
+  double best_worth = -std::numeric_limits<double>::infinity(), survival = 1, gain = 0;
+  for (int j = 0; j <= drafted; ++j) {
+    if (j > 0) gain += survival *= acceptance.of(signals[j - 1], j - 1);
+    const double change = j + 1 == rows_before || rows_before == 0 ? 0 : rebuild_ms;
+    const double worth = gain - tokens_per_ms * (verify(j + 1) + change);
+    if (worth <= best_worth) continue;
+    best = j;
+    best_worth = worth;
+  }
+  return best;
+}
+
+}  // namespace adaptive_spec
