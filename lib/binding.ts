@@ -47,6 +47,8 @@ export interface NativeRequest {
   /** True where every step asks for a plan; else `depth` holds throughout. */
   asks: boolean;
   depth: number;
+  /** Index of the drafter for plans that name none. */
+  drafter: number;
   temperature: number;
   topK: number;
   topP: number;
@@ -66,6 +68,8 @@ export interface Exchange {
   probabilities: Float32Array;
   margins: Float32Array;
   entropies: Float32Array;
+  matches: Float32Array;
+  origins: Uint8Array;
   /** As lib/exchange.ts lays it out. */
   plan: Float64Array;
 }

@@ -267,6 +267,7 @@ export class Engine implements AsyncDisposable {
       keepSteps: request.steps,
       asks: driver !== undefined,
       depth: nativeDepth ?? 0,
+      drafter: this.#drafterIndex(request.drafter),
       temperature: request.temperature,
       topK: request.topK,
       topP: request.topP,
@@ -416,13 +417,6 @@ export class Engine implements AsyncDisposable {
   #nativeDepth(controller: Controller): number | undefined {
     const depth = nativeDepthOf(controller);
     if (depth === undefined) return undefined;
-    if (depth > 0 && this.#options.draft === undefined && this.#options.model !== undefined) {
-      throw new AdaptiveSpecError(
-        'INVALID_ARGUMENT',
-        `A depth of ${depth} needs a draft model, and there is none`,
-        "Give a draft model with the same vocabulary as the target's, or leave the depth out.",
-      );
-    }
     if (depth > this.#info.maxDepth) {
       throw new AdaptiveSpecError(
         'INVALID_ARGUMENT',
@@ -431,6 +425,19 @@ export class Engine implements AsyncDisposable {
       );
     }
     return depth;
+  }
+
+  /** Where a plan that names no drafter goes: an index into the engine's. */
+  #drafterIndex(name: string | undefined): number {
+    if (name === undefined) return 0;
+    const { drafters } = this.#info;
+    const index = drafters.indexOf(name);
+    if (index >= 0) return index;
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `This engine has no drafter named ${JSON.stringify(name.slice(0, 80))}`,
+      drafters.length > 0 ? `It has: ${drafters.join(', ')}.` : 'Its target runs without speculation.',
+    );
   }
 
   #promptOf(request: CheckedRequest): { tokens: Int32Array; words?: string } {

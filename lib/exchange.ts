@@ -47,13 +47,16 @@ const PLAN = {
   margin: 12,
   entropy: 13,
   place: 14,
-  tokensPerMs: 15,
-  draftMs: 16,
-  rebuildMs: 17,
-  ahead: 18,
-  curveLength: 19,
+  match: 15,
+  ngramBias: 16,
+  ngramLogit: 17,
+  tokensPerMs: 18,
+  draftMs: 19,
+  rebuildMs: 20,
+  ahead: 21,
+  curveLength: 22,
 } as const;
-const CURVE_START = 20;
+const CURVE_START = 23;
 
 /** Reads reports out of the exchange arrays and puts plans into them. */
 export class StepExchange {
@@ -65,6 +68,8 @@ export class StepExchange {
   #probabilities: Float32Array[] = [];
   #margins: Float32Array[] = [];
   #entropies: Float32Array[] = [];
+  #matches: Float32Array[] = [];
+  #origins: Uint8Array[] = [];
 
   constructor(maxDepth: number) {
     this.#maxDepth = maxDepth;
@@ -87,10 +92,7 @@ export class StepExchange {
 
   /** True where a controller has taken the memory of an array away (by `postMessage`, say); `renew` mends it. */
   get isTorn(): boolean {
-    const { tokens, draftTokens, probabilities, margins, entropies } = this.#arrays;
-    return (
-      tokens.length * draftTokens.length * probabilities.length * margins.length * entropies.length === 0
-    );
+    return Object.values(this.#arrays).some((array: ArrayLike<number>) => array.length === 0);
   }
 
   renew(): Exchange {
@@ -100,12 +102,14 @@ export class StepExchange {
     this.#probabilities = [];
     this.#margins = [];
     this.#entropies = [];
+    this.#matches = [];
+    this.#origins = [];
     return this.#arrays;
   }
 
   /** The report that native code has just told of. Its arrays are views of the exchange. */
   report(text: string, drafters: readonly string[]): StepReport {
-    const { header, tokens, draftTokens, probabilities, margins, entropies } = this.#arrays;
+    const { header, tokens, draftTokens, probabilities, margins, entropies, matches, origins } = this.#arrays;
     const number = (place: number) => header[place]!;
     const drafted = number(HEADER.drafted);
     const emitted = number(HEADER.tokens);
@@ -114,6 +118,8 @@ export class StepExchange {
     this.#probabilities[drafted] ??= probabilities.subarray(0, drafted);
     this.#margins[drafted] ??= margins.subarray(0, drafted);
     this.#entropies[drafted] ??= entropies.subarray(0, drafted);
+    this.#matches[drafted] ??= matches.subarray(0, drafted);
+    this.#origins[drafted] ??= origins.subarray(0, drafted);
     return {
       step: number(HEADER.step),
       position: number(HEADER.position),
@@ -127,6 +133,8 @@ export class StepExchange {
       probabilities: this.#probabilities[drafted],
       margins: this.#margins[drafted],
       entropies: this.#entropies[drafted],
+      origins: this.#origins[drafted],
+      matches: this.#matches[drafted],
       draftMs: number(HEADER.draftMs),
       verifyMs: number(HEADER.verifyMs),
       catchUpMs: number(HEADER.catchUpMs),
@@ -159,6 +167,9 @@ export class StepExchange {
       target[PLAN.margin] = model.margin;
       target[PLAN.entropy] = model.entropy;
       target[PLAN.place] = model.place;
+      target[PLAN.match] = model.match;
+      target[PLAN.ngramBias] = model.ngramBias;
+      target[PLAN.ngramLogit] = model.ngramLogit;
     }
     target[PLAN.curveLength] = value ? value.verifyMs.length : 0;
     if (value) {
@@ -178,6 +189,8 @@ export class StepExchange {
       probabilities: new Float32Array(this.#maxDepth),
       margins: new Float32Array(this.#maxDepth),
       entropies: new Float32Array(this.#maxDepth),
+      matches: new Float32Array(this.#maxDepth),
+      origins: new Uint8Array(this.#maxDepth),
       plan: new Float64Array(CURVE_START + MAX_CURVE),
     };
   }

@@ -103,6 +103,8 @@ export interface RequestOptions {
   controller?: Controller | 'adaptive' | 'fixed' | 'off' | (string & {});
   /** The depth of the controller 'fixed', which it alone means too. */
   depth?: number;
+  /** Who drafts where a plan names none: 'model', 'ngram' or 'hybrid'. Default: the first that the engine has. */
+  drafter?: 'model' | 'ngram' | 'hybrid' | (string & {});
   /** Most tokens to emit. Default 256. */
   maxTokens?: number;
   /** 0 (default) always takes the likeliest token; above, tokens are drawn from the target's own distribution. */
@@ -219,6 +221,7 @@ const requestFields = {
   // resolveController knows best what these two may be.
   controller: v.optional(v.custom<Controller | string>(() => true)),
   depth: v.optional(integer(0, MAX_DEPTH)),
+  drafter: v.optional(v.string('the name of a drafter')),
   maxTokens: v.optional(integer(1, MAX_CONTEXT), 256),
   temperature: v.optional(real(0, 100), 0),
   topK: v.optional(integer(0, 1_000_000), 0),

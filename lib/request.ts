@@ -123,6 +123,8 @@ function copyOf(report: StepReport): StepReport {
     probabilities: report.probabilities.slice(),
     margins: report.margins.slice(),
     entropies: report.entropies.slice(),
+    origins: report.origins.slice(),
+    matches: report.matches.slice(),
     load: { ...report.load },
   };
 }

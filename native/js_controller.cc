@@ -21,7 +21,7 @@ void fill(Napi::Reference<Array>& reference, const Values& values, Part part = {
 // Places in the plan's array; the cost curve is the rest. lib/exchange.ts has the same.
 enum PlanPlace {
   kDepth, kDrafter, kSteps, kVerify, kTrim, kMinProbability, kMaxEntropy, kMinAcceptance, kMinSurvival,
-  kHasModel, kBias, kLogit, kMargin, kEntropy, kPlace,
+  kHasModel, kBias, kLogit, kMargin, kEntropy, kPlace, kMatch, kNgramBias, kNgramLogit,
   kTokensPerMs, kDraftMs, kRebuildMs, kAhead, kCurveLength, kCurveStart
 };
 
@@ -32,7 +32,7 @@ Plan read_plan(Napi::Float64Array& array) {
     return static_cast<int>(a[place] >= low ? std::min(a[place], high) : low);
   };
   Plan plan{.depth = whole(kDepth, 0, 1e6),
-            .drafter = 0,
+            .drafter = whole(kDrafter, -1, 1e6),
             .steps = whole(kSteps, 1, 256),
             .verify = whole(kVerify, 0, 1e6),
             .trim = a[kTrim] != 0};
@@ -46,6 +46,9 @@ Plan read_plan(Napi::Float64Array& array) {
                      .margin = a[kMargin],
                      .entropy = a[kEntropy],
                      .place = a[kPlace],
+                     .match = a[kMatch],
+                     .ngram_bias = a[kNgramBias],
+                     .ngram_logit = a[kNgramLogit],
                      .is_drafters_own = a[kHasModel] == 0};
   stop.curve = whole(kCurveLength, 0, StopRule::kCurve);
   stop.tokens_per_ms = stop.curve > 0 ? a[kTokensPerMs] : 0;
@@ -83,6 +86,8 @@ void JsController::set_exchange(Napi::Object exchange) {
   keep("probabilities", probabilities_);
   keep("margins", margins_);
   keep("entropies", entropies_);
+  keep("matches", matches_);
+  keep("origins", origins_);
 }
 
 std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int kind, int64_t request,
@@ -101,6 +106,8 @@ std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int
   fill(probabilities_, r.signals, &Signals::probability);
   fill(margins_, r.signals, &Signals::margin);
   fill(entropies_, r.signals, &Signals::entropy);
+  fill(matches_, r.signals, &Signals::match);
+  fill(origins_, r.signals, [](const Signals& s) { return static_cast<uint8_t>(s.origin); });
 
   napi_value arguments[3], result;
   if (napi_create_int32(env, kind, &arguments[0]) != napi_ok ||

@@ -15,7 +15,8 @@ namespace adaptive_spec {
 class JsController {
  public:
   // `exchange`: {header: Float64Array(22), tokens: Int32Array(maxDepth + 1), draftTokens: Int32Array(maxDepth),
-  // probabilities, margins, entropies: Float32Array(maxDepth), plan: Float64Array(20 + 65)}.
+  // probabilities, margins, entropies, matches: Float32Array(maxDepth), origins: Uint8Array(maxDepth),
+  // plan: Float64Array(23 + 65)}.
   void set_exchange(Napi::Object exchange);
   // Calls `dispatch(kind, request, text)`. Nothing, where JavaScript gave no plan: it threw, or is being ended.
   std::optional<Plan> report(Napi::Env env, napi_value dispatch, int kind, int64_t request, const StepReport& report);
@@ -23,7 +24,8 @@ class JsController {
  private:
   Napi::Reference<Napi::Float64Array> header_, plan_;
   Napi::Reference<Napi::Int32Array> tokens_, draft_tokens_;
-  Napi::Reference<Napi::Float32Array> probabilities_, margins_, entropies_;
+  Napi::Reference<Napi::Float32Array> probabilities_, margins_, entropies_, matches_;
+  Napi::Reference<Napi::Uint8Array> origins_;
 };
 
 // Calls a JavaScript function and swallows what it throws; false when it threw or could not run. Raw, since the

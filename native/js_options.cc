@@ -49,6 +49,7 @@ Request request(Napi::Object o) {
   r.keep_steps = flag(o, "keepSteps");
   r.asks = flag(o, "asks");
   r.plan.depth = integer(o, "depth");
+  r.plan.drafter = integer(o, "drafter");
   r.sampling = {.temperature = static_cast<float>(real(o, "temperature")),
                 .top_k = integer(o, "topK"),
                 .top_p = static_cast<float>(real(o, "topP")),

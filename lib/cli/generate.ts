@@ -20,6 +20,7 @@ interface Flags extends EngineFlags {
   chat?: boolean;
   controller?: string;
   depth?: string;
+  drafter?: string;
   maxTokens?: string;
   temperature?: string;
   topK?: string;
@@ -41,6 +42,7 @@ export function addGenerate(program: Command): void {
     .option('--chat', "put the prompt into words by the model's chat template, as the user's message")
     .option('-c, --controller <name|file>', "adaptive, fixed, off, or a module's default export")
     .option('-k, --depth <k>', 'the same depth at every step; 0 is plain decoding')
+    .option('--drafter <name>', 'model, ngram or hybrid, where a plan names none')
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
     .option('--top-k <n>', 'draw among so many likeliest tokens')
@@ -89,6 +91,7 @@ async function requestOf(flags: Flags): Promise<RequestOptions> {
   };
   if (flags.controller !== undefined) request.controller = await controllerOf(flags.controller);
   if (flags.depth !== undefined) request.depth = numberOf('--depth', flags.depth);
+  if (flags.drafter !== undefined) request.drafter = flags.drafter;
   if (flags.maxTokens !== undefined) request.maxTokens = numberOf('--max-tokens', flags.maxTokens);
   if (flags.temperature !== undefined) request.temperature = numberOf('--temperature', flags.temperature);
   if (flags.topK !== undefined) request.topK = numberOf('--top-k', flags.topK);

@@ -7,9 +7,10 @@ export const MAX_DEPTH = 64;
 
 /**
  * How probable it is that the target agrees with a draft token, given that it agreed with those before it:
- * 1 / (1 + exp(-z)) with z = bias + logit * ln(p / (1 - p)) + margin * m + entropy * H + place * ln(1 + j), where
- * p is the drafter's probability of the token (kept within 1e-6 of 0 and 1), m its margin to the second best, H the
- * entropy in nats and j its place in the draft, from 0.
+ * 1 / (1 + exp(-z)). For a draft model's token z = bias + logit * ln(p / (1 - p)) + margin * m + entropy * H +
+ * place * ln(1 + j) + match * x, where p is the model's probability of the token (kept within 1e-6 of 0 and 1), m its
+ * margin to the second best, H the entropy in nats, j its place in the draft, from 0, and x what the text's n-grams
+ * say of it (`StepReport.matches`). For an n-gram's token z = ngramBias + ngramLogit * ln(p / (1 - p)), p its score.
  */
 export interface AcceptanceModel {
   bias: number;
@@ -17,13 +18,20 @@ export interface AcceptanceModel {
   margin: number;
   entropy: number;
   place: number;
+  /** Default 0. */
+  match?: number;
+  /** Default 0. */
+  ngramBias?: number;
+  /** Default 1. */
+  ngramLogit?: number;
 }
 
 /**
  * Drafts on while what further tokens are expected to add is worth more than their time:
  * some m >= 1 has sum over i = 1..m of S * ahead^i > tokensPerMs * (m * draftMs + v(k + m + 1) - v(k + 1)), where k
  * tokens are drafted, S is the probability that all of them are accepted (by `acceptance`) and v(n) is the time of
- * n rows. Looking m tokens ahead carries it over the steps of a staircase.
+ * n rows. Looking m tokens ahead carries it over the steps of a staircase. Where an n-gram proposes the next token,
+ * which takes no time to draft, its own acceptance stands for the first `ahead`, and draftMs is counted m - 1 times.
  */
 export interface ValueRule {
   /** What a millisecond is worth, in tokens: the rate that is reached anyway. Above 0. */
@@ -34,9 +42,19 @@ export interface ValueRule {
   verifyMs: ArrayLike<number>;
   /** What a number of rows other than the step's before costs more, in milliseconds. Default 0. */
   rebuildMs?: number;
-  /** Expected acceptance of each token that is not drafted yet, 0 to 1. */
+  /** Expected acceptance of each token that is not proposed yet, 0 to 1. */
   ahead: number;
 }
+
+/** Where a draft token comes from, as `StepReport.origins` says. */
+export const ORIGIN = {
+  /** The draft model. */
+  model: 0,
+  /** An n-gram of the text that was sure enough: the model was not asked. */
+  ngram: 1,
+  /** An n-gram that was preferred to what the model said. */
+  ngramOverModel: 2,
+} as const;
 
 /** When the drafter stops before the planned depth; runs natively, per draft token. Every condition given counts. */
 export interface StopRule {
@@ -59,7 +77,7 @@ export interface DetailedPlan {
   /** Tokens asked of the drafter; 0 is plain decoding. */
   depth: number;
   stop?: StopRule;
-  /** Which drafter; the engine's first by default. */
+  /** Which drafter; the request's by default. */
   drafter?: string;
   /**
    * Verify only as many of the drafted tokens as are worth their time by `stop.value`: the j with the largest
@@ -88,7 +106,7 @@ export interface RequestInfo {
   maxTokens: number;
   /** Largest depth that the engine accepts; larger plans are clamped to it. */
   maxDepth: number;
-  /** Names of the drafters that a plan may name. Empty: only depth 0 is possible. */
+  /** Names of the drafters that a plan may name: 'model', 'ngram', 'hybrid'. Empty: only depth 0 is possible. */
   drafters: readonly string[];
   temperature: number;
   /** What a step costs on this machine, as far as it is known. */
@@ -130,6 +148,13 @@ export interface StepReport {
   margins: Float32Array;
   /** Per draft token, the entropy of the drafter's distribution in nats; length `drafted`. */
   entropies: Float32Array;
+  /** Per draft token, where it comes from: one of `ORIGIN`; length `drafted`. */
+  origins: Uint8Array;
+  /**
+   * Per draft token of a hybrid drafter's model, the score of an n-gram that proposes the same token, or less its
+   * score where it proposes another; 0 where none is known. Of an n-gram's token, its score. Length `drafted`.
+   */
+  matches: Float32Array;
   /** Time spent drafting, in milliseconds; a first token drafted ahead and not wanted is in it. */
   draftMs: number;
   /** Time of the target's verification, in milliseconds. Step 0: of the prompt. */

@@ -12,7 +12,7 @@ export const MAX_STEPS = 256;
 export interface NativePlan {
   /** Tokens asked of the drafter, 0 to maxDepth. */
   depth: number;
-  /** Index into the request's drafters; -1 where the plan names none and the engine's first is used. */
+  /** Index into the request's drafters; -1 where the plan names none and the request's is used. */
   drafter: number;
   /** Steps that it holds for, 1 to MAX_STEPS. */
   steps: number;
@@ -24,7 +24,7 @@ export interface NativePlan {
   maxEntropy: number;
   minAcceptance: number;
   minSurvival: number;
-  acceptance?: AcceptanceModel | undefined;
+  acceptance?: Required<AcceptanceModel> | undefined;
   value?: ValueRule | undefined;
 }
 
@@ -92,8 +92,11 @@ export function readDetails(
   return details;
 }
 
-function readModel(read: Reader, value: unknown): AcceptanceModel {
-  const { bias, logit, margin, entropy, place } = read.object('acceptance', value);
+function readModel(read: Reader, value: unknown): Required<AcceptanceModel> {
+  const { bias, logit, margin, entropy, place, match, ngramBias, ngramLogit } = read.object(
+    'acceptance',
+    value,
+  );
   const weight = (name: string, w: unknown) => read.number(`acceptance.${name}`, w, -1e6, 1e6);
   return {
     bias: weight('bias', bias),
@@ -101,6 +104,9 @@ function readModel(read: Reader, value: unknown): AcceptanceModel {
     margin: weight('margin', margin),
     entropy: weight('entropy', entropy),
     place: weight('place', place),
+    match: read.number('acceptance.match', match, -1e6, 1e6, 0),
+    ngramBias: read.number('acceptance.ngramBias', ngramBias, -1e6, 1e6, 0),
+    ngramLogit: read.number('acceptance.ngramLogit', ngramLogit, -1e6, 1e6, 1),
   };
 }
 

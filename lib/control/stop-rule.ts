@@ -1,12 +1,15 @@
 // Stop rules in TypeScript: what native/draft/stop_rule.cc does while it drafts, for policies and replay.
 
-import type { AcceptanceModel, StopRule, ValueRule } from './controller.js';
+import { type AcceptanceModel, ORIGIN, type StopRule, type ValueRule } from './controller.js';
 
 /** A drafter's signals at the places of one draft. */
 export interface DraftSignals {
   probabilities: ArrayLike<number>;
   margins: ArrayLike<number>;
   entropies: ArrayLike<number>;
+  /** Missing where all come from a model and no n-gram was looked at. */
+  matches?: ArrayLike<number>;
+  origins?: ArrayLike<number>;
 }
 
 /** The probability that the target agrees with the token at place `j`, given that it agreed with those before. */
@@ -14,12 +17,16 @@ export function acceptanceOf(model: AcceptanceModel | undefined, signals: DraftS
   const probability = signals.probabilities[j]!;
   if (model === undefined) return probability;
   const p = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
+  const logOdds = Math.log(p / (1 - p));
   const z =
-    model.bias +
-    model.logit * Math.log(p / (1 - p)) +
-    model.margin * signals.margins[j]! +
-    model.entropy * signals.entropies[j]! +
-    model.place * Math.log(1 + j);
+    (signals.origins?.[j] ?? ORIGIN.model) === ORIGIN.model
+      ? model.bias +
+        model.logit * logOdds +
+        model.margin * signals.margins[j]! +
+        model.entropy * signals.entropies[j]! +
+        model.place * Math.log(1 + j) +
+        (model.match ?? 0) * (signals.matches?.[j] ?? 0)
+      : (model.ngramBias ?? 0) + (model.ngramLogit ?? 1) * logOdds;
   return 1 / (1 + Math.exp(-z));
 }
 
@@ -31,15 +38,19 @@ function verifyMs({ verifyMs: curve }: ValueRule, rows: number): number {
   return curve[last]! + (rows - 1 - last) * step;
 }
 
-/** Whether a draft of `k` tokens that all are accepted with probability `survival` should grow; `depth` is its limit. */
-function isWorthMore(rule: ValueRule, k: number, survival: number, depth: number): boolean {
+/**
+ * Whether a draft of `k` tokens that all are accepted with probability `survival` should grow; `depth` is its limit.
+ * `free` is the acceptance of the next token where an n-gram proposes it.
+ */
+function isWorthMore(rule: ValueRule, k: number, survival: number, depth: number, free?: number): boolean {
   const now = verifyMs(rule, k + 1);
   let gain = 0;
   let alive = survival;
   for (let m = 1; k + m <= depth; m++) {
-    alive *= rule.ahead;
+    alive *= m === 1 && free !== undefined ? free : rule.ahead;
     gain += alive;
-    if (gain > rule.tokensPerMs * (m * rule.draftMs + verifyMs(rule, k + m + 1) - now)) return true;
+    const toDraft = free === undefined ? m : m - 1;
+    if (gain > rule.tokensPerMs * (toDraft * rule.draftMs + verifyMs(rule, k + m + 1) - now)) return true;
   }
   return false;
 }
@@ -48,7 +59,7 @@ function isWorthMore(rule: ValueRule, k: number, survival: number, depth: number
 export interface DraftOutcome {
   /** Tokens that are in the draft. */
   drafted: number;
-  /** Tokens that the drafter computed: one more where the rule saw a token and refused it. */
+  /** Tokens that a model computed, one that the rule refused included. An n-gram's cost nothing. */
   computed: number;
 }
 
@@ -56,19 +67,24 @@ export interface DraftOutcome {
 export function draftedBy(stop: StopRule, signals: DraftSignals, depth: number): DraftOutcome {
   const most = Math.min(depth, signals.probabilities.length);
   let survival = 1;
+  let computed = 0;
   for (let k = 0; k < most; k++) {
-    if (stop.value !== undefined && !isWorthMore(stop.value, k, survival, depth))
-      return { drafted: k, computed: k };
     const acceptance = acceptanceOf(stop.acceptance, signals, k);
+    const isFree = signals.origins?.[k] === ORIGIN.ngram;
+    const free = isFree ? acceptance : undefined;
+    if (stop.value !== undefined && !isWorthMore(stop.value, k, survival, depth, free)) {
+      return { drafted: k, computed };
+    }
+    if (!isFree) computed++;
     const refused =
       (stop.minProbability !== undefined && !(signals.probabilities[k]! >= stop.minProbability)) ||
       (stop.maxEntropy !== undefined && signals.entropies[k]! > stop.maxEntropy) ||
       (stop.minAcceptance !== undefined && acceptance < stop.minAcceptance) ||
       (stop.minSurvival !== undefined && survival * acceptance < stop.minSurvival);
-    if (refused) return { drafted: k, computed: k + 1 };
+    if (refused) return { drafted: k, computed };
     survival *= acceptance;
   }
-  return { drafted: most, computed: most };
+  return { drafted: most, computed };
 }
 
 /** Of `drafted` tokens, how many to verify by a plan with `trim`. `rowsBefore` are the step's before, 0 for none. */

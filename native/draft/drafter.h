@@ -25,11 +25,12 @@ struct Draft {
   double survival = 1;                // probability that all of them are right, by the stop rule
   double draft_ms = 0, catch_up_ms = 0;
 
-  // Whether a drafter should propose another token.
-  bool wants_more() const {
-    const int k = static_cast<int>(tokens.size());
-    return !stopped && k < depth && (!stop || stop->worth_more(k, survival, depth));
-  }
+  // Whether it may grow at all.
+  bool wants_any() const { return !stopped && static_cast<int>(tokens.size()) < depth; }
+  // Whether a model should be asked for another token.
+  bool wants_more() const { return wants_any() && (!stop || stop->worth_more(tokens.size(), survival, depth)); }
+  // Whether this token, which costs nothing to draft, is worth verifying.
+  bool wants(const Signals& match) const { return !stop || stop->worth_more(tokens.size(), survival, depth, &match); }
   // Takes a proposal in, or stops at it.
   void offer(int32_t token, const Signals& of_token) {
     stopped = stop && stop->refuses(of_token, static_cast<int>(tokens.size()), survival);

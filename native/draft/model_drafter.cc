@@ -11,7 +11,8 @@
 namespace adaptive_spec {
 namespace {
 
-// After a step at most two tokens are new (the last draft token and the target's own); more is catching up.
+// After a step with this drafter at most two tokens are new (the last draft token and the target's own); more is
+// catching up.
 constexpr int kUsualLag = 2;
 
 }  // namespace
@@ -25,26 +26,30 @@ ModelDrafter::ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOp
 }
 
 void ModelDrafter::extend(std::span<Draft*> drafts) {
+  while (propose(drafts, [](Draft& draft, int32_t token, const Signals& signals) { draft.offer(token, signals); })) {
+  }
+}
+
+bool ModelDrafter::propose(std::span<Draft*> drafts, const TakeProposal& take) {
   for (Draft* draft : drafts) draft->stopped |= bad_;
   for (Draft* draft : drafts) {
     if (draft->wants_more() && lag(draft->seq, static_cast<int>(draft->accepted.size())) > kUsualLag) catch_up(*draft);
   }
-  while (true) {
-    const double start = now_ms();
-    context_->clear_batch();
-    growing_.clear();
-    rows_.clear();
-    for (Draft* draft : drafts)
-      if (draft->wants_more() && feed(*draft)) {
-        growing_.push_back(draft);
-        rows_.push_back(context_->rows() - 1);
-      }
-    if (growing_.empty() || !decode(growing_)) return;
-    for (size_t i = 0; i < growing_.size(); ++i) propose(*growing_[i], rows_[i]);
-    // The batch serves all its drafts at once, so each is charged its share.
-    const double share = (now_ms() - start) / static_cast<double>(growing_.size());
-    for (Draft* draft : growing_) draft->draft_ms += share;
-  }
+  const double start = now_ms();
+  context_->clear_batch();
+  growing_.clear();
+  rows_.clear();
+  for (Draft* draft : drafts)
+    if (draft->wants_more() && feed(*draft)) {
+      growing_.push_back(draft);
+      rows_.push_back(context_->rows() - 1);
+    }
+  if (growing_.empty() || !decode(growing_)) return false;
+  for (size_t i = 0; i < growing_.size(); ++i) read(*growing_[i], rows_[i], take);
+  // The batch serves all its drafts at once, so each is charged its share.
+  const double share = (now_ms() - start) / static_cast<double>(growing_.size());
+  for (Draft* draft : growing_) draft->draft_ms += share;
+  return true;
 }
 
 int32_t ModelDrafter::draft_id(const Draft& draft, int position) const {
@@ -75,7 +80,7 @@ void ModelDrafter::catch_up(Draft& draft) {
 bool ModelDrafter::feed(Draft& draft) {
   int& cached = cached_[draft.seq];
   const int total = static_cast<int>(draft.accepted.size() + draft.tokens.size());
-  draft.stopped = total > context_->context_size() || total - cached > kUsualLag;
+  draft.stopped = total > context_->context_size() || total - cached > context_->room();
   for (int i = cached; i < total && !draft.stopped; ++i) draft.stopped = draft_id(draft, i) < 0;
   if (draft.stopped) return false;
   for (; cached < total; ++cached) context_->add(draft_id(draft, cached), cached, draft.seq, cached == total - 1);
@@ -94,7 +99,7 @@ bool ModelDrafter::decode(std::span<Draft*> in_batch) {
   return false;
 }
 
-void ModelDrafter::propose(Draft& draft, int row) {
+void ModelDrafter::read(Draft& draft, int row, const TakeProposal& take) {
   float* logits = context_->logits(row);
   if (draft.mask_eog)
     for (int32_t id : map_.draft_eog()) logits[id] = -std::numeric_limits<float>::infinity();
@@ -108,7 +113,7 @@ void ModelDrafter::propose(Draft& draft, int row) {
   if (token < 0)
     draft.stopped = true;
   else
-    draft.offer(token, {choice.probability, choice.margin, choice.entropy});
+    take(draft, token, {choice.probability, choice.margin, choice.entropy});
 }
 
 void ModelDrafter::roll_back(int seq, int length, int kept) {

@@ -1,6 +1,7 @@
 // Drafts with a small model of its own: greedy, one token a decode, all sequences in one batch.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "draft/drafter.h"
@@ -16,6 +17,9 @@ class ModelDrafter : public Drafter {
 
   const char* name() const override { return "model"; }
   void extend(std::span<Draft*> drafts) override;
+  // One token for each draft that wants one, to `take` rather than into the draft. False: there was none to be had.
+  using TakeProposal = std::function<void(Draft&, int32_t token, const Signals&)>;
+  bool propose(std::span<Draft*> drafts, const TakeProposal& take);
   void roll_back(int seq, int length, int kept) override;
   int lag(int seq, int length) const override;
   void end(int seq) override;
@@ -29,7 +33,7 @@ class ModelDrafter : public Drafter {
   void catch_up(Draft& draft);
   // Adds what is new of a sequence to the batch, its last row with logits. False: this draft ends here.
   bool feed(Draft& draft);
-  void propose(Draft& draft, int row);
+  void read(Draft& draft, int row, const TakeProposal& take);
   bool decode(std::span<Draft*> in_batch);
 
   ModelHandle model_;

@@ -10,8 +10,11 @@ double AcceptanceModel::of(const Signals& signals, int place_in_draft) const {
   const double probability = signals.probability;
   if (is_drafters_own) return probability;
   const double p = std::clamp(probability, 1e-6, 1 - 1e-6);
-  const double z = bias + logit * std::log(p / (1 - p)) + margin * signals.margin + entropy * signals.entropy +
-                   place * std::log(1.0 + place_in_draft);
+  const double log_odds = std::log(p / (1 - p));
+  const double z = signals.origin == Origin::kModel
+                       ? bias + logit * log_odds + margin * signals.margin + entropy * signals.entropy +
+                             place * std::log(1.0 + place_in_draft) + match * signals.match
+                       : ngram_bias + ngram_logit * log_odds;
   return 1 / (1 + std::exp(-z));
 }
 
@@ -22,14 +25,15 @@ double StopRule::verify(int rows) const {
   return verify_ms[last] + (rows - 1 - last) * step;
 }
 
-bool StopRule::worth_more(int k, double survival, int depth) const {
+bool StopRule::worth_more(int k, double survival, int depth, const Signals* next) const {
   if (tokens_per_ms <= 0) return true;
   const double now = verify(k + 1);
   double gain = 0, alive = survival;
   for (int m = 1; k + m <= depth; ++m) {
-    alive *= ahead;
+    alive *= m == 1 && next ? acceptance.of(*next, k) : ahead;
     gain += alive;
-    if (gain > tokens_per_ms * (m * draft_ms + verify(k + m + 1) - now)) return true;
+    const int to_draft = next ? m - 1 : m;
+    if (gain > tokens_per_ms * (to_draft * draft_ms + verify(k + m + 1) - now)) return true;
   }
   return false;
 }

@@ -3,19 +3,34 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <limits>
 #include <span>
 
 namespace adaptive_spec {
 
-// What a drafter says of one token. probability: softmax at temperature 1; margin: less the second best's; nats.
+// Where a draft token comes from; lib/control/controller.ts has the same numbers.
+enum class Origin : uint8_t {
+  kModel = 0,           // the draft model
+  kNgram = 1,           // a match in the text, sure enough that the model was not asked
+  kNgramOverModel = 2,  // a match that was preferred to what the model said
+};
+
+// What is known of one draft token before it is verified.
 struct Signals {
-  float probability = 0, margin = 0, entropy = 0;
+  float probability = 0;  // the model's softmax at temperature 1, or the match's score
+  float margin = 0;       // probability less the second best's; 0 of a match
+  float entropy = 0;      // nats; 0 of a match
+  float match = 0;        // of a model's token: the score of a match that proposes it too, less than 0 for another token
+  Origin origin = Origin::kModel;
+
+  static Signals of_match(float score, Origin origin) { return {.probability = score, .match = score, .origin = origin}; }
 };
 
 // How probable it is that the target agrees with a token, given that it agreed with those before.
 struct AcceptanceModel {
-  double bias = 0, logit = 1, margin = 0, entropy = 0, place = 0;
+  double bias = 0, logit = 1, margin = 0, entropy = 0, place = 0, match = 0;  // of a model's token
+  double ngram_bias = 0, ngram_logit = 1;                                    // of a match
   bool is_drafters_own = true;  // the drafter's probability is taken as it is
 
   double of(const Signals& signals, int place_in_draft) const;
@@ -35,7 +50,8 @@ struct StopRule {
   std::array<double, kCurve> verify_ms{};  // of 1, 2, … rows
 
   // Whether a draft of `k` tokens, all of them right with probability `survival`, should grow towards `depth`.
-  bool worth_more(int k, double survival, int depth) const;
+  // `next`: the token that a match proposes, which costs nothing to draft; without one the model would be asked.
+  bool worth_more(int k, double survival, int depth, const Signals* next = nullptr) const;
   // Whether the token at place `k` is not to be drafted; else `survival` becomes that with it.
   bool refuses(const Signals& signals, int k, double& survival) const;
   // Of the tokens with these signals, how many are worth verifying, after a step of `rows_before` rows (0: none).

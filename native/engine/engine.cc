@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "draft/hybrid_drafter.h"
 #include "draft/model_drafter.h"
+#include "draft/ngram_drafter.h"
 #include "engine/clock.h"
 #include "engine/numa.h"
 
@@ -171,6 +173,7 @@ void Engine::load() {
     }
   }
   chat_ = std::make_unique<ChatTemplate>(target_model_.get());
+  if (info.can_roll_back) add_ngram_drafters();
   for (int32_t id = 0; id < target_->n_vocab(); ++id)
     if (llama_vocab_is_eog(vocab(), id)) eog_.push_back(id);
   step_ = std::make_unique<Step>(*target_, drafters_, desk_, listener_, options_.max_depth,
@@ -195,6 +198,15 @@ void Engine::load() {
   info.load_ms = now_ms() - start;
   listener_.on_loaded(std::move(info));
   listener_.flush();
+}
+
+// Without a model they cost nothing, so every engine that can take a draft back has them.
+void Engine::add_ngram_drafters() {
+  ModelDrafter* model = drafters_.empty() ? nullptr : static_cast<ModelDrafter*>(drafters_[0].get());
+  auto ngram = std::make_unique<NgramDrafter>(options_.parallel, eog_);
+  auto hybrid = model ? std::make_unique<HybridDrafter>(*model, *ngram) : nullptr;
+  drafters_.push_back(std::move(ngram));
+  if (hybrid) drafters_.push_back(std::move(hybrid));
 }
 
 // The largest batch once, so that buffers have their final size and pages are there before the first request.

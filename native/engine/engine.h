@@ -67,6 +67,7 @@ class Engine {
  private:
   void run();
   void load();
+  void add_ngram_drafters();
   void warm_up();
   // The number of threads, 1 to `threads`, on which a row of the draft model takes least.
   int fastest_threads(Context& draft);

@@ -52,19 +52,33 @@ int Step::depth_of(const Sequence& s) const {
   return drafters_.empty() ? 0 : std::min({s.plan.depth, max_depth_, s.room()});
 }
 
+int Step::drafter_of(const Sequence& s) const {
+  const int drafter = s.plan.drafter < 0 ? s.request.plan.drafter : s.plan.drafter;
+  return std::clamp(drafter, 0, static_cast<int>(drafters_.size()) - 1);
+}
+
+void Step::extend() {
+  for (size_t i = 0; i < drafters_.size(); ++i) {
+    drafts_.clear();
+    for (Sequence* s : to_extend_)
+      if (s->drafter == static_cast<int>(i)) drafts_.push_back(&s->draft);
+    if (!drafts_.empty()) drafters_[i]->extend(drafts_);
+  }
+}
+
 void Step::start_drafts() {
   const bool overlap = desk_.waiting();
   to_extend_.clear();
   for (Sequence* s : sequences_) {
     s->draft.clear();
     s->draft.accepted = s->tokens;
-    s->drafter = s->plan.drafter;
+    s->drafter = drafters_.empty() ? -1 : drafter_of(*s);
     // Whether the token stays is the coming plan's to say. By the last one it must be worth making.
     s->draft.depth = std::min(1, depth_of(*s));
     s->draft.stop = nullptr;
-    if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s))) to_extend_.push_back(&s->draft);
+    if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s))) to_extend_.push_back(s);
   }
-  if (!to_extend_.empty()) drafters_[0]->extend(to_extend_);
+  extend();
 }
 
 void Step::await_plans() {
@@ -85,11 +99,16 @@ void Step::await_plans() {
     if (!overlapped) continue;
     // The token drafted ahead must be one that this plan would have drafted.
     const StopRule& stop = s->plan.stop;
-    if (depth_of(*s) > 0 && stop.worth_more(0, 1, depth_of(*s)) && !stop.refuses(s->draft.signals[0], 0, s->draft.survival))
-      continue;
+    const Signals first = s->draft.signals[0];
+    const bool same_drafter = drafter_of(*s) == s->drafter;
+    const bool wanted = depth_of(*s) > 0 && same_drafter &&
+                        stop.worth_more(0, 1, depth_of(*s), first.origin == Origin::kNgram ? &first : nullptr) &&
+                        !stop.refuses(first, 0, s->draft.survival);
+    if (wanted) continue;
     s->draft.tokens.clear();
     s->draft.signals.clear();
-    s->draft.stopped = true;
+    s->draft.stopped = same_drafter;  // another drafter has yet to say what it would propose
+    s->drafter = drafter_of(*s);
     ++s->result.wasted_drafts;
   }
 }
@@ -99,9 +118,10 @@ void Step::extend_drafts() {
   for (Sequence* s : sequences_) {
     s->draft.depth = depth_of(*s);
     s->draft.stop = &s->plan.stop;
-    if (s->draft.depth > 0) to_extend_.push_back(&s->draft);
+    if (!drafters_.empty()) s->drafter = drafter_of(*s);
+    if (s->draft.depth > 0) to_extend_.push_back(s);
   }
-  if (!to_extend_.empty()) drafters_[0]->extend(to_extend_);
+  extend();
 }
 
 void Step::trim_drafts() {
@@ -174,7 +194,7 @@ void Step::roll_back() {
 
 void Step::tell(Sequence& s, int accepted) {
   StepReport report = s.report(accepted);
-  if (!drafters_.empty()) report.drafter_lag = drafters_[0]->lag(s.slot, static_cast<int>(s.tokens.size()));
+  if (!drafters_.empty()) report.drafter_lag = drafters_[drafter_of(s)]->lag(s.slot, static_cast<int>(s.tokens.size()));
   report.running = running_;
   report.waiting = waiting_;
   report.last = s.over;

@@ -42,6 +42,9 @@ class Step {
   void roll_back();
   void tell(Sequence& sequence, int accepted);
   int depth_of(const Sequence& sequence) const;
+  int drafter_of(const Sequence& sequence) const;
+  // Grows the drafts in to_extend_, each by the drafter of its plan.
+  void extend();
 
   Context& target_;
   std::vector<std::unique_ptr<Drafter>>& drafters_;
@@ -52,7 +55,8 @@ class Step {
   int running_ = 0, waiting_ = 0;
 
   std::span<Sequence*> sequences_;
-  std::vector<Draft*> to_extend_;
+  std::vector<Sequence*> to_extend_;
+  std::vector<Draft*> drafts_;
   std::vector<int> first_row_, accepted_, length_before_;  // by index in sequences_
   std::string failure_;
   double flushed_ms_ = 0;   // when the listener was last woken

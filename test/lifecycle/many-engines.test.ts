@@ -79,7 +79,7 @@ describe('a closed engine', () => {
     await use();
     await closing;
     await use();
-    expect(engine.info.drafters).toEqual(['model']);
+    expect(engine.info.drafters).toContain('model');
   });
 
   it('takes an abort of a generation that ended with it', async () => {

@@ -335,10 +335,11 @@ describe('a model', () => {
     expectError(result, 1, 'MODEL_NOT_FOUND', /offline/, /models pull/);
   });
 
-  it('without a draft has no depth but 0', async () => {
-    const args = ['generate', '-p', prompt, '-m', models.target, '--max-tokens', '4', '--depth'];
-    expectError(await run([...args, '4']), 2, 'INVALID_ARGUMENT', /depth of 4 needs a draft model/);
-    expect((await run([...args, '0'])).code).toBe(0);
+  it('without a draft model drafts by n-grams, and knows no other drafter', async () => {
+    const args = ['generate', '-p', prompt, '-m', models.target, '--max-tokens', '4', '--depth', '4'];
+    expect((await run(args)).code).toBe(0);
+    expect((await run([...args, '--drafter', 'ngram'])).code).toBe(0);
+    expectError(await run([...args, '--drafter', 'hybrid']), 1, 'INVALID_ARGUMENT', /no drafter named "hybrid"/);
   });
 });
 

@@ -216,7 +216,7 @@ describe('a controller', () => {
         promptText: prompt,
         maxTokens: 40,
         maxDepth: 32,
-        drafters: ['model'],
+        drafters: ['model', 'ngram', 'hybrid'],
         temperature: 0,
       },
     ]);

@@ -36,7 +36,7 @@ describe('a draft that does not fit its target', () => {
       ['targetPadded', 'draft'],
     ] as const) {
       await using engine = await tinyEngine(...pair);
-      expect(engine.info.drafters).toEqual(['model']);
+      expect(engine.info.drafters).toEqual(['model', 'ngram', 'hybrid']);
     }
   });
 });
@@ -62,7 +62,7 @@ describe('a model whose state cannot be rolled back', () => {
   it('as a draft is not used, with a warning', async () => {
     const warnings: string[] = [];
     await using engine = await tinyEngine('target', 'recurrent', { warnings });
-    expect(engine.info.drafters).toEqual([]);
+    expect(engine.info.drafters).toEqual(['ngram']);
     expect(warnings.join()).toMatch(/draft is a recurrent/);
   });
 });

@@ -17,6 +17,8 @@ export function stepReport(fields: Partial<StepReport> = {}): StepReport {
     probabilities: new Float32Array(drafted),
     margins: new Float32Array(drafted),
     entropies: new Float32Array(drafted),
+    origins: new Uint8Array(drafted),
+    matches: new Float32Array(drafted),
     draftMs: 0,
     verifyMs: 0,
     catchUpMs: 0,

@@ -1,0 +1,57 @@
+// Per token: a sure match is taken as it is; else the model is asked, and the likelier of the two proposals drafted.
+#include "draft/hybrid_drafter.h"
+
+#include "engine/clock.h"
+
+namespace adaptive_spec {
+namespace {
+
+// From this score on a match is right more often than the model, whose token would cost time besides.
+constexpr float kSure = 0.5f;
+
+// Of the default draft model's tokens, by what it says and what the n-grams say of them; fitted like the n-grams'
+// score. It only decides whose token is drafted, so another draft model can do with it too.
+constexpr AcceptanceModel kModel{.bias = -0.2, .logit = 0.45, .margin = -0.77, .entropy = -0.58, .place = 0.35,
+                                 .match = 2.5, .is_drafters_own = false};
+
+}  // namespace
+
+void HybridDrafter::extend(std::span<Draft*> drafts) {
+  while (true) {
+    to_ask_.clear();
+    matches_.clear();
+    for (Draft* draft : drafts) {
+      const double start = now_ms();
+      while (draft->wants_any()) {
+        const auto match = ngram_.look(*draft);
+        if (!match || match->score < kSure) {
+          if (draft->wants_more()) {
+            to_ask_.push_back(draft);
+            matches_.push_back(match);
+          }
+          break;
+        }
+        const Signals signals = Signals::of_match(match->score, Origin::kNgram);
+        if (!draft->wants(signals)) break;
+        draft->offer(match->token, signals);
+      }
+      draft->draft_ms += now_ms() - start;
+    }
+    if (to_ask_.empty()) return;
+    model_.propose(to_ask_, [&](Draft& draft, int32_t token, Signals signals) {
+      size_t i = 0;
+      while (to_ask_[i] != &draft) ++i;
+      if (const auto& match = matches_[i]) {
+        const bool agree = match->token == token;
+        signals.match = agree ? match->score : -match->score;
+        if (!agree && match->score > kModel.of(signals, static_cast<int>(draft.tokens.size()))) {
+          draft.offer(match->token, Signals::of_match(match->score, Origin::kNgramOverModel));
+          return;
+        }
+      }
+      draft.offer(token, signals);
+    });
+  }
+}
+
+}  // namespace adaptive_spec

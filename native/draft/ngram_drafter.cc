@@ -1,0 +1,35 @@
+// One look-up per token.
+#include "draft/ngram_drafter.h"
+
+#include <algorithm>
+
+#include "engine/clock.h"
+
+namespace adaptive_spec {
+
+std::optional<NgramIndex::Match> NgramDrafter::look(const Draft& draft) {
+  NgramIndex& index = indexes_[draft.seq];
+  index.read(draft.accepted);
+  auto match = index.predict(draft.tokens);
+  if (match && draft.mask_eog && std::find(never_.begin(), never_.end(), match->token) != never_.end()) return std::nullopt;
+  return match;
+}
+
+void NgramDrafter::extend(std::span<Draft*> drafts) {
+  for (Draft* draft : drafts) {
+    const double start = now_ms();
+    while (draft->wants_any()) {
+      const auto match = look(*draft);
+      if (!match) {
+        draft->stopped = true;
+        break;
+      }
+      const Signals signals = Signals::of_match(match->score, Origin::kNgram);
+      if (!draft->wants(signals)) break;
+      draft->offer(match->token, signals);
+    }
+    draft->draft_ms += now_ms() - start;
+  }
+}
+
+}  // namespace adaptive_spec

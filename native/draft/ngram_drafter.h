@@ -1,0 +1,32 @@
+// Drafts what stood in the text before: prompt and output lookup, without a model.
+#pragma once
+
+#include <vector>
+
+#include "draft/drafter.h"
+#include "draft/ngram_index.h"
+
+namespace adaptive_spec {
+
+class NgramDrafter : public Drafter {
+ public:
+  // Tokens in `never` are not proposed where a draft masks ends of generation.
+  NgramDrafter(int parallel, const std::vector<int32_t>& never) : never_(never), indexes_(parallel) {}
+
+  const char* name() const override { return "ngram"; }
+  void extend(std::span<Draft*> drafts) override;
+  void roll_back(int, int, int) override {}  // it reads accepted text only
+  int lag(int, int) const override { return 0; }
+  void use(ggml_threadpool*, int) override {}
+  ThreadUse take_use() override { return {}; }
+  void end(int seq) override { indexes_[seq].clear(); }
+
+  // What would be proposed after the draft as it is, having read its accepted text.
+  std::optional<NgramIndex::Match> look(const Draft& draft);
+
+ private:
+  const std::vector<int32_t>& never_;
+  std::vector<NgramIndex> indexes_;  // by sequence
+};
+
+}  // namespace adaptive_spec
