@@ -1,19 +1,22 @@
 // How often the context-kind classifier is right, character by character, on texts whose kinds are known.
 //
-//   node bench/context-kind.mjs [--skip 100] [--list 0] FILE.jsonl
+//   node bench/context-kind.mjs [--skip 100] [--lines] [--list 0] FILE.jsonl
 //
 // A line of the file is {"kind", "text", "prompt"?} or {"parts": [{"kind", "text"}, …], "prompt"?}. The first --skip
-// characters of each text, and of each part after the first, are not counted.
+// characters of each text, and of each part after the first, are not counted. With --lines the texts' lines are
+// labelled first (bench/context-labels.mjs), for an answer to a prompt of one kind seldom is of that kind throughout.
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { CONTEXT_KINDS, ContextKindClassifier } from '../dist/control/context-kind.js';
 import { main } from '../scripts/steps.mjs';
+import { labelLines } from './context-labels.mjs';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     skip: { type: 'string', default: '100' },
+    lines: { type: 'boolean', default: false },
     /** Prints so many of the texts that are wrong most often, with where. */
     list: { type: 'string', default: '0' },
   },
@@ -28,7 +31,8 @@ await main(async () => {
   let characters = 0;
   let milliseconds = 0;
   for (const line of readFileSync(positionals[0], 'utf8').trim().split('\n')) {
-    const { kind, text, prompt = '', parts = [{ kind, text }] } = JSON.parse(line);
+    const { kind, text, prompt = '', parts: given = [{ kind, text }] } = JSON.parse(line);
+    const parts = options.lines && kind !== undefined ? labelLines(kind, text) : given;
     const guesses = [];
     classifier.begin(prompt);
     const started = performance.now();

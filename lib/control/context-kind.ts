@@ -1,6 +1,36 @@
 // What kind of text is being written at this moment: code, prose, math, json or a list.
 
 import { AdaptiveSpecError } from '../errors.js';
+import {
+  isCapital,
+  isDigit,
+  isIn,
+  isLetter,
+  isMathSymbol,
+  isOperator,
+  isSmall,
+} from './character-classes.js';
+import {
+  BODY,
+  BULLET,
+  COMMAND,
+  type ContextKindState,
+  copy,
+  DIGITS,
+  FENCE,
+  INDENT,
+  isState,
+  MIXED_CASE,
+  NUMBER,
+  NUMBER_DOT,
+  OPERAND,
+  OPERATOR,
+  OTHER,
+  start,
+  TAG,
+  UNDERSCORE,
+  WORD_LETTERS,
+} from './context-kind-state.js';
 import { CODE_LINE_STARTS, FENCE_TAGS, MATH_WORDS, REQUEST_WORDS } from './context-words.js';
 
 /** Kinds of text, in the order in which ties are broken. */
@@ -15,93 +45,32 @@ const MATH = 2;
 const JSON_ = 3;
 const LIST = 4;
 
-/** Characters after which evidence counts half: a line or two. */
-const HALF_LIFE = 56;
-/** Evidence is not made smaller by each character; new evidence is made larger, which is one product instead of five. */
-const GROWTH = 2 ** (1 / HALF_LIFE);
-/** Where the weight is brought back to 1, so that no sum overflows. */
-const WEIGHT_LIMIT = 2 ** 20;
+/** Characters after which evidence counts half: a line. Mathematics is spread thinly between words, so it is kept longer. */
+const HALF_LIVES = [56, 56, 200, 56, 56];
+const DECAYS = HALF_LIVES.map((characters) => 2 ** (-1 / characters));
+/** Most points that a kind can have, so that the densest text is left behind within a line or two as well. */
+const MOST_POINTS = 20;
+/** Points below this are none: they would become numbers that a CPU multiplies slowly. */
+const LEAST_POINTS = 1e-9;
 /** Another kind must lead by this factor, and by a point, before it takes over: no flicker between two that are near. */
 const LEAD = 1.1;
 /** What a fence without a telling tag is worth to code, in points, as long as it is open. */
 const OPEN_FENCE_BONUS = 6;
+/** A character within a string of JSON, in points: what a word of prose is worth for each of its characters. */
+const JSON_CHARACTER = 1 / 6;
 /** Characters of the prompt's end that are looked at. */
 const PROMPT_TAIL = 1024;
 /** Points that a prompt's own text, and the words of its request, are worth at most. A word of prose is a point. */
 const PROMPT_POINTS = 3;
-/** Letters of a word that are kept; no word that is looked up is longer. */
-const WORD_LETTERS = 16;
-
-/** Where in its line the next character is. */
-const INDENT = 0;
-const BULLET = 1;
-const NUMBER = 2;
-const NUMBER_DOT = 3;
-const FENCE = 4;
-const TAG = 5;
-const BODY = 6;
-
-/** The last part of a formula, as far as the next one needs it. */
-const OTHER = 0;
-const OPERAND = 1;
-const OPERATOR = 2;
-
-/** What a classifier knows: numbers, a few short strings and lists of five; survives JSON. */
-export interface ContextKindState {
-  /** Index into CONTEXT_KINDS. */
-  kind: number;
-  /** Points by kind, times `weight`. */
-  points: number[];
-  /** What a point found now adds to `points`. */
-  weight: number;
-  /** Points by kind from before the open fence. */
-  outside: number[];
-  /** Length of the open fence's mark; 0 where none is open. */
-  fence: number;
-  /** The kind that the open fence's tag settles; -1 where none is open or it doesn't. */
-  settled: number;
-  /** Where in the line the next character is. */
-  place: number;
-  indent: number;
-  /** Length of the mark that the line began with, as it is read. */
-  mark: number;
-  markCharacter: number;
-  tag: string;
-  /** The kind that words of this line speak for. */
-  owner: number;
-  /** 1 where the line before had text. */
-  afterText: number;
-  /** Words in the line so far. */
-  words: number;
-  /** The word or number being read, its first letters only. */
-  word: string;
-  wordLength: number;
-  /** Bits: 1 an underscore, 2 a capital after a small letter, 4 a digit first, 8 a backslash before it. */
-  wordBits: number;
-  /** Last character, last one that is no space, and the one before the word being read. */
-  last: number;
-  lastSolid: number;
-  beforeWord: number;
-  /** Part of a formula that was read last, and the one before it. */
-  part: number;
-  /** 1 within `a span`. */
-  span: number;
-  /** Open brackets, as far as they may be JSON. */
-  depth: number;
-  /** 0 may be JSON, 1 has been like JSON, 2 isn't. */
-  json: number;
-  /** 1 within a string of JSON, 2 after its backslash. */
-  quoted: number;
-}
 
 /**
  * Follows a text as it is written and says of what kind it is where it stands. Every character moves a small state
  * machine (fences, brackets, strings, marks of lists, words, formulas) and adds evidence, in points, to a kind;
- * evidence counts half after 56 characters, so that a change of kind is seen within a line or two. A fence with a
+ * evidence fades, so that a change of kind is seen within a line or two. A fence with a
  * telling tag settles the kind until it closes.
  *
  * Constant time per character and constant memory. How the text is cut into pieces makes no difference, not even
- * within a surrogate pair: characters are UTF-16 units. No input throws.
+ * within a surrogate pair: characters are UTF-16 units. No text throws.
  */
 export class ContextKindClassifier {
   #state: ContextKindState = start();
@@ -112,6 +81,8 @@ export class ContextKindClassifier {
     this.#state = start();
     this.push(prompt);
     const shares = this.#shares();
+    // Nearly every request is prose, whatever it asks for.
+    shares[PROSE] = 0;
     const requests = requestPoints(prompt);
     const state = start();
     for (let k = 0; k < shares.length; k++) {
@@ -156,10 +127,9 @@ export class ContextKindClassifier {
 
   #take(c: number): void {
     const s = this.#state;
-    s.weight *= GROWTH;
-    if (s.weight > WEIGHT_LIMIT) {
-      for (let k = 0; k < s.points.length; k++) s.points[k]! /= s.weight;
-      s.weight = 1;
+    for (let k = 0; k < DECAYS.length; k++) {
+      const points = s.points[k]! * DECAYS[k]!;
+      s.points[k] = points < LEAST_POINTS ? 0 : points;
     }
     if (c === 13) return; // \r\n is \n.
     if (c === 10) {
@@ -193,7 +163,8 @@ export class ContextKindClassifier {
         return;
       case BULLET:
         if (c === 32 || c === 9) this.#startItem();
-        else if (c !== s.markCharacter || c === 42) this.#startBody(c);
+        else if (c === s.markCharacter && c !== 42) s.mark++;
+        else this.#startBody(c);
         return;
       case NUMBER:
         if (isDigit(c) && s.mark < 3) s.mark++;
@@ -234,6 +205,8 @@ export class ContextKindClassifier {
     const continues = s.owner === LIST && (s.afterText === 1 || s.indent >= 2);
     if (s.owner === LIST && !continues) s.points[LIST]! *= 0.4;
     s.owner = continues ? LIST : PROSE;
+    // A heading in prose, a comment in code.
+    if (c === 35 && s.kind === CODE) s.owner = CODE;
     if (c === 124) this.#startItem();
     else if (s.indent >= 2 && !continues && !this.#inJson()) this.#add(CODE, 1.5);
     this.#body(c);
@@ -244,14 +217,13 @@ export class ContextKindClassifier {
     s.place = BODY;
     if (this.#inJson()) return;
     s.owner = LIST;
-    this.#add(LIST, 7);
+    this.#add(LIST, s.fence > 0 ? 3 : 7);
   }
 
   /** A line that begins with a number which is no item's. */
   #startFormula(c: number): void {
-    const s = this.#state;
+    // One digit stands for all that were read: no number counts for more than another.
     this.#startBody(48);
-    if (s.place !== BODY) return;
     this.#body(c);
   }
 
@@ -281,23 +253,23 @@ export class ContextKindClassifier {
     if (s.quoted === 2) s.quoted = 1;
     else if (c === 92) s.quoted = 2;
     else if (c === 34) s.quoted = 0;
-    else if (c === 32) this.#add(JSON_, 1);
+    else this.#add(JSON_, JSON_CHARACTER);
   }
 
   #letter(c: number): void {
     const s = this.#state;
     if (s.wordLength === 0) {
       s.beforeWord = s.last;
-      s.wordBits = isDigit(c) ? 4 : s.last === 92 ? 8 : 0;
-    } else if ((s.wordBits & 4) !== 0 && !isDigit(c)) {
+      s.wordBits = isDigit(c) ? DIGITS : s.last === 92 ? COMMAND : 0;
+    } else if ((s.wordBits & DIGITS) !== 0 && !isDigit(c)) {
       // 4x: a number, then a variable.
       this.#endWord(c);
       s.beforeWord = s.last;
       s.wordBits = 0;
     } else if (isCapital(c) && isSmall(s.last)) {
-      s.wordBits |= 2;
+      s.wordBits |= MIXED_CASE;
     }
-    if (c === 95) s.wordBits |= 1;
+    if (c === 95) s.wordBits |= UNDERSCORE;
     if (s.word.length < WORD_LETTERS) s.word += String.fromCharCode(c);
     s.wordLength++;
   }
@@ -309,7 +281,7 @@ export class ContextKindClassifier {
     s.word = '';
     s.wordLength = 0;
     s.words++;
-    if ((wordBits & 4) !== 0) {
+    if ((wordBits & DIGITS) !== 0) {
       this.#number();
       return;
     }
@@ -318,7 +290,7 @@ export class ContextKindClassifier {
       s.json = 2;
       s.points[JSON_]! *= 0.4;
     }
-    if ((wordBits & 8) !== 0 && wordLength > 1) {
+    if ((wordBits & COMMAND) !== 0 && wordLength > 1) {
       this.#operand(4);
       return;
     }
@@ -332,25 +304,28 @@ export class ContextKindClassifier {
       this.#add(CODE, 3);
       return;
     }
-    if ((wordBits & 3) !== 0) this.#add(CODE, 2);
+    if ((wordBits & (UNDERSCORE | MIXED_CASE)) !== 0) this.#add(CODE, 2);
     if (next === 40 || next === 91) this.#add(CODE, 1.5);
+    if (s.beforeWord === 60) this.#add(CODE, 2);
     if (s.beforeWord === 46 && s.words > 1) this.#add(CODE, 1.5);
-    if (MATH_WORDS.has(word.toLowerCase())) this.#add(MATH, 2);
+    if (MATH_WORDS.has(word.toLowerCase())) this.#add(MATH, 2.5);
     // Scripts without spaces: three characters or so make a word.
     const ideographic = word.charCodeAt(0) >= 0x2e80;
     this.#add(s.owner, ideographic ? wordLength / 3 : 1);
   }
 
   #number(): void {
+    const s = this.#state;
     if (this.#inJson()) this.#add(JSON_, 1);
-    else this.#operand(0.6);
+    // Numbers alone say little: places of a decimal, of a date or of a version, and numbers in an item, nothing.
+    else this.#operand(s.owner === LIST || isIn(s.beforeWord, '.,:/-') ? 0 : 0.6);
   }
 
   /** A number, a variable or a command of TeX. */
   #operand(points: number): void {
     const s = this.#state;
     if (s.owner === CODE) return;
-    this.#add(MATH, s.part === OPERATOR ? points + 2.5 : points);
+    this.#add(MATH, s.part === OPERATOR ? points + 3 : points);
     s.part = OPERAND;
   }
 
@@ -358,6 +333,7 @@ export class ContextKindClassifier {
   #symbol(c: number): void {
     const s = this.#state;
     const { last } = s;
+    const afterOperand = s.part === OPERAND;
     if (c !== 40) s.part = s.part === OPERAND && isOperator(c) ? OPERATOR : c === 41 ? OPERAND : OTHER;
     if (isMathSymbol(c)) {
       this.#add(MATH, 2.5);
@@ -392,9 +368,9 @@ export class ContextKindClassifier {
         return;
       case 61: // =
         if (isIn(last, '=!+-*/:|&')) this.#add(CODE, 3);
-        else if (s.owner === CODE) this.#add(CODE, 2);
+        else if (s.owner === CODE || (last !== 32 && !afterOperand)) this.#add(CODE, 2);
         else {
-          this.#add(MATH, 2.5);
+          this.#add(MATH, 3.5);
           this.#add(CODE, 1);
         }
         return;
@@ -468,11 +444,16 @@ export class ContextKindClassifier {
     const s = this.#state;
     if (s.place === FENCE || s.place === TAG) {
       if (s.mark >= 3) this.#fence(s.place === TAG ? s.tag.trim().toLowerCase() : '');
-    } else if (s.place !== INDENT && s.settled < 0) {
+    } else if (s.settled >= 0) {
+      // What a settled fence holds is not looked at.
+    } else if ((s.place === BULLET && s.mark === 1) || s.place === NUMBER_DOT) {
+      this.#startItem();
+    } else if (s.place !== INDENT) {
       if (s.wordLength > 0) this.#endWord(10);
       const c = s.lastSolid;
       if (s.depth === 0 || s.json === 2) {
         if (c === 59 || c === 123 || c === 125) this.#add(CODE, 4);
+        else if (c === 62) this.#add(CODE, 3);
         else if (c === 58 && s.owner === CODE) this.#add(CODE, 3);
       }
       if (isIn(c, '.!?') && s.words > 4) this.#add(s.owner, 2);
@@ -480,6 +461,7 @@ export class ContextKindClassifier {
     const hadText = s.place !== INDENT;
     // Brackets that prose or a broken text left open end with a blank line.
     if (!hadText && s.json !== 1) s.depth = 0;
+    if (!hadText && s.depth === 0) s.points[JSON_]! *= 0.4;
     s.afterText = hadText ? 1 : 0;
     if (s.owner === CODE) s.owner = PROSE;
     s.place = INDENT;
@@ -495,13 +477,14 @@ export class ContextKindClassifier {
   #fence(tag: string): void {
     const s = this.#state;
     if (s.fence > 0 && tag === '' && s.mark >= s.fence) {
-      for (let k = 0; k < s.points.length; k++) s.points[k] = s.outside[k]! * s.weight;
+      s.points = s.outside;
+      s.outside = [0, 0, 0, 0, 0];
       this.#add(PROSE, 3);
       s.fence = 0;
       s.settled = -1;
     } else if (s.fence === 0 || s.mark >= s.fence) {
-      if (s.fence === 0) s.outside = s.points.map((points) => points / s.weight);
-      s.points.fill(0);
+      if (s.fence === 0) s.outside = s.points;
+      s.points = [0, 0, 0, 0, 0];
       s.fence = s.mark;
       const content = FENCE_TAGS.get(tag.split(' ', 1)[0]!) ?? 'code';
       s.settled = content === 'open' ? -1 : CONTEXT_KINDS.indexOf(content);
@@ -514,7 +497,7 @@ export class ContextKindClassifier {
 
   #add(kind: number, points: number): void {
     const s = this.#state;
-    s.points[kind]! += points * s.weight;
+    s.points[kind] = Math.min(s.points[kind]! + points, MOST_POINTS);
   }
 
   #choose(): void {
@@ -523,71 +506,26 @@ export class ContextKindClassifier {
       s.kind = s.settled;
       return;
     }
-    const bonus = s.fence > 0 ? OPEN_FENCE_BONUS * s.weight : 0;
+    if (s.fence === 0 && s.place >= FENCE && s.place <= TAG && s.mark >= 3) {
+      // A fence opens; its tag is not there yet.
+      s.kind = CODE;
+      return;
+    }
+    const bonus = s.fence > 0 ? OPEN_FENCE_BONUS : 0;
     const points = (k: number) => s.points[k]! + (k === CODE ? bonus : 0);
     let best = s.kind;
     for (let k = 0; k < s.points.length; k++) if (points(k) > points(best)) best = k;
-    if (points(best) > points(s.kind) * LEAD + s.weight) s.kind = best;
+    if (points(best) > points(s.kind) * LEAD + 1) s.kind = best;
   }
 
   #shares(): number[] {
     const s = this.#state;
-    const shares = s.points.map((points) => points / s.weight);
+    const shares = [...s.points];
     if (s.fence > 0 && s.settled < 0) shares[CODE]! += OPEN_FENCE_BONUS;
     if (s.settled >= 0) shares.fill(0)[s.settled] = 1;
     const sum = shares.reduce((a, b) => a + b, 0);
     return sum > 1e-9 ? shares.map((share) => share / sum) : [1, 0, 0, 0, 0];
   }
-}
-
-function start(): ContextKindState {
-  return {
-    kind: PROSE,
-    points: [0, 0, 0, 0, 0],
-    weight: 1,
-    outside: [0, 0, 0, 0, 0],
-    fence: 0,
-    settled: -1,
-    place: INDENT,
-    indent: 0,
-    mark: 0,
-    markCharacter: 0,
-    tag: '',
-    owner: PROSE,
-    afterText: 0,
-    words: 0,
-    word: '',
-    wordLength: 0,
-    wordBits: 0,
-    last: 10,
-    lastSolid: 10,
-    beforeWord: 10,
-    part: OTHER,
-    span: 0,
-    depth: 0,
-    json: 0,
-    quoted: 0,
-  };
-}
-
-function copy(state: ContextKindState): ContextKindState {
-  return { ...state, points: [...state.points], outside: [...state.outside] };
-}
-
-function isState(value: unknown): value is ContextKindState {
-  if (typeof value !== 'object' || value === null) return false;
-  const given = value as Record<string, unknown>;
-  for (const [name, model] of Object.entries(start())) {
-    const field = given[name];
-    if (Array.isArray(model)) {
-      if (!Array.isArray(field) || field.length !== model.length || !field.every(Number.isFinite))
-        return false;
-    } else if (typeof field !== typeof model) return false;
-    else if (typeof field === 'number' && !Number.isFinite(field)) return false;
-    else if (typeof field === 'string' && field.length > WORD_LETTERS) return false;
-  }
-  const { kind, settled, owner } = value as ContextKindState;
-  return [kind, owner].every((k) => k in CONTEXT_KINDS) && (settled === -1 || settled in CONTEXT_KINDS);
 }
 
 /** Shares of the request's telling words by kind; all zero where there are none. */
@@ -603,47 +541,4 @@ function requestPoints(prompt: string): number[] {
     sum += points;
   }
   return sum === 0 ? counts : counts.map((count) => count / sum);
-}
-
-function isDigit(c: number): boolean {
-  return c >= 48 && c <= 57;
-}
-
-function isCapital(c: number): boolean {
-  return c >= 65 && c <= 90;
-}
-
-function isSmall(c: number): boolean {
-  return c >= 97 && c <= 122;
-}
-
-/** Letters, as far as this needs them: everything beyond ASCII that is not punctuation or a symbol of mathematics. */
-function isLetter(c: number): boolean {
-  if (c < 128) return isSmall(c) || isCapital(c);
-  if (c < 0xc0) return false;
-  return !isMathSymbol(c) && !(c >= 0x2000 && c < 0x2e80) && !(c >= 0x3000 && c < 0x3040) && c < 0xff00;
-}
-
-/** Superscripts, times, divided by, arrows, operators, and the high half of mathematical letters. */
-function isMathSymbol(c: number): boolean {
-  if (c < 128) return false;
-  return (
-    c === 0xb2 ||
-    c === 0xb3 ||
-    c === 0xd7 ||
-    c === 0xf7 ||
-    c === 0x3c0 ||
-    (c >= 0x2070 && c <= 0x209f) ||
-    (c >= 0x2190 && c <= 0x22ff) ||
-    c === 0xd835
-  );
-}
-
-function isOperator(c: number): boolean {
-  return isIn(c, '+-*/=<>^');
-}
-
-function isIn(c: number, characters: string): boolean {
-  for (let i = 0; i < characters.length; i++) if (characters.charCodeAt(i) === c) return true;
-  return false;
 }

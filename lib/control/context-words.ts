@@ -17,11 +17,11 @@ export const CODE_LINE_STARTS: ReadonlySet<string> = new Set(
 /** Words of worked mathematics, in lower case. */
 export const MATH_WORDS: ReadonlySet<string> = new Set(
   (
-    'algebra calculate coefficient compute conjecture contradiction cosine denominator derivative differentiate ' +
-    'divide divided dividing divisible equals equation equations exponent factorial fraction hence hypotenuse ' +
+    'algebra antiderivative arctan calculate calculated calculating calculus circumference coefficient compute conjecture contradiction cosine cubic denominator derivative diameter differentiate ' +
+    'divide divided dividing divisible equals equation equations exponent expression factorial formula fraction hence hypotenuse ' +
     'inequality induction integer integers integral integrate integrating lemma logarithm minus modulo multiply ' +
-    'multiplied multiplying numerator odd perimeter plus polynomial prime primes proof prove quadratic quotient ' +
-    'remainder simplify sine solve solving square sqrt subtract subtracting sum theorem therefore variable'
+    'multiplied multiplying numerator odd parabola perimeter plus polynomial prime primes proof prove quadratic quotient ' +
+    'radius rectangle remainder simplify sine solve solving square sqrt subtract subtracting sum theorem therefore triangle variable'
   ).split(' '),
 );
 
