@@ -33,6 +33,8 @@ export interface ContextKindState {
   outside: number[];
   /** Length of the open fence's mark; 0 where none is open. */
   fence: number;
+  /** The character that the open fence, or the last one, is made of. */
+  fenceCharacter: number;
   /** The kind that the open fence's tag settles; -1 where none is open or it doesn't. */
   settled: number;
   /** Where in the line the next character is: INDENT to BODY. */
@@ -79,6 +81,7 @@ export function start(): ContextKindState {
     points: [0, 0, 0, 0, 0],
     outside: [0, 0, 0, 0, 0],
     fence: 0,
+    fenceCharacter: 0,
     settled: -1,
     place: INDENT,
     indent: 0,

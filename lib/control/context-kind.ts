@@ -65,9 +65,9 @@ const PROMPT_POINTS = 3;
 
 /**
  * Follows a text as it is written and says of what kind it is where it stands. Every character moves a small state
- * machine (fences, brackets, strings, marks of lists, words, formulas) and adds evidence, in points, to a kind;
- * evidence fades, so that a change of kind is seen within a line or two. A fence with a
- * telling tag settles the kind until it closes.
+ * machine (fences, brackets, strings, marks of lists, words, formulas) and adds evidence, in points, to a kind. Evidence
+ * fades, so that a change of kind is seen within a line or two. A fence with a telling tag settles the kind until it
+ * closes. Where the points come from, and how often it is right: docs/context-kind.md.
  *
  * Constant time per character and constant memory. How the text is cut into pieces makes no difference, not even
  * within a surrogate pair: characters are UTF-16 units. No text throws.
@@ -325,7 +325,7 @@ export class ContextKindClassifier {
   #operand(points: number): void {
     const s = this.#state;
     if (s.owner === CODE) return;
-    this.#add(MATH, s.part === OPERATOR ? points + 3 : points);
+    this.#add(MATH, s.part === OPERATOR ? points + 4 : points);
     s.part = OPERAND;
   }
 
@@ -370,7 +370,7 @@ export class ContextKindClassifier {
         if (isIn(last, '=!+-*/:|&')) this.#add(CODE, 3);
         else if (s.owner === CODE || (last !== 32 && !afterOperand)) this.#add(CODE, 2);
         else {
-          this.#add(MATH, 3.5);
+          this.#add(MATH, 5);
           this.#add(CODE, 1);
         }
         return;
@@ -476,16 +476,18 @@ export class ContextKindClassifier {
   /** A line that is a fence: it closes the open one, or opens one where none is open or it has a tag. */
   #fence(tag: string): void {
     const s = this.#state;
-    if (s.fence > 0 && tag === '' && s.mark >= s.fence) {
+    const fits = s.mark >= s.fence && s.markCharacter === s.fenceCharacter;
+    if (s.fence > 0 && fits && tag === '') {
       s.points = s.outside;
       s.outside = [0, 0, 0, 0, 0];
       this.#add(PROSE, 3);
       s.fence = 0;
       s.settled = -1;
-    } else if (s.fence === 0 || s.mark >= s.fence) {
+    } else if (s.fence === 0 || fits) {
       if (s.fence === 0) s.outside = s.points;
       s.points = [0, 0, 0, 0, 0];
       s.fence = s.mark;
+      s.fenceCharacter = s.markCharacter;
       const content = FENCE_TAGS.get(tag.split(' ', 1)[0]!) ?? 'code';
       s.settled = content === 'open' ? -1 : CONTEXT_KINDS.indexOf(content);
       if (s.settled >= 0) this.#add(s.settled, 10);

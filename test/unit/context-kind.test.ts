@@ -102,6 +102,7 @@ describe('the kind', () => {
 
   it('is not changed by a longer fence’s content, nor by three marks that are closed in their line', () => {
     expect(kindOf('````python\nx = 1\n```\nand some more of it\n')).toBe('code');
+    expect(kindOf('```python\nx = 1\n~~~\nand some more of it\n')).toBe('code');
     expect(kindOf('```span``` is what this line begins with, and it goes on in plain words.\n')).toBe(
       'prose',
     );
