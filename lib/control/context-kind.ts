@@ -208,7 +208,7 @@ export class ContextKindClassifier {
     // A heading in prose, a comment in code.
     if (c === 35 && s.kind === CODE) s.owner = CODE;
     if (c === 124) this.#startItem();
-    else if (s.indent >= 2 && !continues && !this.#inJson()) this.#add(CODE, 1.5);
+    else if (s.indent >= 2 && !continues && (s.depth === 0 || s.json === 2)) this.#add(CODE, 1.5);
     this.#body(c);
   }
 
@@ -285,10 +285,10 @@ export class ContextKindClassifier {
       this.#number();
       return;
     }
-    if (this.#inJson() && word !== 'true' && word !== 'false' && word !== 'null') {
+    if (s.depth > 0 && s.json < 2 && word !== 'true' && word !== 'false' && word !== 'null') {
       // A bare word: no JSON after all.
+      if (s.json === 1) s.points[JSON_]! *= 0.4;
       s.json = 2;
-      s.points[JSON_]! *= 0.4;
     }
     if ((wordBits & COMMAND) !== 0 && wordLength > 1) {
       this.#operand(4);
@@ -316,7 +316,9 @@ export class ContextKindClassifier {
 
   #number(): void {
     const s = this.#state;
-    if (this.#inJson()) this.#add(JSON_, 1);
+    if (s.depth > 0 && s.json < 2) this.#add(JSON_, 1);
+    // A dash without spaces makes dates, not differences.
+    else if (s.beforeWord === 45) s.part = OPERAND;
     // Numbers alone say little: places of a decimal, of a date or of a version, and numbers in an item, nothing.
     else this.#operand(s.owner === LIST || isIn(s.beforeWord, '.,:/-') ? 0 : 0.6);
   }

@@ -108,6 +108,12 @@ describe('the kind', () => {
     );
   });
 
+  it('of dates is not mathematics, of arrays of numbers neither', () => {
+    expect(kindOf('2024-03-02 12:00:01 INFO server started on port 8080\n'.repeat(5))).toBe('prose');
+    expect(kindOf('[\n  12.5,\n  13.25,\n  14,\n  15\n')).toBe('json');
+    expect(kindOf('10 - 3 = 7, 8 - 2 = 6 and 12 - 5 = 7.\n')).toBe('math');
+  });
+
   it('survives Windows line ends', () => {
     for (const { prompt, parts } of texts) {
       const text = parts.map((part) => part.text).join('');
