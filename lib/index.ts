@@ -1,6 +1,8 @@
 // What `import … from 'adaptive-spec'` gives: public exports only.
 
 export { type AdaptiveSpecConfig, AdaptiveSpecController } from './control/adaptive-spec-controller.js';
+export { CONTEXT_KINDS, type ContextKind, ContextKindClassifier } from './control/context-kind.js';
+export type { ContextKindState } from './control/context-kind-state.js';
 export type {
   AcceptanceModel,
   Controller,
@@ -16,6 +18,8 @@ export type {
 export { MAX_DEPTH } from './control/controller.js';
 export { controllerNames, controllers } from './control/controllers.js';
 export { fixedDepth, type NativeDepthController, off } from './control/fixed-depth.js';
+export { EARLY_TOKENS, type PositionPhase, positionPhase } from './control/position-phase.js';
+export { type DepthRange, RECOMMENDED_DEPTHS, recommendedDepth } from './control/recommended-depth.js';
 export {
   createEngine,
   type Engine,
