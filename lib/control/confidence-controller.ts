@@ -1,7 +1,7 @@
 // Hugging Face's confidence threshold: stop where the drafter is unsure, with a threshold refitted after every step.
 
 import { type DetailedPlan, MAX_DEPTH, type StepReport } from './controller.js';
-import { flag, type Kinds, list, readSettings, real, whole } from './settings.js';
+import { flag, type Kinds, list, readSettings, real, shape, whole } from './settings.js';
 import { StopRulePreset } from './stop-rule-preset.js';
 
 /** Settings of a `ConfidenceController`. */
@@ -18,12 +18,19 @@ export interface ConfidenceConfig {
   probeInterval: number;
 }
 
+/** A draft token whose outcome is known. */
+export interface Token {
+  probability: number;
+  matched: boolean;
+  /** How many tokens it stands for. */
+  weight: number;
+}
+
 /** What a `ConfidenceController` adds to a snapshot. */
 export interface ConfidenceState {
   threshold: number;
-  /** Probability and outcome of the last tokens, oldest first. */
-  probabilities: number[];
-  matches: boolean[];
+  /** The last tokens whose outcome is known, oldest first. */
+  tokens: Token[];
   /** Drafts since the last probe. */
   sinceProbe: number;
 }
@@ -43,6 +50,8 @@ const KINDS: Kinds<ConfidenceConfig> = {
   probeInterval: whole(0, 1_000_000),
 };
 
+const TOKEN = shape<Token>({ probability: real(0, 1), matched: flag, weight: real(0, 1_000_000) });
+
 /**
  * Stops drafting before a token that is less probable than a threshold, and moves the threshold to where, over the
  * tokens of the request, false positive rate + 3 * false negative rate is least. Threshold and tokens start anew with
@@ -54,8 +63,9 @@ export class ConfidenceController extends StopRulePreset<ConfidenceState> {
   protected override readonly minDepth = 1;
   readonly #config: Readonly<ConfidenceConfig>;
   #threshold: number;
-  #probabilities: number[] = [];
-  #matches: boolean[] = [];
+  /** Tokens of the request whose outcome is known: oldest first, and the same ones most probable first. */
+  #tokens: Token[] = [];
+  #ranked: Token[] = [];
   #sinceProbe = 0;
 
   constructor(config: Partial<ConfidenceConfig> = {}) {
@@ -67,26 +77,37 @@ export class ConfidenceController extends StopRulePreset<ConfidenceState> {
 
   protected override start(): void {
     this.#threshold = this.#config.threshold;
-    this.#probabilities = [];
-    this.#matches = [];
+    this.#tokens = [];
+    this.#ranked = [];
     this.#sinceProbe = 0;
   }
 
   protected override fit({ accepted, verified, probabilities }: StepReport): void {
+    const isProbe = this.#isProbe();
     for (let j = 0; j < Math.min(accepted + 1, verified); j++) {
-      this.#probabilities.push(probabilities[j]!);
-      this.#matches.push(j < accepted);
+      const probability = probabilities[j]!;
+      const isDoubtful = probability < this.#threshold;
+      // Transformers sees the first doubtful token of every draft. A probe's stands for those of all drafts since the
+      // last one; one that was drafted because a draft was empty is among them and must not count twice.
+      if (isDoubtful && !isProbe) break;
+      const weight = isDoubtful ? this.#config.probeInterval : 1;
+      this.#take({ probability, matched: j < accepted, weight });
+      if (isDoubtful) break;
     }
-    const excess = this.#probabilities.length - this.#config.window;
-    if (excess > 0) {
-      this.#probabilities.splice(0, excess);
-      this.#matches.splice(0, excess);
+    // Nearly sorted already, which the sort makes use of.
+    this.#ranked.sort((one, other) => other.probability - one.probability);
+    if (this.#tokens.length > 5) {
+      this.#threshold = bestThreshold(this.#ranked, this.#config.missCost) ?? this.#threshold;
     }
-    if (this.#probabilities.length > 5) {
-      const best = bestThreshold(this.#probabilities, this.#matches, this.#config.missCost);
-      if (best !== undefined) this.#threshold = best;
-    }
-    this.#sinceProbe = this.#isProbe() ? 0 : this.#sinceProbe + 1;
+    this.#sinceProbe = isProbe ? 0 : this.#sinceProbe + 1;
+  }
+
+  #take(token: Token): void {
+    this.#tokens.push(token);
+    this.#ranked.push(token);
+    if (this.#tokens.length <= this.#config.window) return;
+    const oldest = this.#tokens.shift()!;
+    this.#ranked.splice(this.#ranked.indexOf(oldest), 1);
   }
 
   protected override rule(): Omit<DetailedPlan, 'depth'> {
@@ -106,57 +127,49 @@ export class ConfidenceController extends StopRulePreset<ConfidenceState> {
   protected override ownKinds(): Kinds<ConfidenceState> {
     return {
       threshold: real(0, 1),
-      probabilities: list(real(0, 1), 0, this.#config.window),
-      matches: list(flag, 0, this.#config.window),
+      tokens: list(TOKEN, 0, this.#config.window),
       sinceProbe: whole(0, Number.MAX_SAFE_INTEGER),
     };
   }
 
   protected override saveOwn(): ConfidenceState {
-    return {
-      threshold: this.#threshold,
-      probabilities: [...this.#probabilities],
-      matches: [...this.#matches],
-      sinceProbe: this.#sinceProbe,
-    };
+    const tokens = this.#tokens.map((token) => ({ ...token }));
+    return { threshold: this.#threshold, tokens, sinceProbe: this.#sinceProbe };
   }
 
-  protected override loadOwn({ threshold, probabilities, matches, sinceProbe }: ConfidenceState): void {
+  protected override loadOwn({ threshold, tokens, sinceProbe }: ConfidenceState): void {
     this.#threshold = threshold;
-    // Pairs only, whatever the lengths of a state that was written by hand.
-    const pairs = Math.min(probabilities.length, matches.length);
-    this.#probabilities = probabilities.slice(0, pairs);
-    this.#matches = matches.slice(0, pairs);
+    this.#tokens = tokens.map(({ probability, matched, weight }) => ({ probability, matched, weight }));
+    this.#ranked = [...this.#tokens].sort((one, other) => other.probability - one.probability);
     this.#sinceProbe = sinceProbe;
   }
 }
 
 /**
- * The probability from which on tokens should be drafted: of those that occur, the one with the least false positive
- * rate + missCost * false negative rate, the largest where several have it. Undefined where only one outcome occurs.
+ * The probability from which on tokens should be drafted, given tokens with the most probable first: of theirs, the one
+ * with the least false positive rate + missCost * false negative rate, the largest where several have it. Undefined
+ * where only one outcome occurs.
  */
-export function bestThreshold(
-  probabilities: readonly number[],
-  matches: readonly boolean[],
-  missCost: number,
-): number | undefined {
-  const positives = matches.filter((matched) => matched).length;
-  const negatives = matches.length - positives;
+export function bestThreshold(ranked: readonly Token[], missCost: number): number | undefined {
+  let [positives, negatives] = [0, 0];
+  for (const { matched, weight } of ranked) {
+    if (matched) positives += weight;
+    else negatives += weight;
+  }
   if (positives === 0 || negatives === 0) return undefined;
-  const order = Array.from(matches.keys()).sort((a, b) => probabilities[b]! - probabilities[a]!);
   let [right, wrong] = [0, 0];
   let best: number | undefined;
   let bestCost = Number.POSITIVE_INFINITY;
-  for (const [i, sample] of order.entries()) {
-    if (matches[sample]) right++;
-    else wrong++;
-    const threshold = probabilities[sample]!;
+  for (let i = 0; i < ranked.length; i++) {
+    const { probability, matched, weight } = ranked[i]!;
+    if (matched) right += weight;
+    else wrong += weight;
     // A threshold takes in all tokens of its probability.
-    if (i + 1 < order.length && probabilities[order[i + 1]!] === threshold) continue;
+    if (ranked[i + 1]?.probability === probability) continue;
     const cost = wrong / negatives + missCost * (1 - right / positives);
     if (cost < bestCost) {
       bestCost = cost;
-      best = threshold;
+      best = probability;
     }
   }
   return best;

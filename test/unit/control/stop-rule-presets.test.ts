@@ -40,21 +40,42 @@ function draftsOf(
 }
 
 describe('bestThreshold', () => {
+  const fitted = (
+    probabilities: number[],
+    matches: boolean[],
+    missCost: number,
+    weights = matches.map(() => 1),
+  ) =>
+    bestThreshold(
+      probabilities.map((probability, i) => ({ probability, matched: matches[i]!, weight: weights[i]! })),
+      missCost,
+    );
+
   it('is the least false positive rate + 3 false negative rate', () => {
     // At 0.9: 0 + 3 * 1/2. At 0.5: 1/2 + 3 * 1/2. At 0.4: 1/2 + 0. At 0.1: 1 + 0.
-    expect(bestThreshold([0.9, 0.5, 0.4, 0.1], [true, false, true, false], 3)).toBe(0.4);
+    expect(fitted([0.9, 0.5, 0.4, 0.1], [true, false, true, false], 3)).toBe(0.4);
     // With a cheap miss, the second match isn't worth the wasted token.
-    expect(bestThreshold([0.9, 0.5, 0.4, 0.1], [true, false, true, false], 0.5)).toBe(0.9);
+    expect(fitted([0.9, 0.5, 0.4, 0.1], [true, false, true, false], 0.5)).toBe(0.9);
   });
 
   it('takes the largest of equally good ones, and tokens of one probability together', () => {
-    expect(bestThreshold([0.9, 0.5, 0.2], [true, false, false], 0)).toBe(0.9);
-    expect(bestThreshold([0.5, 0.5, 0.3], [true, false, true], 3)).toBe(0.3);
+    expect(fitted([0.9, 0.5, 0.2], [true, false, false], 0)).toBe(0.9);
+    expect(fitted([0.5, 0.5, 0.3], [true, false, true], 3)).toBe(0.3);
+  });
+
+  it('counts tokens by their weight', () => {
+    // At 0.9: 0 + 1/2, or 9/10 where the match at 0.4 counts nine times. At 0.4: 1/2 + 0.
+    const [probabilities, matches] = [
+      [0.9, 0.5, 0.4, 0.1],
+      [true, false, true, false],
+    ];
+    expect(fitted(probabilities, matches, 1, [1, 1, 1, 1])).toBe(0.9);
+    expect(fitted(probabilities, matches, 1, [1, 1, 9, 1])).toBe(0.4);
   });
 
   it('is none where only one outcome was seen', () => {
-    expect(bestThreshold([0.9, 0.5], [true, true], 3)).toBeUndefined();
-    expect(bestThreshold([0.9, 0.5], [false, false], 3)).toBeUndefined();
+    expect(fitted([0.9, 0.5], [true, true], 3)).toBeUndefined();
+    expect(fitted([0.9, 0.5], [false, false], 3)).toBeUndefined();
   });
 });
 
@@ -78,7 +99,7 @@ describe('confidence', () => {
   it('knows nothing of the tokens after the first wrong one', () => {
     const controller = started(controllers.confidence());
     controller.nextPlan(draft([0.9, 0.8, 0.7, 0.6], 1));
-    expect(controller.snapshot().matches).toEqual([true, false]);
+    expect(controller.snapshot().tokens.map(({ matched }) => matched)).toEqual([true, false]);
   });
 
   it('halves the threshold at every fourth draft, to see what lies below', () => {
@@ -89,18 +110,36 @@ describe('confidence', () => {
     expect(thresholds).toEqual([0.4, 0.4, 0.2, 0.4, 0.4]);
   });
 
+  it('takes a token below the threshold for those of the drafts before, and none after it', () => {
+    const controller = started(controllers.confidence());
+    controller.nextPlan(draft([0.5, 0.25], 2));
+    controller.nextPlan(draft([0.5], 1));
+    controller.nextPlan(draft([0.5], 1));
+    controller.nextPlan(draft([0.5, 0.25, 0.75], 3));
+    const seen = controller.snapshot().tokens.map(({ probability, weight }) => [probability, weight]);
+    expect(seen).toEqual([
+      [0.5, 1],
+      [0.5, 1],
+      [0.5, 1],
+      [0.5, 1],
+      [0.25, 4],
+    ]);
+  });
+
   it('starts anew with each request, as in Transformers', () => {
     const controller = started(controllers.confidence());
     controller.nextPlan(draft([0.9, 0.9, 0.9, 0.9, 0.9, 0.6, 0.5], 6));
     controller.begin(requestInfo());
     expect(first(controller)).toEqual({ depth: 20, stop: { minProbability: 0.4 } });
-    expect(controller.snapshot().probabilities).toEqual([]);
+    expect(controller.snapshot().tokens).toEqual([]);
   });
 
   it('remembers no more than its window', () => {
     const controller = started(controllers.confidence({ window: 6 }));
-    for (let i = 0; i < 10; i++) controller.nextPlan(draft([0.5, 0.25], 1));
-    expect(controller.snapshot().probabilities).toEqual([0.5, 0.25, 0.5, 0.25, 0.5, 0.25]);
+    for (let i = 0; i < 10; i++) controller.nextPlan(draft([0.75, 0.5], 2));
+    expect(controller.snapshot().tokens.map(({ probability }) => probability)).toEqual([
+      0.75, 0.5, 0.75, 0.5, 0.75, 0.5,
+    ]);
   });
 });
 
