@@ -1,6 +1,8 @@
 // What `import … from 'adaptive-spec'` gives: public exports only.
 
+export type { AdaEdlConfig } from './control/adaedl-controller.js';
 export { type AdaptiveSpecConfig, AdaptiveSpecController } from './control/adaptive-spec-controller.js';
+export type { ConfidenceConfig } from './control/confidence-controller.js';
 export { CONTEXT_KINDS, type ContextKind, ContextKindClassifier } from './control/context-kind.js';
 export type { ContextKindState } from './control/context-kind-state.js';
 export type {
@@ -16,10 +18,23 @@ export type {
   ValueRule,
 } from './control/controller.js';
 export { MAX_DEPTH } from './control/controller.js';
-export { controllerNames, controllers } from './control/controllers.js';
+export {
+  type ControllerName,
+  controllerNames,
+  controllerSummaries,
+  controllers,
+} from './control/controllers.js';
+export type { CostTable, RowCost } from './control/costs.js';
+export type { DiscoConfig } from './control/disco-controller.js';
 export { fixedDepth, type NativeDepthController, off } from './control/fixed-depth.js';
+export type { GammaTuneConfig } from './control/gammatune-controller.js';
+export type { HeuristicConfig } from './control/heuristic-controller.js';
 export { EARLY_TOKENS, type PositionPhase, positionPhase } from './control/position-phase.js';
 export { type DepthRange, RECOMMENDED_DEPTHS, recommendedDepth } from './control/recommended-depth.js';
+export type { SpecDecConfig } from './control/specdec-controller.js';
+export type { SvipConfig } from './control/svip-controller.js';
+export type { TiersConfig } from './control/tiers-controller.js';
+export type { VllmConfig } from './control/vllm-controller.js';
 export {
   createEngine,
   type Engine,

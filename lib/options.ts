@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
 import { closestName } from './control/closest-name.js';
 import { type Controller, MAX_DEPTH } from './control/controller.js';
+import type { ControllerName } from './control/controllers.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 
 /** Something that went wrong without ending what was asked for. */
@@ -99,8 +100,8 @@ export interface RequestOptions {
   prompt?: string | Int32Array | readonly number[];
   /** A conversation, put into words by the model's own chat template. */
   messages?: readonly Message[];
-  /** A name ('adaptive', 'fixed', 'off'), a function from a report to a depth, or an object. Default 'adaptive'. */
-  controller?: Controller | 'adaptive' | 'fixed' | 'off' | (string & {});
+  /** One of `controllerNames`, a function from a report to a depth, or an object. Default 'adaptive'. */
+  controller?: Controller | ControllerName | (string & {});
   /** The depth of the controller 'fixed', which it alone means too. */
   depth?: number;
   /** Who drafts where a plan names none: 'model', 'ngram' or 'hybrid'. Default: the first that the engine has. */

@@ -5,7 +5,7 @@ import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import type { Controller } from '../control/controller.js';
-import { resolveController } from '../control/controllers.js';
+import { controllerNames, resolveController } from '../control/controllers.js';
 import { createEngine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { checkEngineOptions, checkRequestOptions, type RequestOptions } from '../options.js';
@@ -40,7 +40,7 @@ export function addGenerate(program: Command): void {
     .option('-p, --prompt <text>', 'the prompt')
     .option('-f, --prompt-file <file>', 'a file with the prompt; - is stdin')
     .option('--chat', "put the prompt into words by the model's chat template, as the user's message")
-    .option('-c, --controller <name|file>', "adaptive, fixed, off, or a module's default export")
+    .option('-c, --controller <name|file>', `${controllerNames.join(', ')}, or a module's default export`)
     .option('-k, --depth <k>', 'the same depth at every step; 0 is plain decoding')
     .option('--drafter <name>', 'model, ngram or hybrid, where a plan names none')
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')

@@ -1,8 +1,19 @@
 // The experiment's policy: K follows the rolling acceptance rate, and bends to what the text looks like.
 
-import { AdaptiveSpecError } from '../errors.js';
-import { closestName } from './closest-name.js';
 import { type DepthController, MAX_DEPTH, type RequestInfo, type StepReport } from './controller.js';
+import {
+  clamp,
+  finite,
+  type Kinds,
+  list,
+  oneOf,
+  readSettings,
+  readState,
+  real,
+  requireKind,
+  text,
+  whole,
+} from './settings.js';
 
 /** Settings of an `AdaptiveSpecController`. */
 export interface AdaptiveSpecConfig {
@@ -43,6 +54,14 @@ const DEFAULTS: Readonly<AdaptiveSpecConfig> = {
   targetAcceptance: 0.55,
   adjustmentInterval: 64,
   acceptanceWindow: 128,
+};
+const KINDS: Kinds<AdaptiveSpecConfig> = {
+  kMin: whole(0, MAX_DEPTH),
+  kMax: whole(0, MAX_DEPTH),
+  kCurrent: whole(0, MAX_DEPTH),
+  targetAcceptance: real(0, 1),
+  adjustmentInterval: whole(1, Number.MAX_SAFE_INTEGER),
+  acceptanceWindow: whole(1, 4096),
 };
 const TAIL_CHARACTERS = 256;
 /** By UTF-16 unit; a table, because this is looked up 256 times a step. */
@@ -172,29 +191,24 @@ export class AdaptiveSpecController implements DepthController {
 
   /** Takes over a snapshot of a controller with the same configuration; INVALID_ARGUMENT for anything else. */
   restore(state: unknown): void {
-    const s = (typeof state === 'object' && state !== null ? state : {}) as Partial<AdaptiveSpecState>;
     const { kMin, kMax, acceptanceWindow } = this.#config;
-    const valid =
-      isInteger(s.kCurrent, kMin, kMax) &&
-      isInteger(s.tokensSinceAdjustment, 0, Number.MAX_SAFE_INTEGER) &&
-      Array.isArray(s.acceptances) &&
-      s.acceptances.length <= acceptanceWindow &&
-      s.acceptances.every((acceptance) => typeof acceptance === 'number') &&
-      typeof s.tail === 'string' &&
-      isInteger(s.maxDepth, 0, MAX_DEPTH) &&
-      typeof s.reason === 'string' &&
-      ['', 'code', 'math', 'json'].includes(s.context as string);
-    if (!valid) {
-      throw invalid(
-        'The state is no snapshot of an adaptive controller with this configuration',
-        'Restore what snapshot() gave, into a controller made with the same settings.',
-      );
-    }
-    const { kCurrent, tokensSinceAdjustment, acceptances, tail, maxDepth, reason, context } =
-      s as AdaptiveSpecState;
+    const kinds: Kinds<AdaptiveSpecState> = {
+      kCurrent: whole(kMin, kMax),
+      tokensSinceAdjustment: whole(0, Number.MAX_SAFE_INTEGER),
+      acceptances: list(finite, 0, acceptanceWindow),
+      tail: text,
+      maxDepth: whole(0, MAX_DEPTH),
+      reason: text,
+      context: oneOf('', 'code', 'math', 'json'),
+    };
+    const { kCurrent, tokensSinceAdjustment, acceptances, tail, maxDepth, reason, context } = readState(
+      kinds,
+      state,
+      this.name,
+    );
     this.#k = kCurrent;
     this.#tokensSinceAdjustment = tokensSinceAdjustment;
-    this.#acceptances = [...acceptances];
+    this.#acceptances = acceptances;
     this.#tail = tail.slice(-TAIL_CHARACTERS);
     this.#maxDepth = maxDepth;
     this.#reason = reason;
@@ -230,52 +244,15 @@ function contextOverride(snippet: string): ContextOverride | '' {
 }
 
 function checkConfig(config: Partial<AdaptiveSpecConfig>): AdaptiveSpecConfig {
-  if (typeof config !== 'object' || config === null) {
-    throw invalid('The configuration is no object', 'Give an object such as { kMin: 4, kMax: 24 }.');
-  }
-  const names = Object.keys(DEFAULTS) as (keyof AdaptiveSpecConfig)[];
-  for (const name of Object.keys(config)) {
-    if (!(names as string[]).includes(name)) {
-      const near = closestName(name, names);
-      throw invalid(
-        `Unknown setting ${JSON.stringify(name)}`,
-        `${near ? `Did you mean ${near}? ` : ''}Known: ${names.join(', ')}.`,
-      );
-    }
-  }
-  const settings = { ...DEFAULTS };
-  for (const name of names) settings[name] = config[name] === undefined ? DEFAULTS[name] : config[name];
-  const { kMin, kMax, targetAcceptance } = settings;
-  requireInteger('kMin', kMin, 0, MAX_DEPTH);
-  requireInteger('kMax', kMax, kMin, MAX_DEPTH);
+  const settings = readSettings(KINDS, DEFAULTS, config);
+  const { kMin, kMax } = settings;
+  requireKind('kMax', kMax, whole(kMin, MAX_DEPTH));
   if (config.kCurrent === undefined) settings.kCurrent = clamp(DEFAULTS.kCurrent, kMin, kMax);
-  requireInteger('kCurrent', settings.kCurrent, kMin, kMax);
-  requireInteger('adjustmentInterval', settings.adjustmentInterval, 1, Number.MAX_SAFE_INTEGER);
-  requireInteger('acceptanceWindow', settings.acceptanceWindow, 1, 4096);
-  if (!(typeof targetAcceptance === 'number' && targetAcceptance >= 0 && targetAcceptance <= 1)) {
-    throw invalid('targetAcceptance is out of range', 'Give a number from 0 to 1.');
-  }
+  requireKind('kCurrent', settings.kCurrent, whole(kMin, kMax));
   return settings;
-}
-
-function requireInteger(name: string, value: unknown, from: number, to: number): void {
-  if (isInteger(value, from, to)) return;
-  throw invalid(`${name} is out of range`, `Give a whole number from ${from} to ${to}.`);
-}
-
-function isInteger(value: unknown, from: number, to: number): value is number {
-  return Number.isInteger(value) && (value as number) >= from && (value as number) <= to;
 }
 
 /** 0.55 - 0.1 is a little over 0.45 in binary; this gives the number that a reader would write. */
 function decimal(value: number): number {
   return Math.round(value * 1e12) / 1e12;
-}
-
-function clamp(value: number, from: number, to: number): number {
-  return Math.min(Math.max(value, from), to);
-}
-
-function invalid(message: string, hint: string): AdaptiveSpecError {
-  return new AdaptiveSpecError('INVALID_ARGUMENT', message, hint);
 }

@@ -1,21 +1,69 @@
 // The built-in controllers by name, and what a caller's `controller` option becomes.
 
 import { AdaptiveSpecError } from '../errors.js';
-import { type AdaptiveSpecConfig, AdaptiveSpecController } from './adaptive-spec-controller.js';
+import { AdaEdlController } from './adaedl-controller.js';
+import { AdaptiveSpecController } from './adaptive-spec-controller.js';
 import { closestName } from './closest-name.js';
-import type { Controller } from './controller.js';
+import { ConfidenceController } from './confidence-controller.js';
+import type { Controller, DepthController } from './controller.js';
+import { DiscoController } from './disco-controller.js';
 import { fixedDepth, off } from './fixed-depth.js';
+import { GammaTuneController } from './gammatune-controller.js';
+import { HeuristicController } from './heuristic-controller.js';
+import { SpecDecController } from './specdec-controller.js';
+import { SvipController } from './svip-controller.js';
+import { TiersController } from './tiers-controller.js';
+import { VllmController } from './vllm-controller.js';
+
+/** A policy that can be chosen by its name alone. */
+interface Entry {
+  /** A new controller; the settings are optional. */
+  make: (config?: never) => DepthController;
+  /** What it does, in a line. */
+  summary: string;
+}
+
+/** What `resolveController` takes where neither a controller nor a depth is given. */
+const DEFAULT_NAME = 'adaptive';
+
+/** The policies by name; 'fixed', which needs a depth, and 'off' come on top. */
+const POLICIES = {
+  adaptive: {
+    make: maker(AdaptiveSpecController),
+    summary: "the experiment's: K follows the acceptance rate",
+  },
+  heuristic: { make: maker(HeuristicController), summary: 'Hugging Face: +2 after a full accept, else -1' },
+  confidence: { make: maker(ConfidenceController), summary: 'Hugging Face: probability threshold, refitted' },
+  'specdec++': { make: maker(SpecDecController), summary: 'SpecDec++: stops when a rejection is likely' },
+  adaedl: { make: maker(AdaEdlController), summary: 'AdaEDL: entropy bound against an adapted threshold' },
+  svip: { make: maker(SvipController), summary: 'SVIP: entropy threshold' },
+  gammatune: { make: maker(GammaTuneController), summary: 'GammaTune: moving average of accepted lengths' },
+  tiers: { make: maker(TiersController), summary: 'SGLang: tiers of depths with hysteresis' },
+  vllm: { make: maker(VllmController), summary: 'vLLM: verifies what survival and cost are worth' },
+  disco: { make: maker(DiscoController), summary: 'DISCO: classifier of acceptance' },
+} satisfies Record<string, Entry>;
+
+/** Name of a built-in controller. */
+export type ControllerName = keyof typeof POLICIES | 'fixed' | 'off';
+
+type Makers = { readonly [Name in keyof typeof POLICIES]: (typeof POLICIES)[Name]['make'] };
 
 /** Makers of the built-in controllers. Each call gives a new object: a controller serves one request at a time. */
-export const controllers = {
-  adaptive: (config?: Partial<AdaptiveSpecConfig>): AdaptiveSpecController =>
-    new AdaptiveSpecController(config),
+export const controllers: Makers & { readonly fixedDepth: typeof fixedDepth; readonly off: typeof off } = {
+  ...(Object.fromEntries(Object.entries(POLICIES).map(([name, { make }]) => [name, make])) as Makers),
   fixedDepth,
   off,
-} as const;
+};
+
+/** Names that `resolveController` knows, and what each does in a line. */
+export const controllerSummaries: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(Object.entries(POLICIES).map(([name, { summary }]) => [name, summary])),
+  fixed: 'the same depth at every step',
+  off: 'plain decoding',
+};
 
 /** Names that `resolveController` knows. */
-export const controllerNames = ['adaptive', 'fixed', 'off'] as const;
+export const controllerNames: readonly string[] = Object.keys(controllerSummaries);
 
 /**
  * A controller from an option's value: one of `controllerNames`, a controller object, or a function.
@@ -27,7 +75,7 @@ export function resolveController(
   options: { depth?: number | undefined } = {},
 ): Controller {
   const { depth } = options;
-  const byDefault = depth === undefined ? 'adaptive' : 'fixed';
+  const byDefault = depth === undefined ? DEFAULT_NAME : 'fixed';
   const choice = value === undefined ? byDefault : value;
 
   if (choice === 'fixed') {
@@ -42,9 +90,9 @@ export function resolveController(
       "Leave the depth out, or choose 'fixed'.",
     );
   }
-  if (choice === 'adaptive') return controllers.adaptive();
   if (choice === 'off') return off();
   if (typeof choice === 'string') {
+    if (isPolicy(choice)) return POLICIES[choice].make();
     const near = closestName(choice, controllerNames);
     throw invalid(
       `There is no controller named ${JSON.stringify(choice.slice(0, 80))}`,
@@ -53,6 +101,18 @@ export function resolveController(
   }
   checkController(choice);
   return choice;
+}
+
+/** Own names only: 'toString' is no policy. */
+function isPolicy(name: string): name is keyof typeof POLICIES {
+  return Object.hasOwn(POLICIES, name);
+}
+
+/** A class's constructor as a function. */
+function maker<Config, Made extends DepthController>(
+  Policy: new (config?: Partial<Config>) => Made,
+): (config?: Partial<Config>) => Made {
+  return (config) => new Policy(config);
 }
 
 /** Reads a caller's object, whose getters may throw. */

@@ -72,7 +72,7 @@ describe('resolveController', () => {
     ['adaptve', /Did you mean 'adaptive'\?/],
     ['Fixed', /Did you mean 'fixed'\?/],
     ['of', /Did you mean 'off'\?/],
-    ['speculative', /^Known names: adaptive, fixed, off/],
+    ['speculative', /^Known names: adaptive, heuristic, .*, fixed, off\.$/],
     ['', /^Known names/],
     ['x'.repeat(1e6), /^Known names/],
     ['fixed', /depth/],

@@ -23,7 +23,7 @@ export function stepReport(fields: Partial<StepReport> = {}): StepReport {
     verifyMs: 0,
     catchUpMs: 0,
     otherMs: 0,
-    rows: drafted + 1,
+    rows: (fields.verified ?? drafted) + 1,
     contextLength: 0,
     drafter: '',
     drafterLag: 0,
