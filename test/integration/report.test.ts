@@ -23,6 +23,7 @@ if (!chromium) {
 const REPORTS = {
   'a whole result': madeUpResult(),
   'an unfit result': madeUpResult({ fit: false }),
+  'a result with many arms and long texts': madeUpResult({ crowded: true }),
   'a result with nothing optional': madeUpResult({ bare: true }),
 };
 

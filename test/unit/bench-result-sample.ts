@@ -23,6 +23,17 @@ const ACCEPTANCE: Record<string, number> = {
   switch: 0.7,
 };
 const ARMS = ['plain', 'fixed:2', 'fixed:4', 'fixed:8', 'fixed:16', 'adaptive', 'auto'];
+const FURTHER_ARMS = [
+  'hedge',
+  'goodput',
+  'heuristic-schedule',
+  'specdec++',
+  'adaedl',
+  'svip',
+  'gammatune',
+  'a-controller-of-somebody-with-a-long-name.mjs',
+  '<b>bold & "quoted"</b>',
+];
 const PROMPTS_PER_KIND = 4;
 const BLOCKS = 2;
 const MAX_TOKENS = 160;
@@ -57,19 +68,22 @@ export interface SampleOptions {
   fit?: boolean;
   /** Only plain decoding and one fixed depth, nothing optional. */
   bare?: boolean;
+  /** As many arms as the field has, long names, long texts. */
+  crowded?: boolean;
 }
 
 /** A whole result, the same at every call. */
-export function madeUpResult({ fit = true, bare = false }: SampleOptions = {}): BenchResult {
+export function madeUpResult({ fit = true, bare = false, crowded = false }: SampleOptions = {}): BenchResult {
   const random = randomFrom(7);
-  const arms = bare ? ['plain', 'fixed:8'] : ARMS;
+  const arms = bare ? ['plain', 'fixed:8'] : crowded ? [...ARMS, ...FURTHER_ARMS] : ARMS;
+  const maxTokens = crowded ? 500 : MAX_TOKENS;
   const runs: BenchRun[] = [];
   const stepsOf = new Map<BenchRun, Step[]>();
   for (const kind of KINDS) {
     for (let i = 1; i <= PROMPTS_PER_KIND; i++) {
       for (let block = 0; block < BLOCKS; block++) {
         for (const arm of arms) {
-          const steps = simulate(arm, kind, random);
+          const steps = simulate(arm, kind, maxTokens, random);
           const figures = sumOf(steps, random);
           const run: BenchRun = {
             arm,
@@ -178,7 +192,7 @@ export function madeUpResult({ fit = true, bare = false }: SampleOptions = {}): 
       arms,
       prompts: 'made-up.jsonl',
       promptCount: KINDS.length * PROMPTS_PER_KIND,
-      maxTokens: MAX_TOKENS,
+      maxTokens,
       blocks: BLOCKS,
       warmUp: 2,
       temperatures: [0],
@@ -209,19 +223,19 @@ export function madeUpResult({ fit = true, bare = false }: SampleOptions = {}): 
 
 const WORDS = ['const ', 'sum', ' = ', 'a', ' + ', 'b', ';\n', 'the ', 'rain ', 'fell ', '42', ' and '];
 
-function simulate(arm: string, kind: string, random: () => number): Step[] {
+function simulate(arm: string, kind: string, maxTokens: number, random: () => number): Step[] {
   const costs = new CostModel(COSTS);
   const steps: Step[] = [];
   let position = 0;
   let smoothed = 0.6;
-  while (position < MAX_TOKENS) {
-    const kindHere = kind === 'switch' ? (position < MAX_TOKENS / 2 ? 'prose' : 'code') : kind;
+  while (position < maxTokens) {
+    const kindHere = kind === 'switch' ? (position < maxTokens / 2 ? 'prose' : 'code') : kind;
     const acceptance = ACCEPTANCE[kindHere]!;
     const depth = depthOf(arm, smoothed);
     let accepted = 0;
     while (accepted < depth && random() < acceptance * (1 - 0.008 * accepted)) accepted++;
     const verified = arm === 'auto' && depth > 2 ? Math.max(accepted, depth - 1) : depth;
-    const emitted = Math.min(accepted + 1, MAX_TOKENS - position);
+    const emitted = Math.min(accepted + 1, maxTokens - position);
     position += emitted;
     if (depth > 0) smoothed = 0.7 * smoothed + 0.3 * (accepted / depth);
     const text = Array.from({ length: emitted }, () => WORDS[Math.floor(random() * WORDS.length)]!).join('');

@@ -107,10 +107,10 @@ export function timelinePlot({ arm, promptId, steps }: Timeline): Panel | undefi
     fy: {
       label: null,
       padding: 0.18,
-      tickFormat: (row: number) => (rows > 1 ? `+${row * ROW_TOKENS}` : ''),
+      tickFormat: (row: number) => (rows > 1 ? `from ${row * ROW_TOKENS}` : ''),
       axis: rows > 1 ? 'right' : null,
     },
-    ...(rows > 1 ? { marginRight: 48 } : {}),
+    ...(rows > 1 ? { marginRight: 64 } : {}),
     marks: [
       Plot.rect(bars, { ...place, y1: 0, y2: 'accepted', fill: 'colour', insetLeft: 0.5 }),
       Plot.rect(bars, {

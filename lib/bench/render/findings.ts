@@ -16,7 +16,8 @@ export function headline(findings: BenchFindings): string {
   }
   const { value } = verdict.gain;
   const by = percent(Math.abs(value), 1);
-  return `${arm} decodes ${by} ${value < 0 ? 'slower' : 'faster'} than ${verdict.bestFixed}, the best fixed depth`;
+  const than = `${by} ${value < 0 ? 'slower' : 'faster'} than ${verdict.bestFixed}, the best fixed depth`;
+  return `${arm} decodes ${than}: throughput ${verdict.throughput}, spread ${verdict.spread}`;
 }
 
 /** A verdict's two criteria, each as a name, its answer and the figures behind it. */
@@ -94,6 +95,7 @@ export interface Headings {
   acceptance: string;
   positions: string;
   depth: string;
+  timelines: string;
   costs: string;
   phases: string;
   gaps: string;
@@ -111,6 +113,7 @@ export function headings(result: BenchResult, findings: BenchFindings = result):
       : `Of the tokens that ${arm} verifies, ${percent(figures.acceptanceRate)} are accepted; a step emits ${number(figures.meanAcceptanceLength, 2)} tokens`,
     positions: positionsHeading(findings, arm),
     depth: !figures ? 'Depth K' : `${arm} plans K = ${number(figures.meanDepth)} on average`,
+    timelines: timelinesHeading(result, arm),
     costs: costsHeading(result),
     phases: !figures
       ? 'Time by phase'
@@ -121,25 +124,45 @@ export function headings(result: BenchResult, findings: BenchFindings = result):
   };
 }
 
-/** What each figure shows, in a sentence. */
-export const EXPLANATIONS: Record<keyof Headings | 'length' | 'text', string> = {
-  speed:
-    'Tokens emitted per second of decoding, before the first loop of each output; the line is the 95 % interval, bootstrapped over prompts. Further right is faster.',
-  ratios:
-    'Tokens per second over those of the best fixed depth, the same prompts paired; 1 is as fast, the dashed line is +10 %. “all” is the geometric mean over kinds.',
-  regret:
-    'Time spent beyond what the best depth of each prompt, known in hindsight, would have taken; 0 % can be beaten only by changing K within a text.',
-  acceptance:
-    'Accepted over verified tokens, run by run: the thin line reaches from the lowest to the highest run, the thick one holds the middle half, the dot is the median.',
-  length: 'How often a step emitted so many tokens: those accepted and the one of the target itself.',
-  positions:
-    'Of the tokens verified at each place of a draft, the share that was accepted; other arms are the faint lines.',
-  depth: 'Mean of the planned K over the position in the output, in bins of 16 tokens.',
-  text: 'One bar per step, as wide as the tokens that it emitted: solid is accepted, pale is rejected, outlined is drafted and not verified; the line is the planned K. The colour is the kind of text that was recognised there.',
-  costs:
-    'Milliseconds that the target takes for n rows at once: a step that verifies n − 1 draft tokens. The dotted line is n rows one by one.',
-  phases: 'Milliseconds per emitted token, and their shares.',
-  gaps: 'Milliseconds from the request to the first token, and between two tokens as a reader of the stream gets them; tokens of one step come together.',
+/** What each section's figures are, in a sentence, and how to read their plot. */
+export const EXPLANATIONS: Record<keyof Headings, { what: string; plot: string }> = {
+  speed: {
+    what: 'Tokens emitted per second of decoding, before the first loop of each output, with 95 % intervals, bootstrapped over prompts.',
+    plot: 'Dots are means, lines their intervals; further right is faster.',
+  },
+  ratios: {
+    what: 'Tokens per second over those of the best fixed depth, the same prompts paired; 1 is as fast. “all” is the geometric mean over kinds.',
+    plot: 'The dashed line is +10 %.',
+  },
+  regret: {
+    what: 'Time spent beyond what the best depth of each prompt, known in hindsight, would have taken; 0 % can be beaten only by changing K within a text.',
+    plot: 'Further left is faster.',
+  },
+  acceptance: {
+    what: 'The acceptance rate is accepted over verified tokens; a step emits those accepted and one of the target itself.',
+    plot: 'First the rate run by run: the thin line reaches from the lowest to the highest run, the thick one holds the middle half, the dot is the median. Then how often a step emitted so many tokens; the dashed line is the mean.',
+  },
+  positions: {
+    what: 'Of the tokens verified at each place of a draft, the share that was accepted. It may rise for an arm that drafts deep only where it is sure.',
+    plot: 'The faint lines are the other arms.',
+  },
+  depth: {
+    what: 'Mean of the planned K over the position in the output.',
+    plot: 'Each dot stands for 16 tokens.',
+  },
+  timelines: {
+    what: 'Single generations, step by step, coloured by the kind of text that was recognised there.',
+    plot: 'One bar per step, as wide as the tokens that it emitted: solid is accepted, pale is rejected, outlined is drafted and not verified; the line is the planned K.',
+  },
+  costs: {
+    what: 'Milliseconds v(n) that the target takes for n rows at once: a step that verifies n − 1 draft tokens.',
+    plot: 'The dotted line is n rows one by one.',
+  },
+  phases: { what: 'Decode time by phase.', plot: 'Milliseconds per emitted token, and shares of the time.' },
+  gaps: {
+    what: 'Milliseconds from the request to the first token, and between two tokens as a reader of the stream gets them; tokens of one step come together.',
+    plot: '',
+  },
 };
 
 function speedHeading(findings: BenchFindings, arm: string): string {
@@ -169,6 +192,8 @@ function ratiosHeading(findings: BenchFindings, arm: string): string {
 function regretHeading({ regret }: BenchFindings, arm: string): string {
   const own = regret.find((one) => one.arm === arm && one.kind === 'all');
   if (!own || !isNumber(own.value)) return 'Time regret';
+  if (percent(Math.abs(own.value), 1) === percent(0, 1))
+    return `${arm} takes as long as the best depth of each prompt`;
   const more = own.value < 0 ? 'less' : 'more';
   return `${arm} takes ${percent(Math.abs(own.value), 1)} ${more} time than the best depth of each prompt would`;
 }
@@ -178,7 +203,24 @@ function positionsHeading(findings: BenchFindings, arm: string): string {
   if (shares.length === 0) return 'Acceptance by place in the draft';
   const last = Math.min(8, shares.length);
   const first = `At the first place of a draft ${percent(shares[0])} of ${arm}'s tokens are accepted`;
-  return last === 1 ? first : `${first}, at place ${last} ${percent(shares[last - 1])}`;
+  return last === 1 ? first : `${first}; at place ${last}: ${percent(shares[last - 1])}`;
+}
+
+/** The text in which the depth moves most, by the arm in question where it is there. */
+function timelinesHeading({ timelines }: BenchResult, arm: string): string {
+  const own = timelines.filter((timeline) => timeline.arm === arm);
+  const ranges = (own.length > 0 ? own : timelines)
+    .filter(({ steps }) => steps.length > 0)
+    .map((timeline) => {
+      const depths = timeline.steps.map(({ depth }) => depth);
+      return { ...timeline, low: Math.min(...depths), high: Math.max(...depths) };
+    })
+    .sort((a, b) => b.high - b.low - (a.high - a.low));
+  const widest = ranges[0];
+  if (!widest) return 'K over the text';
+  return widest.low === widest.high
+    ? `On ${widest.promptId} ${widest.arm} keeps K at ${widest.low}`
+    : `On ${widest.promptId} ${widest.arm} moves K between ${widest.low} and ${widest.high}`;
 }
 
 function costsHeading({ costs }: BenchResult): string {

@@ -36,7 +36,7 @@ import { visible } from './visible.js';
 export function htmlReport(result: BenchResult): string {
   const title = escapeHtml(headline(result));
   const { profile, createdAt, seconds, settings } = result;
-  const over = `adaptive-spec bench, profile ${profile}, ${createdAt}, ${duration(seconds)}, ${settings.promptCount} prompts`;
+  const over = `adaptive-spec bench, profile ${profile}, ${createdAt.slice(0, 16).replace('T', ' ')} UTC, ${duration(seconds)}, ${settings.promptCount} prompts`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -50,8 +50,8 @@ export function htmlReport(result: BenchResult): string {
 <body>
 <header>
 <p class="over">${escapeHtml(over)}</p>
-<h1>${title}</h1>
 ${warnings(result).map(warning).join('\n')}
+<h1>${title}</h1>
 ${verdicts(result.verdict)}
 ${assurances(result)
   .map((line) => `<p>${escapeHtml(line)}</p>`)
@@ -131,9 +131,7 @@ function sections(result: BenchResult, findings: BenchFindings): string {
     section(
       heading.acceptance,
       EXPLANATIONS.acceptance,
-      panels(acceptancePlot(result, findings)),
-      `<p class="explanation">${EXPLANATIONS.length}</p>`,
-      panels(lengthPlots(result, findings)),
+      panels([...acceptancePlot(result, findings), ...lengthPlots(result, findings)]),
     ),
     section(heading.positions, EXPLANATIONS.positions, panels(positionPlots(result, findings))),
     section(
@@ -149,12 +147,12 @@ function sections(result: BenchResult, findings: BenchFindings): string {
 }
 
 /** A section, or nothing where there is nothing to show. */
-function section(heading: string, explanation: string, ...content: string[]): string {
+function section(heading: string, explanation: { what: string; plot: string }, ...content: string[]): string {
   // A legend alone shows nothing.
   if (!content.some((part) => part.includes('<svg') || part.includes('<table'))) return '';
   return `<section>
 <h2>${escapeHtml(heading)}</h2>
-<p class="explanation">${explanation}</p>
+<p class="explanation">${explanation.what} ${explanation.plot}</p>
 ${content.join('\n')}
 </section>`;
 }
@@ -166,7 +164,7 @@ function timelines(result: BenchResult): string {
     return panel ? `${panels([panel])}\n${textOf(timeline)}` : '';
   });
   const colours = [...kinds].map((kind) => ({ title: kind || 'no kind', colour: kindColour(kind) }));
-  return section('K over the text, step by step', EXPLANATIONS.text, legend(colours), ...parts);
+  return section(headings(result).timelines, EXPLANATIONS.timelines, legend(colours), ...parts);
 }
 
 /** A timeline's text, a span for each step. */
@@ -190,7 +188,7 @@ function costs(result: BenchResult): string {
 
 function atTemperature(result: BenchResult, findings: BenchFindings & { temperature: number }): string {
   return `<section>
-<h1>At temperature ${findings.temperature}: ${escapeHtml(headline(findings))}</h1>
+<h2 class="chapter">At temperature ${findings.temperature}: ${escapeHtml(headline(findings))}</h2>
 ${verdicts(findings.verdict)}
 ${sections(result, findings)}
 </section>`;
@@ -199,7 +197,10 @@ ${sections(result, findings)}
 function peers(result: BenchResult): string {
   return section(
     'Engines of others',
-    'Each in its own process, with the same models, prompts, threads and numbers of tokens.',
+    {
+      what: 'Each in its own process, with the same models, prompts, threads and numbers of tokens.',
+      plot: '',
+    },
     table(peerTable(result)),
   );
 }

@@ -23,7 +23,11 @@ export function markdownReport(result: BenchResult): string {
   parts.push(...assurances(result).map(escapeMarkdown));
   parts.push(...findingsOf(result, result));
   if (result.costs && result.costs.target.length > 0) {
-    parts.push(`## ${escapeMarkdown(headings(result).costs)}`, EXPLANATIONS.costs, table(costTable(result)));
+    parts.push(
+      `## ${escapeMarkdown(headings(result).costs)}`,
+      EXPLANATIONS.costs.what,
+      table(costTable(result)),
+    );
   }
   for (const further of result.further ?? []) {
     parts.push(`# At temperature ${further.temperature}: ${escapeMarkdown(headline(further))}`);
@@ -45,7 +49,7 @@ function findingsOf(result: BenchResult, findings: BenchFindings): string[] {
   }
   const section = (key: keyof typeof heading, rows: Table) => {
     if (rows.rows.length > 0)
-      parts.push(`## ${escapeMarkdown(heading[key])}`, EXPLANATIONS[key], table(rows));
+      parts.push(`## ${escapeMarkdown(heading[key])}`, EXPLANATIONS[key].what, table(rows));
   };
   section('speed', speedTable(result, findings));
   section('ratios', comparisonTable(findings));

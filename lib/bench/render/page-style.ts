@@ -30,6 +30,7 @@ body {
 h1, h2, h3 { line-height: 1.25; text-wrap: balance; overflow-wrap: anywhere; }
 h1 { font-size: clamp(1.5rem, 4vw, 2.1rem); margin: 0.2rem 0 0.8rem; }
 h2 { font-size: 1.3rem; margin: 2.8rem 0 0.3rem; padding-top: 1.2rem; border-top: 1px solid var(--line); }
+.chapter { font-size: 1.7rem; border-top-width: 4px; margin-top: 4rem; }
 h3 { font-size: 1.05rem; margin: 1.6rem 0 0.3rem; }
 p, li { max-width: 46rem; overflow-wrap: anywhere; }
 .over { color: var(--soft); margin: 0; }

@@ -1,7 +1,7 @@
 // The report's plots of speed, time and acceptance, as panels that stand side by side where there is room.
 
 import * as Plot from '@observablehq/plot';
-import { CostModel, type CostTable } from '../../control/costs.js';
+import { CostModel, type CostTable, type RowCost } from '../../control/costs.js';
 import type { BenchFindings, BenchResult, Interval } from '../bench-result.js';
 import { armsOf, figuresOf, kindsOf, roleOf } from './arms.js';
 import { armColour, kindColour } from './colours.js';
@@ -19,6 +19,8 @@ export interface Panel {
 
 export const PANEL_WIDTH = 360;
 const ROW = 22;
+/** Room for values at the right. */
+const VALUES = 56;
 /** Most characters of a name beside an axis; longer ones are cut. */
 const NAME = 16;
 
@@ -50,7 +52,7 @@ function rowsPlot(rows: readonly Row[], { label, x, show, under = [] }: RowsOpti
     width: PANEL_WIDTH,
     height: 46 + ROW * rows.length,
     marginLeft: marginFor(names),
-    marginRight: 12,
+    marginRight: VALUES,
     marginTop: 8,
     marginBottom: 38,
     x: { grid: true, ticks: 5, labelAnchor: 'center', labelArrow: 'none', ...x },
@@ -72,14 +74,8 @@ function rowsPlot(rows: readonly Row[], { label, x, show, under = [] }: RowsOpti
         r: 4,
         title: (row: Row) => `${visible(row.row)}: ${show(row)}`,
       }),
-      Plot.text(rows, {
-        x: 'high',
-        y: 'row',
-        text: show,
-        textAnchor: 'start',
-        dx: 8,
-        fill: 'currentColor',
-      }),
+      // The values stand in a column of their own, where no line runs through them.
+      Plot.text(rows, { y: 'row', text: show, frameAnchor: 'right', dx: VALUES - 8, fill: 'currentColor' }),
     ],
   });
 }
@@ -97,7 +93,7 @@ export function speedPlots(result: BenchResult, findings: BenchFindings): Panel[
     if (rows.length === 0) return [];
     const svg = rowsPlot(rows, {
       label: `Tokens per second by arm, ${kindTitle(kind)}`,
-      x: { label: 'tokens per second', domain: [0, top * 1.22 || 1] },
+      x: { label: 'tokens per second', domain: [0, top * 1.03 || 1] },
       show: ({ value }) => number(value),
     });
     return [{ title: kindTitle(kind), svg }];
@@ -110,7 +106,7 @@ export function ratioPlots(result: BenchResult, findings: BenchFindings): Panel[
   const all = againstBestFixed(findings);
   const low = Math.min(0.95, ...all.map(({ ratio }) => ratio.low));
   const high = Math.max(1.15, ...all.map(({ ratio }) => ratio.high));
-  const domain = [low - 0.02, high + (high - low) * 0.28];
+  const domain = [low - 0.02, high + 0.02];
   // What adapts first: it is what the comparison is for.
   const order = arms.toSorted((a, b) => Number(roleOf(b) === 'adaptive') - Number(roleOf(a) === 'adaptive'));
   return order.flatMap((arm) => {
@@ -161,7 +157,7 @@ export function regretPlots(result: BenchResult, { regret }: BenchFindings): Pan
     ticks: 5,
     labelAnchor: 'center' as const,
     labelArrow: 'none' as const,
-    label: 'more time than the best depth of each prompt, %',
+    label: 'time regret, %',
   };
   const over = known.filter(({ kind }) => kind === 'all');
   const byKind = known.filter(({ kind }) => kind !== 'all');
@@ -369,7 +365,7 @@ export function costPlots(costs: CostTable | undefined): Panel[] {
   const one = model.verifyMs(1, shortest);
   const opacity = ({ contextLength }: { contextLength: number }) =>
     1 - (0.6 * contexts.indexOf(contextLength)) / Math.max(1, contexts.length - 1);
-  const ends = contexts.map((context) => points.findLast(({ contextLength }) => contextLength === context)!);
+  const highest = Math.max(...points.map(({ ms }) => ms));
   const frame = {
     width: PANEL_WIDTH,
     height: 240,
@@ -384,9 +380,9 @@ export function costPlots(costs: CostTable | undefined): Panel[] {
       labelArrow: 'none' as const,
     },
   };
-  const highest = Math.max(...points.map(({ ms }) => ms));
   const absolute = drawSvg('Milliseconds of a pass by number of rows', {
     ...frame,
+    marginRight: contexts.length > 1 ? 48 : frame.marginRight,
     y: { grid: true, domain: [0, highest * 1.08], label: 'v(n), ms', labelArrow: 'none' },
     marks: [
       Plot.line(points, {
@@ -405,12 +401,12 @@ export function costPlots(costs: CostTable | undefined): Panel[] {
         fillOpacity: opacity,
         title: (point) => `${point.rows} rows at context ${point.contextLength}: ${number(point.ms, 2)} ms`,
       }),
-      Plot.text(contexts.length > 1 ? ends : [], {
-        x: 'rows',
-        y: 'ms',
-        text: (end) => `context ${end.contextLength}`,
-        textAnchor: 'end',
-        dy: -9,
+      Plot.text(contexts.length > 1 ? endLabels(points, highest) : [], {
+        x: widest,
+        y: 'at',
+        text: ({ contextLength }) => String(contextLength),
+        textAnchor: 'start',
+        dx: 7,
         fill: 'currentColor',
       }),
     ],
@@ -439,9 +435,22 @@ export function costPlots(costs: CostTable | undefined): Panel[] {
     ],
   });
   return [
-    { title: 'milliseconds', svg: absolute },
+    { title: contexts.length > 1 ? 'milliseconds, by context length' : 'milliseconds', svg: absolute },
     { title: `relative to one row, context ${shortest}`, svg: relative },
   ];
+}
+
+/** Where the names of the curves stand: at their ends, or as far above the one below as is needed to read both. */
+function endLabels(points: readonly RowCost[], highest: number): { contextLength: number; at: number }[] {
+  const ends = [...new Map(points.map((point) => [point.contextLength, point])).values()];
+  const apart = highest * 0.09;
+  let below = Number.NEGATIVE_INFINITY;
+  return ends
+    .toSorted((a, b) => a.ms - b.ms)
+    .map(({ contextLength, ms }) => {
+      below = Math.max(ms, below + apart);
+      return { contextLength, at: below };
+    });
 }
 
 /** Phases of a step, in the order that they are stacked, with their colours. */
