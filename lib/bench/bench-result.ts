@@ -7,6 +7,8 @@ export interface Interval {
   value: number;
   low: number;
   high: number;
+  /** Prompts that it rests on. With one, there is no interval: `low` and `high` are the value. */
+  prompts?: number;
 }
 
 /** Kinds of text that prompts have. */
@@ -54,7 +56,10 @@ export interface ArmFigures {
   tokensPerSecond: Interval;
   /** The same with all tokens, loops included. */
   tokensPerSecondAll: Interval;
+  /** Accepted / verified. */
   acceptanceRate: number;
+  /** The same run by run: how it is distributed over the runs that verified anything. */
+  acceptanceRateQuartiles: { min: number; p25: number; p50: number; p75: number; max: number };
   meanAcceptanceLength: number;
   /** Accepted / verified at each place of a draft, from the first. */
   acceptanceByPosition: number[];
@@ -62,6 +67,10 @@ export interface ArmFigures {
   acceptedLengthShares: number[];
   /** Mean of the planned depth. */
   meanDepth: number;
+  /** The same over time: for each 16 tokens of output. */
+  depthByPosition: number[];
+  /** Coefficient of variation of the kinds' tokens per second; with kind 'all' only. */
+  spreadOverKinds?: number;
   timeToFirstTokenMs: { p50: number; p95: number };
   /** Milliseconds between two tokens as a reader of the stream gets them: tokens of one step come together. */
   tokenGapMs: { p50: number; p95: number; p99: number };
@@ -72,9 +81,12 @@ export interface ArmFigures {
 /** One arm against a reference arm, paired by prompt and block: ratio of tokens per second, above 1 is faster. */
 export interface Comparison {
   arm: string;
-  /** 'plain', 'best fixed' (one K, the best in hindsight), 'best fixed of kind', or an arm's name. */
+  /**
+   * 'plain', 'best fixed' (one K >= 1, the best in hindsight), 'best fixed of kind', or 'better of plain and best
+   * fixed' (the faster of the two on each kind).
+   */
   against: string;
-  /** The arm that `against` stands for. */
+  /** The arm that `against` stands for; with kind 'all' those of all kinds, with commas. */
   referenceArm: string;
   /** 'all' is the geometric mean over kinds. */
   kind: string;
@@ -84,25 +96,46 @@ export interface Comparison {
 /** Answers the experiment's question. */
 export interface Verdict {
   arm: string;
-  /** Throughput: at least +10 % over the best fixed K, geometric mean over kinds. */
+  /**
+   * Throughput: at least +10 % over the best fixed K, geometric mean over kinds. Always 'inconclusive' where the run was
+   * unfit, tokens differ, or a kind has a single prompt; so is `spread`.
+   */
   throughput: 'met' | 'not met' | 'inconclusive';
   /** Spread: no slower, and less spread (coefficient of variation of t/s) over kinds. */
   spread: 'met' | 'not met' | 'inconclusive';
+  /** Ratio to the best fixed K, less 1: 0.1 is 10 % faster. */
   gain: Interval;
+  /** Name of the arm. */
   bestFixed: string;
+  /** Coefficients of variation of t/s over kinds, and the first less the second. */
   spreadOfArm: number;
   spreadOfBestFixed: number;
+  spreadDifference: Interval;
   /** Sentences that say it to a reader. */
   summary: string[];
 }
 
-export interface BenchResult {
+/** What was found at one temperature. */
+export interface BenchFindings {
+  figures: ArmFigures[];
+  comparisons: Comparison[];
+  verdict: Verdict[];
+  /**
+   * Time regret of each arm against the best depth of each prompt, K = 0 included: (T - T_ref) / T_ref, by kind and
+   * 'all'.
+   */
+  regret: { arm: string; kind: string; value: number }[];
+}
+
+export interface BenchResult extends BenchFindings {
   format: 'adaptive-spec-bench';
   version: 1;
   profile: 'smoke' | 'quick' | 'full' | 'custom';
   command: string;
   createdAt: string;
   seconds: number;
+  /** Set where not all was measured that was planned: by Ctrl-C, or by the time limit. */
+  partial?: { reason: 'interrupted' | 'time limit'; groupsMeasured: number; groupsPlanned: number };
   /** cpu, threads, kernel, node, commit, … as bench/environment.mjs gives them, and the models with their SHA-256. */
   environment: Record<string, unknown>;
   settings: {
@@ -111,21 +144,32 @@ export interface BenchResult {
     promptCount: number;
     maxTokens: number;
     blocks: number;
+    /** Runs that were dropped before the first block. */
     warmUp: number;
     temperatures: number[];
     seed: number;
+    /** Seed of the sampling in each block. */
     seeds: number[];
   };
+  /** What steps cost, as the steps of this very run tell. */
   costs?: CostTable;
-  /** Whether the machine was quiet enough to believe the figures, and what says so. */
-  fitness: { fit: boolean; reasons: string[]; loadOfOthers: number; spread: number };
-  /** Whether all greedy arms gave the same tokens; those that didn't, by prompt. */
-  equality: { equal: boolean; compared: number; differing: { promptId: string; arm: string; at: number }[] };
-  figures: ArmFigures[];
-  comparisons: Comparison[];
-  verdict: Verdict[];
-  /** Time regret of each arm against the best fixed K of each prompt: (T - T_ref) / T_ref, by kind and 'all'. */
-  regret: { arm: string; kind: string; value: number }[];
+  /**
+   * Whether the machine was quiet enough to believe the figures, and what speaks against it. `loadOfOthers`: cores that
+   * other processes kept busy, on average; null where it can't be read. `spread`: what a run of plain decoding differs by
+   * from another of the same prompt, as a standard deviation, 0.01 being 1 %.
+   */
+  fitness: { fit: boolean; reasons: string[]; loadOfOthers: number | null; spread: number };
+  /**
+   * Whether all arms gave plain decoding's tokens, at every temperature: a seed gives one text at any depth. `compared`
+   * counts runs; `at` is the index of the first token that differs.
+   */
+  equality: {
+    equal: boolean;
+    compared: number;
+    differing: { promptId: string; arm: string; at: number; temperature?: number }[];
+  };
+  /** Findings at the other temperatures; those of the result itself are at the first. */
+  further?: (BenchFindings & { temperature: number })[];
   /** A few generations step by step, for the plot of K over the text. */
   timelines: {
     arm: string;
