@@ -2,7 +2,7 @@
 
 import { armFigures } from './arm-figures.js';
 import type { Arm } from './arms.js';
-import type { BenchFindings, BenchResult } from './bench-result.js';
+import type { BenchFindings, BenchResult, BenchRun, RunFigures } from './bench-result.js';
 import { compareArms, regretOf } from './comparisons.js';
 import { compareTokens } from './equality.js';
 import { judgeFitness, LoadWatch, plainSpread } from './noise.js';
@@ -109,7 +109,7 @@ export async function runBench(
     ...found,
     ...(further.length > 0 ? { further } : {}),
     timelines: timelinesOf(measured.filter(({ run }) => run.temperature === plan.temperatures[0])),
-    runs: measured.map(({ run }) => run),
+    runs: measured.map(({ run }) => roundedRun(run)),
   };
 }
 
@@ -181,4 +181,24 @@ function findings(
     verdict: verdicts({ runs, comparisons, fitness, equality, random }),
     regret: regretOf(runs),
   };
+}
+
+/** Tenths of a microsecond are enough, and keep a report of thousands of runs short. */
+function roundedRun(run: BenchRun): BenchRun {
+  const { all, beforeLoop, timeToFirstTokenMs } = run;
+  return {
+    ...run,
+    all: roundedFigures(all),
+    beforeLoop: roundedFigures(beforeLoop),
+    timeToFirstTokenMs: rounded(timeToFirstTokenMs),
+  };
+}
+
+function roundedFigures(figures: RunFigures): RunFigures {
+  const entries = Object.entries(figures).map(([name, value]) => [name, rounded(value)]);
+  return Object.fromEntries(entries) as unknown as RunFigures;
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 10_000) / 10_000;
 }

@@ -1,6 +1,6 @@
 // `adaptive-spec bench`: arms against each other on the same prompts, with a verdict on what adapting is worth.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Command } from 'commander';
 import { type Arm, armOf, armOfController, completeArms } from '../bench/arms.js';
@@ -89,6 +89,9 @@ async function run(flags: BenchFlags): Promise<void> {
   const plan = await planOf(flags, startedAt);
   const engineOptions = engineOptionsFor(flags, plan);
   const baseline = flags.compare === undefined ? undefined : readBaseline(flags.compare);
+  if (flags.out !== undefined) mustBeWritable('--out', flags.out, flags.out);
+  if (flags.saveBaseline !== undefined)
+    mustBeWritable('--save-baseline', flags.saveBaseline, dirname(flags.saveBaseline));
   const tolerance = numberIn('--tolerance', flags.tolerance, 0, 1);
 
   const interrupt = new Interruption();
@@ -145,7 +148,6 @@ function finish(
       note(`no baseline was saved: ${result.fitness.reasons.join('; ')}`);
       return code || EXIT.incomparable;
     }
-    mkdirSync(dirname(saveBaseline), { recursive: true });
     writeFileSync(saveBaseline, `${JSON.stringify(baselineOf(result), null, 1)}\n`);
     note(`wrote ${saveBaseline}`);
   }
@@ -236,11 +238,10 @@ function describe({ info }: Engine, prompts: readonly BenchPrompt[]): Record<str
 
 /** A table of the arms, and the verdicts. */
 function show(result: BenchResult): void {
-  const { figures, comparisons, verdict, fitness, partial, settings, temperature } = {
-    ...result,
-    temperature: result.settings.temperatures[0]!,
-  };
-  print(`temperature ${temperature}, ${settings.promptCount} prompts, tokens before the first loop`);
+  const { figures, comparisons, verdict, fitness, partial, settings } = result;
+  print(
+    `temperature ${settings.temperatures[0]}, ${settings.promptCount} prompts, tokens before the first loop`,
+  );
   print(
     'arm                 t/s   95 %             all t/s   accepted   tokens/step   mean K   of best fixed',
   );
@@ -305,6 +306,19 @@ function wholeNumber(flag: string, text: string, min: number, max: number): numb
   const value = numberOf(flag, text);
   if (Number.isInteger(value) && value >= min && value <= max) return value;
   throw usage(`${flag} is ${text}`, `Give a whole number from ${min} to ${max}.`);
+}
+
+/** Makes the folder now: after an hour of runs would be late to find out that it can't be. */
+function mustBeWritable(flag: string, value: string, folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+  } catch (cause) {
+    throw usage(
+      `${flag} is ${value}, which can't be written to: ${(cause as Error).message}`,
+      'Name a folder or a file in a folder that can be written to.',
+    );
+  }
 }
 
 function quoted(argument: string): string {
