@@ -1,8 +1,6 @@
 // `adaptive-spec generate`: text on stdout as it comes, or one JSON object at the end.
 
 import { readFileSync } from 'node:fs';
-import { extname, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import type { Controller } from '../control/controller.js';
 import { controllerNames, resolveController } from '../control/controllers.js';
@@ -11,7 +9,9 @@ import { AdaptiveSpecError } from '../errors.js';
 import { checkEngineOptions, checkRequestOptions, type RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
 import { note } from './console.js';
+import { importController, isControllerFile } from './controller-flag.js';
 import { addEngineFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
+import { Interruption } from './interruption.js';
 import { LiveView } from './live-view.js';
 
 interface Flags extends EngineFlags {
@@ -124,21 +124,7 @@ function promptOf({ prompt, promptFile }: Flags): string {
 
 /** A built-in controller's name, or what a module exports by default. */
 async function controllerOf(value: string): Promise<Controller | string> {
-  const isFile = /[\\/]/.test(value) || ['.mjs', '.js', '.cjs', '.mts', '.ts'].includes(extname(value));
-  if (!isFile) return value;
-  let module: { default?: unknown };
-  try {
-    module = await import(pathToFileURL(resolve(value)).href);
-  } catch (cause) {
-    throw usage(
-      `The controller ${value} can't be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
-      'Give a JavaScript module whose default export is (report) => depth or a controller object.',
-    );
-  }
-  if (module.default === undefined) {
-    throw usage(`The controller ${value} has no default export`, 'Write: export default (report) => 8;');
-  }
-  return module.default as Controller;
+  return isControllerFile(value) ? importController(value) : value;
 }
 
 /** Writes text as it comes; a text that ends without a newline gets one. */
@@ -169,25 +155,6 @@ function summarise({ stats, steps, usage, finishReason }: GenerationResult): voi
   note(
     `${usage.completionTokens} tokens in ${stats.steps} steps, ${stats.tokensPerSecond.toFixed(1)} t/s${accepted} (${finishReason})`,
   );
-}
-
-/** Ctrl-C: the first ends the generation, or the process where none runs yet; the second always the process. */
-class Interruption {
-  happened = false;
-  onInterrupt: () => void = () => process.exit(130);
-  readonly #listener = () => {
-    if (this.happened) process.exit(130);
-    this.happened = true;
-    this.onInterrupt();
-  };
-
-  constructor() {
-    process.on('SIGINT', this.#listener);
-  }
-
-  end(): void {
-    process.off('SIGINT', this.#listener);
-  }
 }
 
 function usage(message: string, hint: string): AdaptiveSpecError {

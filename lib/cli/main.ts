@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../binding.js';
 import { AdaptiveSpecError } from '../errors.js';
+import { addBench } from './bench.js';
 import { addCalibrate } from './calibrate.js';
 import { endWithClosedPipe, exitCodeOf, reportError } from './console.js';
 import { addDoctor } from './doctor.js';
@@ -25,6 +26,7 @@ addGenerate(program);
 addModels(program);
 addDoctor(program);
 addCalibrate(program);
+addBench(program);
 
 try {
   await program.parseAsync();

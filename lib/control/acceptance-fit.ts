@@ -1,7 +1,7 @@
 // Fits an AcceptanceModel to what was accepted: damped Newton steps of logistic regression, one after so many steps.
 
 import type { AcceptanceModel, StepReport } from './controller.js';
-import { finite, type Kind, type Kinds, list, shape, whole } from './settings.js';
+import { finite, type Kind, type Kinds, list, optional, shape, whole } from './settings.js';
 import { acceptanceOf } from './stop-rule.js';
 
 /** The weights of an `AcceptanceModel`, in the order that lists of them have. */
@@ -23,6 +23,9 @@ export const ACCEPTANCE_MODEL: Kind = shape<AcceptanceModel>({
   margin: finite,
   entropy: finite,
   place: finite,
+  match: optional(finite),
+  ngramBias: optional(finite),
+  ngramLogit: optional(finite),
 });
 
 export interface AcceptanceFitOptions {

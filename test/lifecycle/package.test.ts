@@ -63,6 +63,8 @@ describe('the published files', () => {
     'native/addon.cc',
     'scripts/build.mjs',
     'scripts/source.mjs',
+    'bench/prompts/dev.jsonl',
+    'bench/prompts/switch.jsonl',
     'models/README.md',
     'models/smollm2-135m-draft-hot.Q4_0.gguf',
   ])('have %s in them', (name) => {
@@ -79,7 +81,7 @@ describe('the published files', () => {
 
   it('are nothing that only this repository needs', () => {
     const allowed =
-      /^(dist|native|cmake|scripts|models|prebuilds|docs|examples)\/|^(package\.json|binding\.gyp|CMakeLists\.txt|tsconfig\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md|SECURITY\.md)$/;
+      /^(dist|native|cmake|scripts|models|prebuilds|docs|examples|bench\/prompts)\/|^(package\.json|binding\.gyp|CMakeLists\.txt|tsconfig\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md|SECURITY\.md)$/;
     expect(files.filter((name) => !allowed.test(name))).toEqual([]);
   });
 

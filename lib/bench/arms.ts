@@ -1,0 +1,69 @@
+// Arms of a benchmark: what is compared with what, by name.
+
+import { basename } from 'node:path';
+import type { Controller } from '../control/controller.js';
+import { controllers, resolveController } from '../control/controllers.js';
+import { AdaptiveSpecError } from '../errors.js';
+
+/** Plain decoding, which every benchmark measures: the reference of tokens and speed. */
+export const PLAIN = 'plain';
+
+/** Arms that adapt, compared with fixed depths unless others are named. */
+export const ADAPTIVE_ARMS: readonly string[] = ['adaptive'];
+
+export interface Arm {
+  name: string;
+  /** The depth of plain decoding (0) and of a fixed depth; undefined where a controller chooses. */
+  depth?: number;
+  /** A controller for one request. */
+  make: () => Controller;
+}
+
+/**
+ * The arm of a name: 'plain', 'fixed:K', or a name that `resolveController` knows. Throws INVALID_ARGUMENT for any
+ * other one.
+ */
+export function armOf(name: string): Arm {
+  if (name === PLAIN) return { name, depth: 0, make: () => controllers.off() };
+  const fixed = /^fixed:(\d+)$/.exec(name);
+  if (fixed) {
+    const depth = Number(fixed[1]);
+    if (depth === 0) {
+      throw new AdaptiveSpecError('INVALID_ARGUMENT', "There is no arm 'fixed:0'", "Its name is 'plain'.");
+    }
+    controllers.fixedDepth(depth);
+    return { name: `fixed:${depth}`, depth, make: () => controllers.fixedDepth(depth) };
+  }
+  if (name === 'fixed' || name.startsWith('fixed:')) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `The arm ${JSON.stringify(name)} names no depth`,
+      'Write it as fixed:8.',
+    );
+  }
+  if (name === 'off') {
+    throw new AdaptiveSpecError('INVALID_ARGUMENT', "There is no arm 'off'", "Its name is 'plain'.");
+  }
+  resolveController(name);
+  return { name, make: () => resolveController(name) };
+}
+
+/** An arm of a caller's controller, which serves every request in turn; named after the file. */
+export function armOfController(path: string, controller: Controller): Arm {
+  resolveController(controller);
+  return { name: basename(path), make: () => controller };
+}
+
+/** Adds plain decoding where it is missing, and refuses names given twice. */
+export function completeArms(arms: readonly Arm[]): Arm[] {
+  const names = arms.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `The arm ${JSON.stringify(twice)} is there twice`,
+      'Name every arm once.',
+    );
+  }
+  return names.includes(PLAIN) ? [...arms] : [armOf(PLAIN), ...arms];
+}

@@ -1,0 +1,58 @@
+// What steps cost, from the steps that a benchmark ran anyway.
+
+import type { CostTable } from '../control/costs.js';
+import type { MeasuredRun } from './run.js';
+import { median } from './statistics.js';
+
+/** Fewer steps of a number of rows say too little. */
+const LEAST_STEPS = 5;
+
+/**
+ * A cost table of medians over the steps; undefined where there are too few. The times are of the contexts that came
+ * up, so every row stands at their median length. `depthOf` gives an arm's fixed depth, or undefined where a controller
+ * is asked.
+ */
+export function costsOfSteps(
+  measured: readonly MeasuredRun[],
+  { draftThreads, depthOf }: { draftThreads: number; depthOf: (arm: string) => number | undefined },
+): CostTable | undefined {
+  const same = new Map<number, number[]>();
+  const changed = new Map<number, number[]>();
+  const contexts: number[] = [];
+  const other = { asked: [] as number[], native: [] as number[] };
+  let draftMs = 0;
+  let drafted = 0;
+  for (const { run, steps } of measured) {
+    const others = depthOf(run.arm) === undefined ? other.asked : other.native;
+    for (const [i, step] of steps.entries()) {
+      // The first step comes after the prompt's batch, whose number of rows is another.
+      const times = i > 0 && steps[i - 1]!.rows === step.rows ? same : changed;
+      const list = times.get(step.rows);
+      if (list) list.push(step.verifyMs);
+      else times.set(step.rows, [step.verifyMs]);
+      contexts.push(step.contextLength);
+      others.push(step.otherMs);
+      draftMs += step.draftMs;
+      drafted += step.drafted;
+    }
+  }
+  const contextLength = Math.round(median(contexts));
+  const target = [...same]
+    .filter(([, times]) => times.length >= LEAST_STEPS)
+    .map(([rows, times]) => ({ rows, contextLength, ms: median(times) }))
+    .sort((a, b) => a.rows - b.rows);
+  if (target.length === 0) return undefined;
+  const more = target.flatMap(({ rows, ms }) => {
+    const times = changed.get(rows) ?? [];
+    return times.length >= LEAST_STEPS ? [median(times) - ms] : [];
+  });
+  const overheadMs = other.native.length > 0 ? median(other.native) : median(other.asked);
+  const callbackMs = other.native.length > 0 && other.asked.length > 0 ? median(other.asked) - overheadMs : 0;
+  return {
+    target,
+    draft: { msPerToken: drafted > 0 ? draftMs / drafted : 0, threads: draftThreads },
+    overheadMs,
+    rebuildMs: more.length > 0 ? Math.max(0, median(more)) : 0,
+    callbackMs: Math.max(0, callbackMs),
+  };
+}

@@ -1,0 +1,45 @@
+// Arms of a benchmark by name, and profiles made of them.
+import { describe, expect, it } from 'vitest';
+import { armOf, armOfController, completeArms } from '../../lib/bench/arms.js';
+import { PROFILES } from '../../lib/bench/profiles.js';
+import { nativeDepthOf } from '../../lib/control/fixed-depth.js';
+
+describe('an arm', () => {
+  it('is plain decoding or a fixed depth, run natively', () => {
+    expect(nativeDepthOf(armOf('plain').make())).toBe(0);
+    expect(armOf('fixed:16')).toMatchObject({ name: 'fixed:16', depth: 16 });
+    expect(nativeDepthOf(armOf('fixed:16').make())).toBe(16);
+  });
+
+  it('is a controller by name, a new one for each request', () => {
+    const arm = armOf('adaptive');
+    expect(arm.depth).toBeUndefined();
+    expect(arm.make()).not.toBe(arm.make());
+  });
+
+  it("is a caller's controller, named after its file", () => {
+    const controller = () => 3;
+    expect(armOfController('./folder/mine.mjs', controller).name).toBe('mine.mjs');
+    expect(armOfController('./mine.mjs', controller).make()).toBe(controller);
+    expect(() => armOfController('./mine.mjs', 7 as never)).toThrow(/neither a name/);
+  });
+
+  it.each(['adaptiv', 'fixed', 'fixed:', 'fixed:x', 'fixed:0', 'fixed:65', 'off', ''])(
+    'is not %o',
+    (name) => {
+      expect(() => armOf(name)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+    },
+  );
+
+  it('is there once, and plain decoding always', () => {
+    expect(completeArms([armOf('fixed:8')]).map(({ name }) => name)).toEqual(['plain', 'fixed:8']);
+    expect(() => completeArms([armOf('plain'), armOf('fixed:8'), armOf('fixed:8')])).toThrow(/twice/);
+  });
+});
+
+describe('a profile', () => {
+  it.each(Object.entries(PROFILES))('%s has arms that exist, K = 8 and 16 among them', (_, { arms }) => {
+    expect(arms).toEqual(expect.arrayContaining(['plain', 'fixed:8', 'fixed:16', 'adaptive']));
+    for (const arm of arms) expect(armOf(arm).name).toBe(arm);
+  });
+});
