@@ -4,7 +4,7 @@ import { CostModel, type RowCost } from '../control/costs.js';
 import type { Warning } from '../options.js';
 import type { Calibration, CalibrationPart, MeasuredRow } from './calibration.js';
 import { type CpuTimes, type OthersLoad, othersLoad, readCpuTimes } from './load-meter.js';
-import { quantile } from './quantile.js';
+import { lowerQuartile, quantile } from './quantile.js';
 import { findRisers } from './staircase.js';
 
 /** What is measured. All times are in milliseconds; each promise rejects with DISPOSED where the engine is closed. */
@@ -98,14 +98,18 @@ class Run {
       await this.#slope();
     }
     this.#progress(1);
-    return this.#result({ samplingMs, draftMs, ...steps }, othersLoad(before, cpuTimes(), this.#subject.threads));
+    return this.#result(
+      { samplingMs, draftMs, ...steps },
+      othersLoad(before, cpuTimes(), this.#subject.threads),
+    );
   }
 
   /** Turns through these rows, so that a busy moment touches none of them alone: at least one, until then. */
   async #turns(rows: readonly number[], repeats: number | undefined, until: number): Promise<void> {
     for (let turn = 0; turn < (repeats ?? MOST_TURNS); turn++) {
       for (const n of rows) {
-        if (repeats === undefined && (turn > 0 ? this.#over(until) : this.#over(1) && !this.#samples.empty)) return;
+        if (repeats === undefined && (turn > 0 ? this.#over(until) : this.#over(1) && !this.#samples.empty))
+          return;
         await this.#measure([n], this.#contextLength);
       }
     }
@@ -176,7 +180,9 @@ class Run {
     const room = this.#left(1);
     const length = LONG_CONTEXTS.find(
       (tokens) =>
-        tokens + Math.max(...rows) <= this.#subject.contextSize && tokens * perToken < room / 2 && turn < room / 3,
+        tokens + Math.max(...rows) <= this.#subject.contextSize &&
+        tokens * perToken < room / 2 &&
+        turn < room / 3,
     );
     if (length === undefined) {
       this.#missing.add('context');
@@ -193,7 +199,7 @@ class Run {
     const spread = this.#samples.spread();
     const loaded = others?.disturbs === true || spread > MUCH_SPREAD;
     // What others take only ever adds: the lower samples are nearer to the truth then.
-    const target = this.#samples.points(loaded ? 0.25 : 0.5);
+    const target = loaded ? this.#samples.undisturbed() : this.#samples.points();
     const warnings: Warning[] = loaded ? [busy(others, spread)] : [];
     const subject = this.#subject;
     return {
@@ -232,7 +238,7 @@ class Run {
   }
 
   #model(): CostModel {
-    const target = this.#samples.points(0.5).map((point) => ({ ...point, contextLength: 0 }));
+    const target = this.#samples.points().map((point) => ({ ...point, contextLength: 0 }));
     return new CostModel({
       target,
       draft: { msPerToken: 0, threads: 1 },
@@ -257,9 +263,14 @@ class Run {
   }
 }
 
+const median = (values: readonly number[]) => quantile(values, 0.5);
+
 /** Times by number of rows and context length, those after a change of shape apart. */
 class Samples {
-  readonly #points = new Map<string, { rows: number; contextLength: number; same: number[]; changed: number[] }>();
+  readonly #points = new Map<
+    string,
+    { rows: number; contextLength: number; same: number[]; changed: number[] }
+  >();
 
   get empty(): boolean {
     return this.#points.size === 0;
@@ -273,16 +284,29 @@ class Samples {
   }
 
   /** By context length and rows, ascending. */
-  points(share: number): MeasuredRow[] {
+  points(typical = median): MeasuredRow[] {
     return [...this.#points.values()]
       .sort((a, b) => a.contextLength - b.contextLength || a.rows - b.rows)
       .map(({ rows, contextLength, same }) => ({
         rows,
         contextLength,
-        ms: quantile(same, share),
+        ms: typical(same),
         low: quantile(same, 0.25),
         high: quantile(same, 0.75),
       }));
+  }
+
+  /**
+   * The same from the lower samples; and no number of rows costs more than a larger one did, since that was the
+   * disturbance and not the rows.
+   */
+  undisturbed(): MeasuredRow[] {
+    const points = this.points(lowerQuartile);
+    for (let i = points.length - 2; i >= 0; i--) {
+      const [point, next] = [points[i]!, points[i + 1]!];
+      if (point.contextLength === next.contextLength) point.ms = Math.min(point.ms, next.ms);
+    }
+    return points;
   }
 
   /** Middle half over median, in the median of the points that have enough samples to tell. */
@@ -306,7 +330,7 @@ class Samples {
   }
 
   fastest(): number {
-    return Math.min(...this.points(0.5).map(({ ms }) => ms));
+    return Math.min(...this.points().map(({ ms }) => ms));
   }
 }
 

@@ -207,12 +207,16 @@ export class LiveCosts {
   /** Context lengths of the table: those of `base`, or the shortest seen, and the longest where a slope is known. */
   #contexts(slope: number): number[] {
     const { base } = this.#options;
-    const lengths = [...new Set(base?.target.map((point) => point.contextLength) ?? [])].sort((a, b) => a - b);
+    const lengths = [...new Set(base?.target.map((point) => point.contextLength) ?? [])].sort(
+      (a, b) => a - b,
+    );
     const shortest = lengths[0] ?? this.#least;
     if (!Number.isFinite(shortest)) return [];
     const longest = this.#learnsSlope ? this.#most : (lengths[lengths.length - 1] ?? shortest);
     const known = !this.#learnsSlope || slope > 0;
-    return known && longest - shortest >= (this.#learnsSlope ? CONTEXT_SPAN : 1) ? [shortest, longest] : [shortest];
+    return known && longest - shortest >= (this.#learnsSlope ? CONTEXT_SPAN : 1)
+      ? [shortest, longest]
+      : [shortest];
   }
 
   snapshot(): LiveCostsState {

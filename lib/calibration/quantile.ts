@@ -8,3 +8,9 @@ export function quantile(values: readonly number[], share: number): number {
   const high = sorted[Math.ceil(place)] ?? low;
   return low + (high - low) * (place - Math.floor(place));
 }
+
+/** The value a quarter of the way up, and the lowest of fewer than five. */
+export function lowerQuartile(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(0.25 * (sorted.length - 1))] ?? 0;
+}

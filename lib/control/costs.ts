@@ -71,9 +71,7 @@ function curveAt(table: CostTable, contextLength: number, maxRows: number): Floa
 }
 
 function pointsAt({ target }: CostTable, contextLength: number): { rows: number; ms: number }[] {
-  return target
-    .filter((point) => point.contextLength === contextLength)
-    .sort((a, b) => a.rows - b.rows);
+  return target.filter((point) => point.contextLength === contextLength).sort((a, b) => a.rows - b.rows);
 }
 
 /** Straight lines between points with ascending rows, for 1 to `maxRows` rows; level before the first. */

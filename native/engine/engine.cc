@@ -278,6 +278,10 @@ void Engine::round() {
     for (Sequence* sequence : generating_) sequence->fail(native_failure(step_->failure()));
   for (auto& sequence : slots_)
     if (sequence && sequence->over) end(sequence);
+  adapt_threads();
+}
+
+void Engine::adapt_threads() {
   ThreadUse use = target_->take_use();
   for (auto& drafter : drafters_) use += drafter->take_use();
   if (crew_->observe(use)) {
@@ -380,6 +384,7 @@ std::vector<double> Engine::time_target(const Measurement& m) {
       if (target_->decode() != DecodeStatus::kOk) return {};
       ms.push_back(now_ms() - start);
       target_->keep(0, m.context);
+      adapt_threads();
     }
   return ms;
 }

@@ -79,6 +79,8 @@ class Engine {
   int fastest_threads(Context& draft);
   void serve();
   void round();
+  // Fewer threads where others want the cores, more where they left them again (engine/load_watch.h).
+  void adapt_threads();
   bool wait_for_work();
   void end_aborted();
   void admit();

@@ -79,7 +79,10 @@ const base: CostTable = {
 
 describe('without a table', () => {
   it('finds the curve, its slope over the context, and what else a step costs', () => {
-    const costs = live(new LiveCosts({ draftThreads: 2 }), { depths: [0, 0, 4, 4, 8, 8, 16, 16, 16], steps: 1500 });
+    const costs = live(new LiveCosts({ draftThreads: 2 }), {
+      depths: [0, 0, 4, 4, 8, 8, 16, 16, 16],
+      steps: 1500,
+    });
     const table = costs.table()!;
     expectCurve(table, [1, 5, 9, 17]);
     expect(table.draft.threads).toBe(2);
