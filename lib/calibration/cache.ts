@@ -79,7 +79,11 @@ export function writeCachedCosts(facts: CacheFacts, costs: CachedCosts, folder =
     renameSync(partial, join(folder, `${key}.json`));
     return true;
   } catch {
-    rmSync(partial, { force: true });
+    try {
+      rmSync(partial, { force: true });
+    } catch {
+      // There is no such folder, say: nothing was written.
+    }
     return false;
   }
 }

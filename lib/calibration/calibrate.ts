@@ -306,6 +306,7 @@ class Samples {
       const [point, next] = [points[i]!, points[i + 1]!];
       if (point.contextLength === next.contextLength) point.ms = Math.min(point.ms, next.ms);
     }
+    for (const point of points) point.low = Math.min(point.low, point.ms);
     return points;
   }
 
