@@ -404,7 +404,7 @@ export class Engine implements AsyncDisposable {
   /**
    * Measures what a step costs, for up to `budgetMs`: v(n) by rows and context, a draft token, sampling, a change of
    * shape, the callback. `costs` begins anew with it, and where the machine was quiet it is cached for later engines of
-   * the same models and settings on this machine. Requests that come meanwhile wait for one pass, or run in between and
+   * the same models and settings on this machine; not so with `rows` or `contextLength`. Requests that come meanwhile wait for one pass, or run in between and
    * take their time from the budget. Throws INVALID_ARGUMENT, DISPOSED, or the signal's reason.
    */
   async calibrate(options: CalibrateOptions = {}): Promise<Calibration> {
@@ -420,7 +420,9 @@ export class Engine implements AsyncDisposable {
       onProgress: (done) =>
         this.#guarded(() => onProgress?.({ phase: 'calibrate', name: 'model', done, total: 1 })),
     });
-    this.#costs?.calibrated(calibration);
+    // What was asked for in particular is for the caller alone: plans need the usual rows.
+    if (settings.rows === undefined && settings.contextLength === undefined)
+      this.#costs?.calibrated(calibration);
     for (const warning of calibration.warnings) this.#warn(warning);
     return calibration;
   }

@@ -188,7 +188,8 @@ class Run {
       this.#missing.add('context');
       return;
     }
-    const repeats = Math.floor(Math.max(1, Math.min(MOST_TURNS, (room - length * perToken) / turn / 1.5)));
+    const fitting = Math.floor((room - length * perToken) / turn / 1.5);
+    const repeats = this.#settings.repeats ?? Math.max(1, Math.min(MOST_TURNS, fitting));
     await this.#measure(rows, length, repeats);
   }
 

@@ -70,13 +70,17 @@ export class EngineCosts {
     this.#busySince = undefined;
   }
 
-  /** Takes a calibration as the new base. It is kept for later unless the machine was busy. */
+  /**
+   * Takes a calibration as the new base. It is kept for later unless the machine was busy, or the time too short for
+   * what plans need first.
+   */
   calibrated(calibration: Calibration): void {
     this.#live = this.#learner(calibration);
     this.#table = undefined;
     this.#baseIsLoaded = calibration.loaded;
-    if (calibration.loaded) return;
-    const { measuredAt } = calibration;
+    const { loaded, missing, measuredAt } = calibration;
+    const rows = new Set(calibration.target.map((point) => point.rows)).size;
+    if (loaded || missing.includes('draft') || rows < ROWS_TO_KEEP) return;
     this.#keep({ table: calibration, source: 'calibrate', measuredAt });
   }
 

@@ -31,6 +31,7 @@ const facts: CacheFacts = {
 const table: CostTable = {
   target: [
     { rows: 1, contextLength: 0, ms: 20 },
+    { rows: 5, contextLength: 0, ms: 25 },
     { rows: 9, contextLength: 0, ms: 30 },
   ],
   draft: { msPerToken: 2, threads: 1 },
@@ -257,6 +258,13 @@ describe("an engine's costs", () => {
     costs.calibrated(calibration(true));
     expect(costs.table!.target).toEqual(table.target);
     expect(readCachedCosts(facts, folder)).toBeUndefined();
+    for (const short of [
+      { target: calibration(false).target.slice(0, 2) },
+      { missing: ['draft' as const] },
+    ]) {
+      costs.calibrated({ ...calibration(false), ...short });
+      expect(readCachedCosts(facts, folder)).toBeUndefined();
+    }
     costs.calibrated(calibration(false));
     expect(readCachedCosts(facts, folder)).toEqual(cached);
     expect(costs.cached).toMatchObject({ source: 'calibrate', measuredAt: cached.measuredAt });
