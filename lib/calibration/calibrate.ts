@@ -90,18 +90,16 @@ class Run {
     const { rows, repeats } = this.#settings;
     if (rows) await this.#turns(rows, repeats, UNTIL.rest);
     else await this.#turns(this.#possible(FIRST), repeats, UNTIL.first);
-    const samplingMs = quantile(await this.#subject.sampling(5), 0.5);
-    const draftMs = await this.#draft();
-    const steps = await this.#steps(samplingMs);
+    const sampling = await this.#subject.sampling(5);
+    const draft = await this.#draft();
+    const steps = await this.#steps(median(sampling));
     if (!rows) {
       await this.#rest();
       await this.#slope();
     }
     this.#progress(1);
-    return this.#result(
-      { samplingMs, draftMs, ...steps },
-      othersLoad(before, cpuTimes(), this.#subject.threads),
-    );
+    const others = othersLoad(before, cpuTimes(), this.#subject.threads);
+    return this.#result({ sampling, draft, ...steps }, others);
   }
 
   /** Turns through these rows, so that a busy moment touches none of them alone: at least one, until then. */
@@ -129,9 +127,9 @@ class Run {
     this.#progress();
   }
 
-  async #draft(): Promise<number> {
+  async #draft(): Promise<number[]> {
     const { drafts, contextSize } = this.#subject;
-    if (!drafts) return 0;
+    if (!drafts) return [];
     this.#settings.signal?.throwIfAborted();
     const tokens = Math.min(DRAFT_TOKENS, contextSize - 2);
     const times = await this.#subject.draft(tokens, 1);
@@ -140,24 +138,24 @@ class Run {
       this.#progress();
     }
     if (times.length === 0) this.#missing.add('draft');
-    return quantile(times, 0.5);
+    return times;
   }
 
   /** Costs of a step beside its passes, from real steps. They are left out where even a few take too long. */
-  async #steps(samplingMs: number): Promise<{ overheadMs: number; callbackMs: number }> {
+  async #steps(samplingMs: number): Promise<{ alone: number[]; asked: number[] }> {
     const step = this.#samples.fastest() + samplingMs;
     const room = Math.max(0, this.#left(UNTIL.steps));
     const count = Math.min(16, Math.floor(room / 2 / step), this.#subject.contextSize - 8);
     if (count < 2) {
       this.#missing.add('overhead').add('callback');
-      return { overheadMs: samplingMs, callbackMs: 0 };
+      return { alone: [samplingMs], asked: [samplingMs] };
     }
     this.#settings.signal?.throwIfAborted();
-    const alone = quantile(await this.#subject.steps(count, false), 0.5);
+    const alone = await this.#subject.steps(count, false);
     this.#progress();
-    const asked = quantile(await this.#subject.steps(count, true), 0.5);
+    const asked = await this.#subject.steps(count, true);
     this.#progress();
-    return { overheadMs: alone, callbackMs: Math.max(0, asked - alone) };
+    return { alone, asked };
   }
 
   /** The other rows, with one row beside them that ties them to the first ones. */
@@ -194,22 +192,23 @@ class Run {
   }
 
   #result(
-    parts: { samplingMs: number; draftMs: number; overheadMs: number; callbackMs: number },
+    times: Record<'sampling' | 'draft' | 'alone' | 'asked', number[]>,
     others: OthersLoad | undefined,
   ): Calibration {
     const spread = this.#samples.spread();
     const loaded = others?.disturbs === true || spread > MUCH_SPREAD;
     // What others take only ever adds: the lower samples are nearer to the truth then.
+    const typical = loaded ? lowerQuartile : median;
     const target = loaded ? this.#samples.undisturbed() : this.#samples.points();
     const warnings: Warning[] = loaded ? [busy(others, spread)] : [];
     const subject = this.#subject;
     return {
       target,
-      draft: { msPerToken: parts.draftMs, threads: subject.draftThreads },
-      overheadMs: parts.overheadMs,
+      draft: { msPerToken: typical(times.draft), threads: subject.draftThreads },
+      overheadMs: typical(times.alone),
       rebuildMs: this.#samples.rebuild(target),
-      callbackMs: parts.callbackMs,
-      samplingMs: parts.samplingMs,
+      callbackMs: Math.max(0, typical(times.asked) - typical(times.alone)),
+      samplingMs: typical(times.sampling),
       vocabularySize: subject.vocabularySize,
       staircase: findRisers(target),
       missing: [...this.#missing],
