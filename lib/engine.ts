@@ -180,7 +180,7 @@ export class Engine implements AsyncDisposable {
         kvCacheType,
         mmap,
       },
-      drafts: drafters.length > 0,
+      drafts: drafters.includes('model'),
       threads,
       draftThreads,
     });
@@ -433,7 +433,7 @@ export class Engine implements AsyncDisposable {
       maxRows: Math.min(parallel * (maxDepth + 1), contextSize),
       contextSize,
       threads,
-      drafts: drafters.length > 0,
+      drafts: drafters.includes('model'),
       draftThreads,
       vocabularySize,
       target: (rows, contextLength, repeats) => this.#measure(MEASURE.target, rows, contextLength, repeats),

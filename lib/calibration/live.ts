@@ -153,10 +153,16 @@ export class LiveCosts {
     this.#sxy += weight * cell.sxy;
   }
 
-  #observeDraft({ drafted, depth, draftMs }: StepReport): void {
-    // Where the draft stopped early, a token more was made and turned down.
-    const made = drafted + (drafted < depth ? 1 : 0);
-    if (made > 0 && draftMs > 0) this.#draft.add(draftMs / made);
+  /**
+   * A draft that ended before its depth may have had one token more, turned down by its stop rule: the time of a token
+   * lies between two bounds then, and what is within them is no news.
+   */
+  #observeDraft({ drafter, drafted, depth, draftMs }: StepReport): void {
+    if (drafter !== 'model' || drafted < 1 || !(draftMs > 0)) return;
+    const most = draftMs / drafted;
+    const least = draftMs / (drafted < depth ? drafted + 1 : drafted);
+    const known = this.#draft.count > 0 ? this.#draft.mean : (least + most) / 2;
+    this.#draft.add(Math.min(most, Math.max(least, known)));
   }
 
   #expected(rows: number, contextLength: number): number {

@@ -100,7 +100,7 @@ function show(calibration: Calibration, info: EngineInfo): void {
     }
   }
   const ms = (value: number) => `${value.toFixed(value < 0.1 ? 3 : 2)} ms`;
-  if (info.drafters.length > 0 && !missing.includes('draft'))
+  if (info.drafters.includes('model') && !missing.includes('draft'))
     print(`a draft token costs ${ms(draft.msPerToken)}, on ${threadsOf(draft.threads)}`);
   if (!missing.includes('overhead'))
     print(

@@ -4,6 +4,7 @@
 #include <ggml-cpu.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "draft/model_drafter.h"
 #include "engine/clock.h"
@@ -390,8 +391,10 @@ std::vector<double> Engine::time_target(const Measurement& m) {
 }
 
 std::vector<double> Engine::time_draft(const Measurement& m) {
-  if (drafters_.empty()) return {};
-  Drafter& drafter = *drafters_[0];
+  const auto model = std::find_if(drafters_.begin(), drafters_.end(),
+                                  [](const auto& drafter) { return drafter->name() == std::string_view("model"); });
+  if (model == drafters_.end()) return {};
+  Drafter& drafter = **model;
   const size_t tokens = m.rows[0];
   std::vector<double> ms;
   Draft draft;

@@ -166,6 +166,7 @@ describe("an engine's costs", () => {
         stepReport({
           step,
           drafted,
+          drafter: 'model',
           rows: drafted + 1,
           verifyMs,
           draftMs: factor * 2 * drafted,

@@ -43,6 +43,7 @@ function live(costs: LiveCosts, world: World): LiveCosts {
       stepReport({
         step,
         drafted,
+        drafter: drafted > 0 ? 'model' : '',
         accepted: 0,
         tokens: new Int32Array(1),
         verifyMs: stray * wobble() * (verify(rows, context) + (rows === before ? 0 : REBUILD)),
@@ -119,11 +120,33 @@ describe('without a table', () => {
     expect(costs.table()).toBeUndefined();
   });
 
-  it('counts a token that was made and turned down among those that drafting took its time for', () => {
+  it('takes the time of a draft that ended early for that of its tokens, or of one more that was turned down', () => {
+    for (const [made, drafted] of [
+      [4, 3],
+      [3, 3],
+    ] as const) {
+      const costs = live(new LiveCosts(), { depths: [4], steps: 50, noise: 0 });
+      for (let step = 1; step < 100; step++)
+        costs.observe(
+          stepReport({
+            step,
+            depth: 8,
+            drafted,
+            drafter: 'model',
+            rows: 4,
+            verifyMs: 9,
+            draftMs: made * DRAFT,
+          }),
+        );
+      expect(costs.table()!.draft.msPerToken).toBeCloseTo(DRAFT, 5);
+    }
+  });
+
+  it('knows nothing of the draft model from what others drafted', () => {
     const costs = new LiveCosts();
     for (let step = 1; step < 100; step++)
-      costs.observe(stepReport({ step, depth: 8, drafted: 3, rows: 4, verifyMs: 9, draftMs: 4 * DRAFT }));
-    expect(costs.table()!.draft.msPerToken).toBeCloseTo(DRAFT, 5);
+      costs.observe(stepReport({ step, drafted: 4, drafter: 'ngram', rows: 5, verifyMs: 9, draftMs: 0.01 }));
+    expect(costs.table()).toBeUndefined();
   });
 });
 
