@@ -86,6 +86,9 @@ export const EVENT = {
   measured: 7,
 } as const;
 
+/** Kinds of measurements, in native code's numbering. */
+export const MEASURE = { target: 0, draft: 1, sampling: 2 } as const;
+
 /** What a loaded engine is. */
 export interface NativeLoaded {
   description: string;
@@ -148,8 +151,18 @@ export type Dispatch = (kind: number, requestId: number, value: unknown) => bool
 /** An engine of native code. Nothing here waits for it; what happens is told to the dispatch function. */
 export interface NativeEngine {
   submit(request: NativeRequest): void;
-  /** Answered by an event with milliseconds, one for each repeat; none where it was cut short. */
-  measure(id: number, rows: number, contextLength: number, repeats: number, allLogits: boolean): void;
+  /**
+   * Answered by an event with milliseconds: for each repeat one number, with kind `target` one for each of `rows`. None
+   * where it was cut short or can't be done. With kind `draft`, rows[0] is the draft's length.
+   */
+  measure(
+    id: number,
+    kind: number,
+    rows: Int32Array,
+    contextLength: number,
+    repeats: number,
+    allLogits: boolean,
+  ): void;
   abort(requestId: number): void;
   close(): void;
   /** Between loaded and close only, as are the two below. */

@@ -2,15 +2,23 @@
 
 import { EventEmitter } from 'node:events';
 import {
+  bindingPath,
   EVENT,
   loadBinding,
+  MEASURE,
   type NativeEngine,
   type NativeFault,
   type NativeLoaded,
   type NativeResult,
 } from './binding.js';
+import { type CacheFacts, machineFacts } from './calibration/cache-key.js';
+import { type CalibrationSubject, calibrate } from './calibration/calibrate.js';
+import type { Calibration } from './calibration/calibration.js';
+import { EngineCosts } from './calibration/engine-costs.js';
+import { fileHash, modelFingerprint } from './calibration/fingerprint.js';
 import type { Controller, StepReport } from './control/controller.js';
 import { resolveController } from './control/controllers.js';
+import type { CostTable } from './control/costs.js';
 import { ControllerDriver } from './control/driver.js';
 import { nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
@@ -21,8 +29,10 @@ import { Generation } from './generation.js';
 import { type ModelPair, openPair } from './models/pair.js';
 import { type AuditLog, openAuditLog } from './observe/audit-log.js';
 import {
+  type CalibrateOptions,
   type CheckedEngineOptions,
   type CheckedRequest,
+  checkCalibrateOptions,
   checkEngineOptions,
   checkRequestOptions,
   type EngineOptions,
@@ -113,6 +123,9 @@ export class Engine implements AsyncDisposable {
   readonly #loaded = deferred<NativeLoaded>();
   readonly #closed = deferred<void>();
   readonly #measurements = new Map<number, ReturnType<typeof deferred<number[]>>>();
+  /** Requests of our own, of which listeners hear nothing. */
+  readonly #quiet = new Set<number>();
+  #costs: EngineCosts | undefined;
   #isClosing = false;
   #nextId = 1;
   #info!: EngineInfo;
@@ -125,6 +138,8 @@ export class Engine implements AsyncDisposable {
     pair: ModelPair,
   ): Promise<Engine> {
     const engine = new Engine(NativeEngine, options, pair);
+    // Now, while the native thread loads.
+    const files = options.calibrate === 'off' ? undefined : fileFacts(pair);
     const loaded = await engine.#loaded.promise;
     engine.#info = {
       model: pair.target.path,
@@ -145,7 +160,39 @@ export class Engine implements AsyncDisposable {
       variant,
       loadMs: loaded.loadMs,
     };
+    await engine.#findCosts(files);
     return engine;
+  }
+
+  /** Costs from the cache, or measured now where that is asked for. */
+  async #findCosts(files: FileFacts | undefined): Promise<void> {
+    const { calibrate: when, numa, flashAttention, kvCacheType, mmap, onProgress } = this.#options;
+    if (when === 'off') return;
+    const { threads, draftThreads, kernels, drafters } = this.#info;
+    this.#costs = new EngineCosts({
+      facts: files && {
+        ...files,
+        ...machineFacts(),
+        threads,
+        draftThreads,
+        kernels,
+        numa,
+        flashAttention,
+        kvCacheType,
+        mmap,
+      },
+      drafts: drafters.includes('model'),
+      threads,
+      draftThreads,
+    });
+    if (when !== 'load' || this.#costs.cached) return;
+    try {
+      await this.calibrate(onProgress ? { onProgress } : {});
+    } catch (error) {
+      // Live steps will teach what they cost; a load that worked is not lost for it.
+      if (!(error instanceof AdaptiveSpecError)) throw error;
+      this.#warn({ code: error.code, message: `Costs could not be measured: ${error.message}` });
+    }
   }
 
   private constructor(
@@ -184,6 +231,17 @@ export class Engine implements AsyncDisposable {
     return this.#info;
   }
 
+  /** What a step costs, as far as it is known by now; undefined where nothing is, or with `calibrate: 'off'`. */
+  get costs(): CostTable | undefined {
+    return this.#costs?.table;
+  }
+
+  /** When and how the table that `costs` began with was measured; undefined where none was found. */
+  get costsOrigin(): { source: 'calibrate' | 'live'; measuredAt: string } | undefined {
+    const cached = this.#costs?.cached;
+    return cached && { source: cached.source, measuredAt: cached.measuredAt };
+  }
+
   /** Requests that were started and have not ended. */
   get pending(): number {
     return this.#requests.size;
@@ -213,7 +271,7 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Starts a checked request. Throws what is wrong with it for this engine. @internal */
-  start(request: CheckedRequest, generation: Generation): void {
+  start(request: CheckedRequest, generation: Generation, quiet = false): void {
     this.#mustBeOpen();
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
@@ -251,13 +309,17 @@ export class Engine implements AsyncDisposable {
           maxDepth: this.#info.maxDepth,
           drafters,
           temperature: request.temperature,
+          ...(this.costs ? { costs: this.costs } : {}),
         }),
+      observe: quiet ? undefined : (report, asked) => this.#costs?.observe(report, asked),
       drafters,
       seed,
       onAbort: request.onAbort,
       audit: this.#audit,
     });
+    const wasIdle = this.#requests.size === 0;
     this.#requests.set(id, running);
+    if (quiet) this.#quiet.add(id);
     this.#native.submit({
       id,
       prompt: tokens,
@@ -278,6 +340,7 @@ export class Engine implements AsyncDisposable {
       penaltyLastN: request.penaltyLastN,
       seed,
     });
+    if (wasIdle) this.#costs?.busy(true);
     generation.connect(running);
     if (signal) followSignal(signal, generation);
   }
@@ -337,11 +400,86 @@ export class Engine implements AsyncDisposable {
     if (logits !== 'all' && logits !== 'last') {
       throw new AdaptiveSpecError('INVALID_ARGUMENT', `logits is ${String(logits)}`, "Give 'all' or 'last'.");
     }
-    const id = this.#nextId++;
-    const measurement = deferred<number[]>();
-    this.#measurements.set(id, measurement);
-    this.#native.measure(id, rows, contextLength, repeats, logits === 'all');
-    return measurement.promise;
+    return this.#measure(MEASURE.target, [rows], contextLength, repeats, logits === 'all');
+  }
+
+  /**
+   * Measures what a step costs, for up to `budgetMs`: v(n) by rows and context, a draft token, sampling, a change of
+   * shape, the callback. `costs` begins anew with it, and where the machine was quiet it is cached for later engines of
+   * the same models and settings on this machine; not so with `rows` or `contextLength`. Requests that come meanwhile wait for one pass, or run in between and
+   * take their time from the budget. Throws INVALID_ARGUMENT, DISPOSED, or the signal's reason.
+   */
+  async calibrate(options: CalibrateOptions = {}): Promise<Calibration> {
+    const { onProgress, ...settings } = checkCalibrateOptions(options);
+    this.#mustBeOpen();
+    const subject = this.#calibrationSubject();
+    const { contextLength = 0 } = settings;
+    mustBeWhole('contextLength', contextLength, 0, subject.contextSize - 1);
+    const most = Math.min(subject.maxRows, subject.contextSize - contextLength);
+    for (const rows of settings.rows ?? []) mustBeWhole('rows', rows, 1, most);
+    const calibration = await calibrate(subject, {
+      ...settings,
+      onProgress: (done) =>
+        this.#guarded(() => onProgress?.({ phase: 'calibrate', name: 'model', done, total: 1 })),
+    });
+    // What was asked for in particular is for the caller alone: plans need the usual rows.
+    if (settings.rows === undefined && settings.contextLength === undefined)
+      this.#costs?.calibrated(calibration);
+    for (const warning of calibration.warnings) this.#warn(warning);
+    return calibration;
+  }
+
+  #calibrationSubject(): CalibrationSubject {
+    const { contextSize, maxDepth, parallel, threads, draftThreads, drafters, vocabularySize } = this.#info;
+    return {
+      maxRows: Math.min(parallel * (maxDepth + 1), contextSize),
+      contextSize,
+      threads,
+      drafts: drafters.includes('model'),
+      draftThreads,
+      vocabularySize,
+      target: (rows, contextLength, repeats) => this.#measure(MEASURE.target, rows, contextLength, repeats),
+      draft: (tokens, repeats) => this.#measure(MEASURE.draft, [tokens], 0, repeats),
+      sampling: (repeats) => this.#measure(MEASURE.sampling, [1], 0, repeats),
+      steps: (count, asked) => this.#stepOverheads(count, asked),
+    };
+  }
+
+  async #measure(
+    kind: number,
+    rows: readonly number[],
+    contextLength: number,
+    repeats: number,
+    allLogits = true,
+  ): Promise<number[]> {
+    // The abort of a request that waits meanwhile cuts a measurement short: then it is done again.
+    for (let attempt = 0; attempt < 3; attempt++) {
+      this.#mustBeOpen();
+      const id = this.#nextId++;
+      const measurement = deferred<number[]>();
+      this.#measurements.set(id, measurement);
+      this.#native.measure(id, kind, Int32Array.from(rows), contextLength, repeats, allLogits);
+      const ms = await measurement.promise;
+      if (ms.length > 0) return ms;
+    }
+    if (kind === MEASURE.draft) return []; // No draft of that length can be had from this drafter.
+    throw new AdaptiveSpecError(
+      'NATIVE_FAILURE',
+      `${rows.join(', ')} rows after ${contextLength} tokens can't be computed`,
+      'Run `adaptive-spec doctor`; the engine stays usable.',
+    );
+  }
+
+  /** What steps of a plain generation cost beside the target's pass, in milliseconds. */
+  async #stepOverheads(count: number, asked: boolean): Promise<number[]> {
+    const generation = new Generation();
+    const parts = generation.events();
+    const request = { prompt: [0], maxTokens: count, ignoreEos: true, controller: asked ? () => 0 : 'off' };
+    this.start(checkRequestOptions(request), generation, true);
+    const times: number[] = [];
+    for await (const part of parts)
+      if (part.type === 'step' && part.step.step > 0) times.push(part.step.otherMs);
+    return times;
   }
 
   /** Ends running requests with DISPOSED and frees the models. Resolves when they are freed. */
@@ -360,7 +498,7 @@ export class Engine implements AsyncDisposable {
   #dispatch(kind: number, requestId: number, value: unknown): boolean {
     switch (kind) {
       case EVENT.step: {
-        const listening = this.#emitter.listenerCount('step') > 0;
+        const listening = this.#emitter.listenerCount('step') > 0 && !this.#quiet.has(requestId);
         return (
           this.#requests
             .get(requestId)
@@ -374,8 +512,10 @@ export class Engine implements AsyncDisposable {
       case EVENT.end: {
         const request = this.#requests.get(requestId);
         this.#requests.delete(requestId);
+        if (this.#requests.size === 0) this.#costs?.busy(false);
         const result = request?.onEnd(value as NativeResult, this.#isClosing);
-        if (result) this.#emit('finish', result, requestId);
+        const quiet = this.#quiet.delete(requestId);
+        if (result && !quiet) this.#emit('finish', result, requestId);
         break;
       }
       case EVENT.progress:
@@ -388,7 +528,8 @@ export class Engine implements AsyncDisposable {
         break;
       case EVENT.measured: {
         const ms = value as number[];
-        if (ms.length > 0) this.#measurements.get(requestId)?.resolve(ms);
+        // None: cut short by a close, or what was to be measured can't be done.
+        if (ms.length > 0 || !this.#isClosing) this.#measurements.get(requestId)?.resolve(ms);
         else this.#measurements.get(requestId)?.reject(closedError());
         this.#measurements.delete(requestId);
         break;
@@ -404,6 +545,7 @@ export class Engine implements AsyncDisposable {
       case EVENT.closed:
         this.#isClosing = true;
         this.#guarded(() => this.#audit?.close());
+        this.#guarded(() => this.#costs?.close());
         for (const measurement of this.#measurements.values()) measurement.reject(closedError());
         this.#measurements.clear();
         this.#closed.resolve();
@@ -500,6 +642,22 @@ export class Engine implements AsyncDisposable {
         throw error;
       });
     }
+  }
+}
+
+type FileFacts = Pick<CacheFacts, 'model' | 'draft' | 'quantization' | 'addon'>;
+
+/** The files' part of what a cost table holds for; undefined where one of them can't be read any more. */
+function fileFacts({ target, draft }: ModelPair): FileFacts | undefined {
+  try {
+    return {
+      model: modelFingerprint(target),
+      draft: draft ? modelFingerprint(draft) : '',
+      quantization: target.quantization,
+      addon: fileHash(bindingPath()),
+    };
+  } catch {
+    return undefined;
   }
 }
 

@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'DISPOSED'
   | 'BAD_LOGITS'
   | 'CONTROLLER_INVALID'
+  | 'MACHINE_BUSY'
   | 'AUDIT_FAILED'
   | 'NATIVE_MISSING'
   | 'CPU_UNSUPPORTED'

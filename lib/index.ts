@@ -1,5 +1,7 @@
 // What `import … from 'adaptive-spec'` gives: public exports only.
 
+export type { Calibration, CalibrationPart, MeasuredRow } from './calibration/calibration.js';
+export { LiveCosts, type LiveCostsOptions, type LiveCostsState } from './calibration/live.js';
 export type { AdaEdlConfig } from './control/adaedl-controller.js';
 export { type AdaptiveSpecConfig, AdaptiveSpecController } from './control/adaptive-spec-controller.js';
 export type { ConfidenceConfig } from './control/confidence-controller.js';
@@ -24,7 +26,7 @@ export {
   controllerSummaries,
   controllers,
 } from './control/controllers.js';
-export type { CostTable, RowCost } from './control/costs.js';
+export { CostModel, type CostTable, type RowCost } from './control/costs.js';
 export type { DiscoConfig } from './control/disco-controller.js';
 export { fixedDepth, type NativeDepthController, off } from './control/fixed-depth.js';
 export type { GammaTuneConfig } from './control/gammatune-controller.js';
@@ -47,5 +49,13 @@ export { AdaptiveSpecError, type ErrorCode } from './errors.js';
 export { type GenerateOptions, generate, unload } from './generate.js';
 export type { Generation, GenerationPart } from './generation.js';
 export { type AuditEntry, readAuditLog } from './observe/audit-log.js';
-export type { EngineOptions, KvCacheType, Message, Progress, RequestOptions, Warning } from './options.js';
+export type {
+  CalibrateOptions,
+  EngineOptions,
+  KvCacheType,
+  Message,
+  Progress,
+  RequestOptions,
+  Warning,
+} from './options.js';
 export type { FinishReason, GenerationResult, Statistics, StepCounts } from './result.js';

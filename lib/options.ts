@@ -13,12 +13,12 @@ export interface Warning {
   message: string;
 }
 
-/** How far a download or a load is. */
+/** How far a download, a load or a calibration is. */
 export interface Progress {
-  phase: 'download' | 'load';
+  phase: 'download' | 'load' | 'calibrate';
   /** File or model. */
   name: string;
-  /** Bytes where a download, 0 to 1 where a load. */
+  /** Bytes where a download, 0 to 1 else. */
   done: number;
   /** Missing where a server doesn't say. */
   total?: number;
@@ -66,6 +66,12 @@ export interface EngineOptions {
   numa?: 'none' | 'interleave' | 'distribute' | 'isolate' | 'numactl';
   /** How long a step waits for its plan, in milliseconds, before it goes on with the last one. Default 20. */
   planDeadlineMs?: number;
+  /**
+   * What a step costs, for controllers to plan by. 'auto' (default): the table that an earlier calibration has cached,
+   * kept current by live steps, or what live steps teach. 'load': measured at load, for up to ten seconds, where none
+   * is cached. 'off': controllers are told nothing.
+   */
+  calibrate?: 'auto' | 'load' | 'off';
   /** Where changes of K are logged. Default: the file that ADAPTIVE_SPEC_AUDIT names, or nowhere. */
   audit?: { path?: string; onError?: 'drop' | 'fail' };
   /** Use no network: a model that isn't there yet is an error. Default false. */
@@ -87,6 +93,21 @@ export const KV_CACHE_TYPES = [
   'q4_0',
   'iq4_nl',
 ] as const;
+
+/** How `Engine.calibrate` measures. */
+export interface CalibrateOptions {
+  /** Time to measure in, in milliseconds. Default 10,000. The first row is measured whatever it is. */
+  budgetMs?: number;
+  /** Numbers of rows to measure, and no others. Default: the usual ones up to 65 that the engine was made for. */
+  rows?: readonly number[];
+  /** Tokens in the KV cache before. Default 0, and a longer one for the slope over the context. */
+  contextLength?: number;
+  /** How often each number of rows is measured, whatever time that takes. Default: as often as fits. */
+  repeats?: number;
+  /** Told how far it is; phase 'calibrate'. */
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
 
 /** One message of a conversation. */
 export interface Message {
@@ -188,6 +209,7 @@ const engineFields = {
   flashAttention: v.optional(oneOf(['auto', 'on', 'off']), 'auto'),
   numa: v.optional(oneOf(['none', 'interleave', 'distribute', 'isolate', 'numactl']), 'none'),
   planDeadlineMs: v.optional(real(0, 60_000), 20),
+  calibrate: v.optional(oneOf(['auto', 'load', 'off']), 'auto'),
   audit: v.optional(
     v.strictObject(
       {
@@ -247,7 +269,22 @@ const requestFields = {
   onAbort: v.optional(oneOf(['throw', 'return']), 'throw'),
 };
 
+const calibrateFields = {
+  budgetMs: v.optional(real(0, 3_600_000), 10_000),
+  rows: v.optional(
+    v.pipe(
+      v.array(integer(1, 64 * (MAX_DEPTH + 1)), 'an array of numbers of rows'),
+      v.minLength(1, 'at least one number of rows'),
+    ),
+  ),
+  contextLength: v.optional(integer(0, MAX_CONTEXT)),
+  repeats: v.optional(integer(1, 10_000)),
+  onProgress: v.optional(callback<(progress: Progress) => void>('a function')),
+  signal: v.optional(v.instance(AbortSignal, 'an AbortSignal')),
+};
+
 const engineSchema = v.object(engineFields);
+const calibrateSchema = v.object(calibrateFields);
 const requestSchema = v.object(requestFields);
 
 /** Checks an engine's options. Throws INVALID_ARGUMENT. */
@@ -270,6 +307,12 @@ export function checkRequestOptions(options: unknown) {
     );
   }
   return checked;
+}
+
+/** Checks the options of a calibration. Throws INVALID_ARGUMENT. */
+export function checkCalibrateOptions(options: unknown) {
+  refuseUnknown(options, Object.keys(calibrateFields));
+  return parse(calibrateSchema, options);
 }
 
 /** The options of `generate`, told apart: those of the engine, those of the request; onWarning is both's. */

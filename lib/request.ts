@@ -18,6 +18,8 @@ export interface RequestParts {
   driver: ControllerDriver | undefined;
   /** Tells the driver of its request. */
   begin: () => void;
+  /** Hears every step, before anybody else does; must not keep the report. */
+  observe: ((report: StepReport, asked: boolean) => void) | undefined;
   drafters: readonly string[];
   seed: number;
   onAbort: 'throw' | 'return';
@@ -50,9 +52,10 @@ export class RunningRequest implements GenerationSource {
     text: string,
     onReport: ((report: StepReport) => void) | undefined,
   ): boolean {
-    const { generation, driver, drafters, native } = this.#parts;
+    const { generation, driver, drafters, native, observe } = this.#parts;
     this.#text += text;
     const report = exchange.report(text, drafters);
+    observe?.(report, driver !== undefined);
     // Who listens gets a copy made before the controller can lay hands on the report.
     if (onReport || generation.wantsSteps) {
       const copy = copyOf(report);

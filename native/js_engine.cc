@@ -100,9 +100,14 @@ Napi::Value JsEngine::abort(const Napi::CallbackInfo& info) {
 
 Napi::Value JsEngine::measure(const Napi::CallbackInfo& info) {
   const auto number = [&](int i) { return info[i].As<Napi::Number>().Int32Value(); };
+  const auto rows = info[2].As<Napi::Int32Array>();
   hold(info.Env());
-  engine_->measure({.id = number(0), .rows = number(1), .context = number(2), .repeats = number(3),
-                    .all_logits = info[4].As<Napi::Boolean>().Value()});
+  engine_->measure({.id = number(0),
+                    .kind = static_cast<Measurement::Kind>(number(1)),
+                    .rows = {rows.Data(), rows.Data() + rows.ElementLength()},
+                    .context = number(3),
+                    .repeats = number(4),
+                    .all_logits = info[5].As<Napi::Boolean>().Value()});
   return info.Env().Undefined();
 }
 

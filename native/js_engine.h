@@ -39,7 +39,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   // Called from JavaScript.
   Napi::Value submit(const Napi::CallbackInfo& info);    // (request) -> undefined
   Napi::Value abort(const Napi::CallbackInfo& info);     // (request id)
-  Napi::Value measure(const Napi::CallbackInfo& info);   // (id, rows, context length, repeats, all logits)
+  Napi::Value measure(const Napi::CallbackInfo& info);   // (id, kind, rows, context length, repeats, all logits)
   Napi::Value close(const Napi::CallbackInfo& info);
   Napi::Value tokenize(const Napi::CallbackInfo& info);  // (text, addSpecial, parseSpecial) -> Int32Array
   Napi::Value detokenize(const Napi::CallbackInfo& info);  // (Int32Array, special) -> string

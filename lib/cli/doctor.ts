@@ -75,7 +75,12 @@ async function* examine(options: EngineOptions): AsyncGenerator<Finding, void, u
     const drafting = draft === undefined ? 'no draft model' : `draft ${draft}`;
     if (draft !== undefined && drafters.length === 0)
       yield found('pair', 'advice', `${description}; ${drafting} can't be used with it`);
-    else yield found('pair', 'ok', `${description}, ${drafting}, ${threads} threads, ${kernels} kernels`);
+    else
+      yield found(
+        'pair',
+        'ok',
+        `${description}, ${drafting}, ${threads} threads, ${kernels} kernels, ${costsAge(engine)}`,
+      );
     yield await selfTest(engine);
   } catch (error) {
     yield failed('self-test', error);
@@ -136,6 +141,14 @@ function memoryFinding(model: string, options: EngineOptions): Finding {
     detail,
     'Use a smaller context, a smaller KV cache type or a smaller model.',
   );
+}
+
+/** Whether controllers know what a step costs, and since when. */
+function costsAge({ costsOrigin }: Engine): string {
+  if (!costsOrigin) return 'costs not measured yet (adaptive-spec calibrate)';
+  const days = Math.floor((Date.now() - Date.parse(costsOrigin.measuredAt)) / 86_400_000);
+  const age = days < 1 ? 'today' : days === 1 ? 'a day ago' : `${days} days ago`;
+  return costsOrigin.source === 'live' ? `costs learned ${age}` : `costs measured ${age}`;
 }
 
 /** Eight tokens, drafted and plain: they must be the same. */

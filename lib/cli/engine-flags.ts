@@ -19,6 +19,8 @@ export interface EngineFlags {
   numa?: string;
   mlock?: boolean;
   mmap?: boolean;
+  /** Of `generate` alone. */
+  calibrate?: string;
   audit?: string;
   offline?: boolean;
 }
@@ -57,6 +59,7 @@ export function engineOptionsOf(flags: EngineFlags): EngineOptions {
     mlock: flags.mlock,
     mmap: flags.mmap === false ? false : undefined,
     offline: flags.offline,
+    calibrate: flags.calibrate,
     audit: flags.audit === undefined ? undefined : { path: flags.audit },
     onProgress: progressPrinter(),
     onWarning: ({ code, message }: { code: string; message: string }) => note(`warning: ${code}: ${message}`),

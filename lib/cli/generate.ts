@@ -51,6 +51,7 @@ export function addGenerate(program: Command): void {
     .option('--seed <n>', 'start of the random numbers')
     .option('--stop <text...>', 'end before this text')
     .option('--ignore-eos', "go on past the model's own end")
+    .option('--calibrate <when>', 'auto, load or off: where controllers have the costs of a step from')
     .option('--json', 'one JSON object: text, tokens, finishReason, stats')
     .option('--steps', 'depth, drafted and accepted of every step, in the JSON or on stderr');
   addEngineFlags(command).action(run);

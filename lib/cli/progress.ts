@@ -1,7 +1,10 @@
-// Progress of downloads and loads, on stderr: a line that moves on a terminal, a few lines elsewhere.
+// Progress of downloads and calibrations, on stderr: a line that moves on a terminal, a few lines elsewhere.
 
 import type { Progress } from '../options.js';
 import { note, size } from './console.js';
+
+/** Percent between two lines where there is no terminal: a calibration takes seconds, a download may take hours. */
+const steps = { download: 10, calibrate: 50 };
 
 /** A function for the option `onProgress`. */
 export function progressPrinter(): (progress: Progress) => void {
@@ -13,12 +16,17 @@ export function progressPrinter(): (progress: Progress) => void {
     if (name !== lastName) lastPercent = -1;
     lastName = name;
     const percent = total ? Math.floor((100 * done) / total) : undefined;
-    const what = percent === undefined ? size(done) : `${percent} % of ${size(total!)}`;
+    const line =
+      phase === 'calibrate'
+        ? `measuring what a step costs: ${percent} %`
+        : `downloading ${name}: ${percent === undefined ? size(done) : `${percent} % of ${size(total!)}`}`;
     if (terminal) {
-      process.stderr.write(`\r\x1b[2Kdownloading ${name}: ${what}${percent === 100 ? '\n' : ''}`);
-    } else if (percent === undefined ? lastPercent < 0 : percent >= lastPercent + 10 || lastPercent < 0) {
+      process.stderr.write(`\r\x1b[2K${line}${percent === 100 ? '\n' : ''}`);
+    } else if (
+      percent === undefined ? lastPercent < 0 : percent >= lastPercent + steps[phase] || lastPercent < 0
+    ) {
       lastPercent = percent ?? 0;
-      note(`downloading ${name}: ${what}`);
+      note(line);
     }
   };
 }

@@ -41,10 +41,12 @@ export class CostModel {
     this.#base = curveAt(table, shortest, maxRows);
     this.#slope = new Float64Array(maxRows);
     if (longest === shortest) return;
-    const far = curveAt(table, longest, maxRows);
-    for (let i = 0; i < maxRows; i++) {
-      this.#slope[i] = Math.max(0, (far[i]! - this.#base[i]!) / (longest - shortest));
-    }
+    // The slope is what lies between the points measured, not v: few points of a long context miss risers between.
+    const slopes = pointsAt(table, longest).map(({ rows, ms }) => ({
+      rows,
+      ms: Math.max(0, (ms - this.#base[Math.min(rows, maxRows) - 1]!) / (longest - shortest)),
+    }));
+    this.#slope.set(lines(slopes, maxRows, 0));
   }
 
   /** v(rows, contextLength). */
@@ -59,23 +61,31 @@ export class CostModel {
   }
 }
 
-/** Straight lines between the points of one context length; beyond the last, as the last two go on. */
-function curveAt({ target }: CostTable, contextLength: number, maxRows: number): Float64Array {
-  const points = target
-    .filter((point) => point.contextLength === contextLength)
-    .sort((a, b) => a.rows - b.rows);
+function curveAt(table: CostTable, contextLength: number, maxRows: number): Float64Array {
+  const points = pointsAt(table, contextLength);
+  const last = points[points.length - 1];
+  // Beyond the last point, as over the upper half of the curve: the last two points alone may be a riser, or noise.
+  const half = points.findLast((point) => point.rows <= (last?.rows ?? 0) / 2) ?? points[0];
+  const rise = last && half && last.rows > half.rows ? (last.ms - half.ms) / (last.rows - half.rows) : 0;
+  return lines(points, maxRows, Math.max(0, rise));
+}
+
+function pointsAt({ target }: CostTable, contextLength: number): { rows: number; ms: number }[] {
+  return target.filter((point) => point.contextLength === contextLength).sort((a, b) => a.rows - b.rows);
+}
+
+/** Straight lines between points with ascending rows, for 1 to `maxRows` rows; level before the first. */
+function lines(points: readonly { rows: number; ms: number }[], maxRows: number, rise: number): Float64Array {
   const curve = new Float64Array(maxRows);
+  const last = points[points.length - 1];
   let next = 0;
-  for (let rows = 1; rows <= maxRows; rows++) {
+  for (let rows = 1; rows <= maxRows && last; rows++) {
     while (next < points.length - 1 && points[next]!.rows < rows) next++;
     const right = points[next]!;
     const left = points[Math.max(0, next - 1)]!;
-    if (right.rows === left.rows || rows <= left.rows) {
-      curve[rows - 1] = rows <= left.rows ? left.ms : right.ms;
-      continue;
-    }
-    const share = (rows - left.rows) / (right.rows - left.rows);
-    curve[rows - 1] = left.ms + share * (right.ms - left.ms);
+    if (rows >= last.rows) curve[rows - 1] = last.ms + rise * (rows - last.rows);
+    else if (rows <= left.rows) curve[rows - 1] = left.ms;
+    else curve[rows - 1] = left.ms + ((rows - left.rows) / (right.rows - left.rows)) * (right.ms - left.ms);
   }
   return curve;
 }

@@ -4,6 +4,7 @@
 #include <ggml-cpu.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "draft/hybrid_drafter.h"
 #include "draft/model_drafter.h"
@@ -290,6 +291,10 @@ void Engine::round() {
     for (Sequence* sequence : generating_) sequence->fail(native_failure(step_->failure()));
   for (auto& sequence : slots_)
     if (sequence && sequence->over) end(sequence);
+  adapt_threads();
+}
+
+void Engine::adapt_threads() {
   ThreadUse use = target_->take_use();
   for (auto& drafter : drafters_) use += drafter->take_use();
   if (crew_->observe(use)) {
@@ -367,25 +372,82 @@ void Engine::run_measurements() {
       measurements_.pop_front();
     }
     std::vector<double> ms;
-    DecodeStatus status = DecodeStatus::kOk;
-    for (int filled = 0; filled < m.context && status == DecodeStatus::kOk;) {
-      target_->clear_batch();
-      for (; filled < m.context && target_->room() > 0; ++filled) target_->add(filled % 100, filled, 0, false);
-      status = target_->decode();
-    }
-    while (static_cast<int>(ms.size()) < m.repeats && status == DecodeStatus::kOk) {
-      target_->clear_batch();
-      for (int i = 0; i < m.rows; ++i) target_->add(i, m.context + i, 0, m.all_logits || i == m.rows - 1);
-      const double start = now_ms();
-      status = target_->decode();
-      if (status == DecodeStatus::kOk) ms.push_back(now_ms() - start);
-      target_->keep(0, m.context);
-    }
+    if (m.kind == Measurement::kTarget) ms = time_target(m);
+    if (m.kind == Measurement::kDraft) ms = time_draft(m);
+    if (m.kind == Measurement::kSampling) ms = time_sampling(m);
     target_->forget_all();
-    if (status != DecodeStatus::kOk) ms.clear();
     listener_.on_measured(m.id, std::move(ms));
     listener_.flush();
   }
+}
+
+std::vector<double> Engine::time_target(const Measurement& m) {
+  for (int filled = 0; filled < m.context;) {
+    target_->clear_batch();
+    for (; filled < m.context && target_->room() > 0; ++filled) target_->add(filled % 100, filled, 0, false);
+    if (target_->decode() != DecodeStatus::kOk) return {};
+  }
+  std::vector<double> ms;
+  for (int i = 0; i < m.repeats; ++i)
+    for (const int rows : m.rows) {
+      target_->clear_batch();
+      for (int row = 0; row < rows; ++row)
+        target_->add(row, m.context + row, 0, m.all_logits || row == rows - 1);
+      const double start = now_ms();
+      if (target_->decode() != DecodeStatus::kOk) return {};
+      ms.push_back(now_ms() - start);
+      target_->keep(0, m.context);
+      adapt_threads();
+    }
+  return ms;
+}
+
+std::vector<double> Engine::time_draft(const Measurement& m) {
+  const auto model = std::find_if(drafters_.begin(), drafters_.end(),
+                                  [](const auto& drafter) { return drafter->name() == std::string_view("model"); });
+  if (model == drafters_.end()) return {};
+  Drafter& drafter = **model;
+  const size_t tokens = m.rows[0];
+  std::vector<double> ms;
+  Draft draft;
+  Draft* drafts[] = {&draft};
+  draft.mask_eog = true;
+  std::vector<int32_t> accepted(std::max(2, m.context));
+  // The first token that the draft model knows too; the others are turned down before they are decoded.
+  for (int32_t id = 0; id < target_->n_vocab() && draft.tokens.empty(); ++id) {
+    draft.clear();
+    std::fill(accepted.begin(), accepted.end(), id);
+    draft.accepted = accepted;
+    draft.depth = 1;
+    drafter.roll_back(0, static_cast<int>(accepted.size()) - 2, 0);
+    drafter.extend(drafts);
+    if (abort_decode_) break;
+  }
+  for (int i = 0; i < m.repeats && !draft.tokens.empty(); ++i) {
+    drafter.roll_back(0, static_cast<int>(accepted.size()) - 2, 0);
+    draft.clear();
+    draft.depth = m.rows[0];
+    drafter.extend(drafts);
+    if (draft.tokens.size() < tokens) break;
+    ms.push_back(draft.draft_ms / static_cast<double>(tokens));
+  }
+  drafter.end(0);
+  if (static_cast<int>(ms.size()) < m.repeats) ms.clear();
+  return ms;
+}
+
+std::vector<double> Engine::time_sampling(const Measurement& m) {
+  target_->clear_batch();
+  target_->add(0, 0, 0, true);
+  if (target_->decode() != DecodeStatus::kOk) return {};
+  Sampler sampler({}, {}, {}, target_->n_vocab());
+  std::vector<double> ms;
+  for (int i = 0; i < m.repeats; ++i) {
+    const double start = now_ms();
+    sampler.sample(target_->logits(0));
+    ms.push_back(now_ms() - start);
+  }
+  return ms;
 }
 
 void Engine::prefill(Sequence& s) {

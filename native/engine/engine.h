@@ -34,11 +34,18 @@ struct EngineOptions {
   double plan_deadline_ms = 20;
 };
 
-// How long `rows` rows through the target take at once, after `context` tokens: wanted `repeats` times.
+// What is to be timed, after `context` tokens, `repeats` times over.
 struct Measurement {
+  enum Kind {
+    kTarget,    // a pass of so many rows through the target: for each of `rows` in turn
+    kDraft,     // a draft token: the mean of a draft of rows[0], begun with two new tokens as after a full acceptance
+    kSampling,  // the choice of the likeliest token from one row of the target's logits
+  };
   int64_t id = 0;
-  int rows = 1, context = 0, repeats = 1;
-  bool all_logits = true;  // or the last row's alone
+  Kind kind = kTarget;
+  std::vector<int> rows = {1};
+  int context = 0, repeats = 1;
+  bool all_logits = true;  // kTarget: or the last row's alone
 };
 
 // Members above the line run on any thread and never wait for the engine, except close_and_join.
@@ -73,10 +80,16 @@ class Engine {
   int fastest_threads(Context& draft);
   void serve();
   void round();
+  // Fewer threads where others want the cores, more where they left them again (engine/load_watch.h).
+  void adapt_threads();
   bool wait_for_work();
   void end_aborted();
   void admit();
   void run_measurements();
+  // Milliseconds, a time for each repeat (and each of `rows`); none where it was cut short or can't be done.
+  std::vector<double> time_target(const Measurement& m);
+  std::vector<double> time_draft(const Measurement& m);
+  std::vector<double> time_sampling(const Measurement& m);
   void prefill(Sequence& sequence);
   void end(std::unique_ptr<Sequence>& sequence);
   void start_afresh(const EngineError& error);

@@ -69,7 +69,9 @@ class Recorder : public Listener {
     if (on_report) on_report(request, slot, report);
     tell([&] { reports_[request].push_back(std::move(report)); });
   }
-  void on_measured(int64_t, std::vector<double>) override {}
+  void on_measured(int64_t measurement, std::vector<double> ms) override {
+    tell([&] { measured_[measurement] = std::move(ms); });
+  }
   void on_end(int64_t request, RequestResult result) override {
     tell([&] { ends_[request].push_back(std::move(result)); });
   }
@@ -86,6 +88,10 @@ class Recorder : public Listener {
   RequestResult wait_for_end(int64_t request) {
     wait([&] { return ends_.contains(request); });
     return ends_[request].front();
+  }
+  std::vector<double> wait_for_measurement(int64_t measurement) {
+    wait([&] { return measured_.contains(measurement); });
+    return measured_[measurement];
   }
   void wait_until_closed() {
     wait([this] { return closed_ > 0; });
@@ -129,6 +135,7 @@ class Recorder : public Listener {
   std::string load_error_;
   std::map<int64_t, std::vector<StepReport>> reports_;
   std::map<int64_t, std::vector<RequestResult>> ends_;
+  std::map<int64_t, std::vector<double>> measured_;
 };
 
 EngineOptions options(const std::string& target, const std::string& draft = "") {
@@ -417,6 +424,33 @@ TEST("engine: an abort leaves its neighbour's text as it is") {
     held.release();
     CHECK(loaded.heard.wait_for_end(gone.id).reason == FinishReason::kAborted);
     check_same(loaded.heard.wait_for_end(stays.id).tokens, plain, stays, model("target"), "the neighbour");
+  }
+}
+
+TEST("engine: measurements of target, draft and sampling give a time each, and leave later texts as they are") {
+  using Kind = Measurement::Kind;
+  for (const char* draft : {"", "draft", "draftHot"}) {
+    Loaded loaded(options("target", draft));
+    const Tokens before = loaded.run(loaded.request(kBeginnings[0], 30, 4)).tokens;
+    struct {
+      Measurement measurement;
+      size_t times;
+    } const cases[] = {
+        {{.id = 101, .kind = Kind::kTarget, .rows = {1, 1, 9}, .repeats = 3}, 9},
+        {{.id = 102, .kind = Kind::kTarget, .rows = {5}, .context = 100, .repeats = 2}, 2},
+        {{.id = 103, .kind = Kind::kDraft, .rows = {8}, .repeats = 3}, *draft ? 3u : 0u},
+        {{.id = 104, .kind = Kind::kDraft, .rows = {1}, .context = 100, .repeats = 2}, *draft ? 2u : 0u},
+        // Ends at the context's end: no draft of that length can be timed.
+        {{.id = 105, .kind = Kind::kDraft, .rows = {8}, .context = 508, .repeats = 2}, 0},
+        {{.id = 106, .kind = Kind::kSampling, .repeats = 4}, 4},
+    };
+    for (const auto& [measurement, times] : cases) {
+      loaded.engine.measure(measurement);
+      const std::vector<double> ms = loaded.heard.wait_for_measurement(measurement.id);
+      CHECK(ms.size() == times);
+      for (const double one : ms) CHECK(one >= 0);
+    }
+    CHECK(loaded.run(loaded.request(kBeginnings[0], 30, 4)).tokens == before);
   }
 }
 

@@ -277,6 +277,14 @@ describe('wrong usage', () => {
     ['half a token', ['generate', '-p', 'a', '--max-tokens', '1.5'], /maxTokens is 1\.5/, /whole/],
     ['a cache type that there is not', ['generate', '-p', 'a', '--kv-cache-type', 'f17'], /f17/, /'f16'/],
     ['rows that are no number', ['calibrate', '--rows', '1,x'], /--rows is "x"/, /number/],
+    ['half a repeat', ['calibrate', '--repeats', '1.5'], /repeats is 1\.5/, /whole/],
+    ['less than no time', ['calibrate', '--budget', '-1'], /--budget is -1/, /seconds/],
+    [
+      'a time for costs that there is not',
+      ['generate', '-p', 'a', '--calibrate', 'now'],
+      /calibrate is "now"/,
+      /'load'/,
+    ],
     ['kernels that there are not', ['calibrate', '--kernels', 'avx1024'], /avx1024/, /'avx512'/],
     ['threads that are no number', ['doctor', '--threads', 'all'], /--threads is "all"/, /number/],
     ['a word too many for models', ['models', 'list', 'all'], /argument/, /./],
@@ -443,20 +451,49 @@ describe('models', () => {
 });
 
 describe('calibrate', () => {
-  it('measures each number of rows, as JSON and as a table', async () => {
-    const args = ['calibrate', '-m', pair[1]!, '--rows', '1,2,9', '--repeats', '2'];
+  it('measures each number of rows that is asked for, as JSON and as a table', async () => {
+    const args = ['calibrate', '-m', pair[1]!, '--rows', '1,2,9,40', '--repeats', '2', '--at', '20'];
     const { code, stdout } = await run([...args, '--json', '--kernels', 'ggml']);
     expect(code).toBe(0);
     const result = JSON.parse(stdout);
-    expect(result).toMatchObject({ kernels: 'ggml', rebuildMs: expect.any(Number) });
-    expect(result.target.map(({ rows }: { rows: number }) => rows)).toEqual([1, 2, 9]);
-    for (const { ms, low, high } of result.target) {
-      expect(ms).toBeGreaterThan(0);
-      expect(low <= ms && ms <= high).toBe(true);
-    }
+    expect(result).toMatchObject({
+      kernels: 'ggml',
+      draft: { msPerToken: 0 },
+      vocabularySize: expect.any(Number),
+    });
+    const rows = result.target.map((point: object) =>
+      Object.entries(point).map(([name, value]) => (name === 'ms' ? name : value)),
+    );
+    expect(rows).toEqual([1, 2, 9, 40].map((n) => [n, 20, 'ms']));
     const table = await run(args);
-    expect(table.stdout).toMatch(/^rows +ms.*\n +1 .*1\.00\n +2 .*\n +9 /);
+    expect(table.stdout).toMatch(/^after 20 tokens:\nrows +ms.*\n +1 .*1\.00.*\n +2 .*\n +9 .*\n +40 /);
+    expect(table.stdout).toMatch(/^a changed number of rows costs \d+\.\d+ ms more, once$/m);
     expect(table.stderr).toMatch(/kernels/);
+  });
+
+  it('gives the whole cost table in its own form, within the time it may take', async () => {
+    const { code, stdout, stderr } = await run(['calibrate', ...pair, '--json', '--budget', '2']);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^measuring what a step costs: \d+ %$/m);
+    const result = JSON.parse(stdout);
+    expect(Object.keys(result).slice(0, 7)).toEqual([
+      ...['target', 'draft', 'overheadMs', 'rebuildMs', 'callbackMs', 'samplingMs', 'staircase'],
+    ]);
+    expect(result.draft).toEqual({ msPerToken: expect.any(Number), threads: expect.any(Number) });
+    expect(result.draft.msPerToken).toBeGreaterThan(0);
+    for (const name of ['overheadMs', 'rebuildMs', 'callbackMs', 'samplingMs', 'milliseconds'])
+      expect(result[name]).toEqual(expect.any(Number));
+    expect(result.target.map(({ rows }: { rows: number }) => rows)).toEqual(
+      expect.arrayContaining([1, 2, 5, 9, 17]),
+    );
+    expect(Date.parse(result.measuredAt)).not.toBeNaN();
+  });
+
+  it('says in words what else a step costs', async () => {
+    const { stdout } = await run(['calibrate', ...pair, '--budget', '2']);
+    expect(stdout).toMatch(/^a draft token costs \d+\.\d+ ms, on \d+ threads?$/m);
+    expect(stdout).toMatch(/^a step costs .* besides, .* for the choice among \d+ tokens$/m);
+    expect(stdout).toMatch(/^asking a controller costs /m);
   });
 });
 

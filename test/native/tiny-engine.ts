@@ -14,6 +14,8 @@ export async function tinyEngine(
     model: models[target],
     ...(draft ? { draft: models[draft] } : {}),
     contextSize: 512,
+    // Else what one test learns of costs would be in the cache for the next one's plans.
+    calibrate: 'off',
     onWarning: ({ message }) => warnings?.push(message),
     ...rest,
   });

@@ -1,0 +1,39 @@
+// Tells a model file from others without reading all of it.
+
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import type { GgufInfo } from '../models/gguf-check.js';
+
+const PART = 2 ** 20;
+
+/**
+ * 32 hex digits of a hash over the size, all metadata and tensor shapes (`id`), and the first and the last megabyte. Not
+ * the whole file's: reading one of 20 GB takes longer than the calibration that it would save. Two files that differ
+ * in the middle of their weights alone take the same time.
+ */
+export function modelFingerprint({ path, bytes, id }: Pick<GgufInfo, 'path' | 'bytes' | 'id'>): string {
+  const hash = createHash('sha256').update(`${id} ${bytes}\0`);
+  const file = openSync(path, 'r');
+  try {
+    const buffer = Buffer.alloc(PART);
+    for (const position of [0, Math.max(0, bytes - PART)]) {
+      // Of a split model, `bytes` covers all parts: beyond the first one's end nothing is read, and all are in `id`.
+      hash.update(buffer.subarray(0, readSync(file, buffer, 0, PART, position)));
+    }
+  } finally {
+    closeSync(file);
+  }
+  return hash.digest('hex').slice(0, 32);
+}
+
+const hashes = new Map<string, string>();
+
+/** 32 hex digits of a whole file's hash; read once per process. */
+export function fileHash(path: string): string {
+  let hash = hashes.get(path);
+  if (hash === undefined) {
+    hash = createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 32);
+    hashes.set(path, hash);
+  }
+  return hash;
+}

@@ -1,0 +1,260 @@
+// Learns what steps cost from the reports of real ones. Pure: the same reports give the same table; O(1) a step.
+
+import type { StepReport } from '../control/controller.js';
+import { CostModel, type CostTable, type RowCost } from '../control/costs.js';
+import { RobustMean, type RobustMeanState } from './robust-mean.js';
+import { RowCell, type RowCellState } from './row-cell.js';
+
+export interface LiveCostsOptions {
+  /** A table to begin with, which live steps then correct. */
+  base?: CostTable | undefined;
+  /** Whether anything is drafted by a model: then a table needs the cost of a draft token too. Default true. */
+  drafts?: boolean;
+  /** Threads of the draft model, for the table. Default 1, or those of `base`. */
+  draftThreads?: number;
+}
+
+export interface LiveCostsState {
+  steps: number;
+  scale: number;
+  slope: { sxx: number; sxy: number };
+  contexts: { least: number; most: number };
+  lastRows: number;
+  cells: [rows: number, cell: RowCellState][];
+  rebuild: RobustMeanState;
+  draft: RobustMeanState;
+  alone: RobustMeanState;
+  asked: RobustMeanState;
+}
+
+const MAX_ROWS = 65;
+/** Steps with so many rows until their mean is believed. */
+const ENOUGH = 5;
+/** Weight of a base table's number, in steps. */
+const PRIOR_STEPS = 20;
+/** How fast the scale that all numbers of rows share follows. Faster than a cell, so that it takes up most of a drift. */
+const SCALE_SHARE = 0.05;
+const SCALE_CLIP = 0.3;
+/** The slope is believed from contexts that vary by so many tokens (standard deviation), over so many steps. */
+const SLOPE_TOKENS = 64;
+const SLOPE_STEPS = 40;
+/** Steps from which on a cell has its full say in the slope. */
+const FULL_WEIGHT = 50;
+/** The table's long context is at least so much longer than its short one. */
+const CONTEXT_SPAN = 128;
+
+/**
+ * Time of a pass with n rows after c tokens = scale * expected(n, c) * (cell of n at c), where `expected` is the base
+ * table, or 1 ms without one; a drift of the whole machine goes into the scale, what one n has of its own into its
+ * cell, and what the context adds (where `base` doesn't say) into one slope. A step counts where its request ran alone,
+ * since a pass shared with others has their rows too.
+ */
+export class LiveCosts {
+  readonly #options: LiveCostsOptions;
+  readonly #base: CostModel | undefined;
+  readonly #learnsSlope: boolean;
+  readonly #cells = new Map<number, RowCell>();
+  readonly #rebuild: RobustMean;
+  readonly #draft: RobustMean;
+  readonly #alone: RobustMean;
+  readonly #asked: RobustMean;
+  #steps = 0;
+  #scale = 1;
+  /** Sums over the cells. */
+  #sxx = 0;
+  #sxy = 0;
+  #least = Number.POSITIVE_INFINITY;
+  #most = 0;
+  #lastRows = 0;
+
+  constructor(options: LiveCostsOptions = {}) {
+    this.#options = options;
+    const { base } = options;
+    this.#base = base && base.target.length > 0 ? new CostModel(base, MAX_ROWS) : undefined;
+    this.#learnsSlope = !base || new Set(base.target.map((point) => point.contextLength)).size < 2;
+    this.#rebuild = new RobustMean(base?.rebuildMs);
+    this.#draft = new RobustMean(base && base.draft.msPerToken > 0 ? base.draft.msPerToken : undefined);
+    this.#alone = new RobustMean(base?.overheadMs);
+    this.#asked = new RobustMean(base ? base.overheadMs + base.callbackMs : undefined);
+  }
+
+  /** Steps that counted. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** How the machine is against `base`: 1.2 is a fifth slower. Without one, a factor of no meaning. */
+  get scale(): number {
+    return this.#scale;
+  }
+
+  /** Different numbers of rows that the table says something about. */
+  get rowsKnown(): number {
+    return new Set(this.#points().map(({ rows }) => rows)).size;
+  }
+
+  /** Takes a step in. `asked` is whether a controller was asked for its plan, which inside of one is true. */
+  observe(report: StepReport, asked = true): void {
+    if (report.step === 0 || report.load.running !== 1) {
+      this.#lastRows = 0; // The next pass has another shape than this one.
+      return;
+    }
+    this.#steps++;
+    this.#observePass(report.rows, report.contextLength - report.tokens.length, report.verifyMs);
+    this.#observeDraft(report);
+    (asked ? this.#asked : this.#alone).add(report.otherMs);
+  }
+
+  #observePass(rows: number, contextLength: number, ms: number): void {
+    const changed = rows !== this.#lastRows;
+    this.#lastRows = rows;
+    if (!(ms > 0) || rows < 1 || rows > MAX_ROWS) return;
+    this.#least = Math.min(this.#least, contextLength);
+    this.#most = Math.max(this.#most, contextLength);
+    const expected = this.#expected(rows, contextLength);
+    let cell = this.#cells.get(rows);
+    if (!cell) {
+      cell = new RowCell();
+      // What the table says counts for as much as many steps: else the first few would take up the machine's drift.
+      if (this.#base) Object.assign(cell, { count: PRIOR_STEPS, meanContext: contextLength });
+      this.#cells.set(rows, cell);
+    }
+    const slope = this.#slope();
+    if (changed) {
+      // Only where this many rows were seen after as many is it known what the change adds.
+      if (cell.same >= ENOUGH) this.#rebuild.add(ms - this.#scale * expected * cell.at(contextLength, slope));
+    } else {
+      if (cell.same === 0 && this.#rebuild.count === 0) cell = this.#restart(rows);
+      cell.same++;
+    }
+    const clean = changed ? Math.max(0.2 * ms, ms - this.#rebuild.mean) : ms;
+    if (cell.count >= ENOUGH) {
+      const off = clean / (this.#scale * expected * cell.at(contextLength, slope)) - 1;
+      this.#scale *= 1 + SCALE_SHARE * Math.min(SCALE_CLIP, Math.max(-SCALE_CLIP, off));
+    }
+    this.#weigh(cell, -1);
+    cell.add(clean / (this.#scale * expected), contextLength, slope);
+    this.#weigh(cell, 1);
+  }
+
+  /** Forgets passes that each had a change of shape in them, which nothing could tell from the pass itself. */
+  #restart(rows: number): RowCell {
+    const old = this.#cells.get(rows);
+    if (old) this.#weigh(old, -1);
+    const cell = new RowCell();
+    this.#cells.set(rows, cell);
+    return cell;
+  }
+
+  /** Adds a cell's share to the common slope's sums, or takes it off. */
+  #weigh(cell: RowCell, sign: 1 | -1): void {
+    const weight = sign * Math.min(1, cell.count / FULL_WEIGHT);
+    this.#sxx += weight * cell.sxx;
+    this.#sxy += weight * cell.sxy;
+  }
+
+  /**
+   * A draft that ended before its depth may have had one token more, turned down by its stop rule: the time of a token
+   * lies between two bounds then, and what is within them is no news.
+   */
+  #observeDraft({ drafter, drafted, depth, draftMs }: StepReport): void {
+    if (drafter !== 'model' || drafted < 1 || !(draftMs > 0)) return;
+    const most = draftMs / drafted;
+    const least = draftMs / (drafted < depth ? drafted + 1 : drafted);
+    const known = this.#draft.count > 0 ? this.#draft.mean : (least + most) / 2;
+    this.#draft.add(Math.min(most, Math.max(least, known)));
+  }
+
+  #expected(rows: number, contextLength: number): number {
+    return this.#base?.verifyMs(rows, contextLength) ?? 1;
+  }
+
+  /** Rise of a relative time per token of context; 0 until enough is known. */
+  #slope(): number {
+    if (!this.#learnsSlope || this.#steps < SLOPE_STEPS) return 0;
+    return this.#sxx > SLOPE_TOKENS ** 2 ? Math.max(0, this.#sxy / this.#sxx) : 0;
+  }
+
+  /** What is known by now; undefined until passes and draft tokens were seen, or given by `base`. */
+  table(): CostTable | undefined {
+    const { base, drafts = true, draftThreads = base?.draft.threads ?? 1 } = this.#options;
+    if (drafts && this.#draft.count === 0) return undefined;
+    const target = this.#points();
+    if (target.length === 0) return undefined;
+    const alone = this.#alone.count > 0 ? this.#alone : this.#asked;
+    const callback = this.#asked.count > 0 ? Math.max(0, this.#asked.mean - alone.mean) : 0;
+    return {
+      target,
+      draft: { msPerToken: drafts ? this.#draft.mean : 0, threads: draftThreads },
+      overheadMs: alone.mean,
+      rebuildMs: Math.max(0, this.#rebuild.mean),
+      callbackMs: callback,
+    };
+  }
+
+  #points(): RowCost[] {
+    const slope = this.#slope();
+    const { base } = this.#options;
+    const contexts = this.#contexts(slope);
+    const cells = [...this.#cells].filter(([, cell]) => cell.count >= ENOUGH);
+    const seen = new Set(cells.map(([rows]) => rows));
+    const rowsOf = (contextLength: number) =>
+      base?.target.filter((point) => point.contextLength === contextLength && !seen.has(point.rows)) ?? [];
+    return contexts.flatMap((contextLength) => [
+      ...rowsOf(contextLength).map(({ rows, ms }) => ({ rows, contextLength, ms: this.#scale * ms })),
+      ...cells.map(([rows, cell]) => {
+        // A line through few contexts must not lead to nothing, or below.
+        const relative = Math.max(0.2 * cell.mean, cell.at(contextLength, slope));
+        return { rows, contextLength, ms: this.#scale * this.#expected(rows, contextLength) * relative };
+      }),
+    ]);
+  }
+
+  /** Context lengths of the table: those of `base`, or the shortest seen, and the longest where a slope is known. */
+  #contexts(slope: number): number[] {
+    const { base } = this.#options;
+    const lengths = [...new Set(base?.target.map((point) => point.contextLength) ?? [])].sort(
+      (a, b) => a - b,
+    );
+    const shortest = lengths[0] ?? this.#least;
+    if (!Number.isFinite(shortest)) return [];
+    const longest = this.#learnsSlope ? this.#most : (lengths[lengths.length - 1] ?? shortest);
+    const known = !this.#learnsSlope || slope > 0;
+    return known && longest - shortest >= (this.#learnsSlope ? CONTEXT_SPAN : 1)
+      ? [shortest, longest]
+      : [shortest];
+  }
+
+  snapshot(): LiveCostsState {
+    return {
+      steps: this.#steps,
+      scale: this.#scale,
+      slope: { sxx: this.#sxx, sxy: this.#sxy },
+      contexts: { least: this.#least, most: this.#most },
+      lastRows: this.#lastRows,
+      cells: [...this.#cells].map(([rows, cell]) => [rows, { ...cell }]),
+      rebuild: this.#rebuild.snapshot(),
+      draft: this.#draft.snapshot(),
+      alone: this.#alone.snapshot(),
+      asked: this.#asked.snapshot(),
+    };
+  }
+
+  /** Goes on from a snapshot of one that was made with the same options. */
+  restore(state: LiveCostsState): void {
+    this.#steps = state.steps;
+    this.#scale = state.scale;
+    this.#sxx = state.slope.sxx;
+    this.#sxy = state.slope.sxy;
+    // JSON has no infinity: before the first step it is null there.
+    this.#least = state.contexts.least ?? Number.POSITIVE_INFINITY;
+    this.#most = state.contexts.most;
+    this.#lastRows = state.lastRows;
+    this.#cells.clear();
+    for (const [rows, cell] of state.cells) this.#cells.set(rows, new RowCell(cell));
+    this.#rebuild.restore(state.rebuild);
+    this.#draft.restore(state.draft);
+    this.#alone.restore(state.alone);
+    this.#asked.restore(state.asked);
+  }
+}
