@@ -11,6 +11,7 @@ import { endWithClosedPipe, exitCodeOf, reportError } from './console.js';
 import { addDoctor } from './doctor.js';
 import { addGenerate } from './generate.js';
 import { addModels } from './models.js';
+import { addReplay } from './replay.js';
 
 endWithClosedPipe();
 const { version, description } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
@@ -25,6 +26,7 @@ addGenerate(program);
 addModels(program);
 addDoctor(program);
 addCalibrate(program);
+addReplay(program);
 
 try {
   await program.parseAsync();
