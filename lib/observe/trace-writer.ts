@@ -1,29 +1,33 @@
 // Writes a trace file as it comes about: JSON lines, gzipped where the file's name ends in .gz.
 
-import { createWriteStream, mkdirSync, openSync } from 'node:fs';
+import { close, mkdirSync, openSync, write } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Writable } from 'node:stream';
-import { finished, pipeline } from 'node:stream/promises';
-import { constants, createGzip, type Gzip } from 'node:zlib';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { AdaptiveSpecError } from '../errors.js';
 import { shortestFloat32 } from './float32.js';
 import { checkLine } from './trace-check.js';
 import type { TraceHeader, TraceLine } from './trace-format.js';
 
-/** Characters collected before they go to the file or the compressor. */
-const CHUNK = 64 * 1024;
+const compress = promisify(gzip);
+const writeBytes = promisify(write);
+const closeFile = promisify(close);
+
+/** Characters collected before they are compressed, off this thread, and written. */
+const CHUNK = 256 * 1024;
 const SIGNALS = new Set(['p', 'm', 'h']);
 
 /**
  * A trace file being written. `write` takes lines in the order of trace-format.ts and never waits; `flush` waits until
  * all of them are in the file, which bounds memory: call it after each generation. A file that couldn't be written
- * makes every later call throw TRACE_FAILED.
+ * makes every later call throw TRACE_FAILED. Each chunk is a gzip member of its own, so that a crash costs one chunk.
  */
 export class TraceWriter {
   readonly path: string;
-  readonly #sink: Writable;
-  readonly #gzip: Gzip | undefined;
-  readonly #done: Promise<void>;
+  readonly #file: number;
+  readonly #gzipped: boolean;
+  /** Ends when everything passed on so far is in the file, or couldn't be; never rejects. */
+  #queue: Promise<void> = Promise.resolve();
   #failure: AdaptiveSpecError | undefined;
   #pending = '';
   #closed = false;
@@ -31,20 +35,13 @@ export class TraceWriter {
   /** Makes the file, over one that is there, and its folders. Throws TRACE_FAILED where it can't. */
   constructor(path: string, header: TraceHeader) {
     this.path = path;
-    let fd: number;
+    this.#gzipped = path.endsWith('.gz');
     try {
       mkdirSync(dirname(path), { recursive: true });
-      fd = openSync(path, 'w');
+      this.#file = openSync(path, 'w');
     } catch (cause) {
       throw this.#failed("can't be opened", cause);
     }
-    const file = createWriteStream(path, { fd });
-    this.#gzip = path.endsWith('.gz') ? createGzip({ level: 6 }) : undefined;
-    this.#sink = this.#gzip ?? file;
-    const done = this.#gzip ? pipeline(this.#gzip, file) : finished(file);
-    this.#done = done.catch((cause) => {
-      this.#failure = this.#failed("can't be written", cause);
-    });
     this.write(header);
   }
 
@@ -70,38 +67,51 @@ export class TraceWriter {
   async flush(): Promise<void> {
     this.#mustBeUsable();
     this.#pass();
-    const gzip = this.#gzip;
-    const written = new Promise<void>((resolve) => {
-      if (gzip) gzip.flush(constants.Z_SYNC_FLUSH, () => resolve());
-      else this.#sink.write('', () => resolve());
-    });
-    await Promise.race([written, this.#done]);
+    await this.#queue;
     this.#mustBeUsable();
   }
 
   /** Writes what is left and closes the file. May be called again. Throws TRACE_FAILED where something was lost. */
   async close(): Promise<void> {
     if (!this.#closed) {
-      if (this.#failure === undefined) this.#pass();
+      this.#pass();
       this.#closed = true;
-      this.#sink.end();
+      this.#enqueue(() => closeFile(this.#file), "can't be closed", true);
     }
-    await this.#done;
+    await this.#queue;
     if (this.#failure !== undefined) throw this.#failure;
   }
 
   #pass(): void {
-    if (this.#pending === '') return;
-    this.#sink.write(this.#pending);
+    const text = this.#pending;
     this.#pending = '';
+    if (text === '') return;
+    this.#enqueue(async () => {
+      const bytes = this.#gzipped ? await compress(text) : Buffer.from(text);
+      for (let done = 0; done < bytes.length; ) {
+        done += (await writeBytes(this.#file, bytes, done, bytes.length - done)).bytesWritten;
+      }
+    }, "can't be written");
+  }
+
+  /** Does something after all before it; after a failure only where it has to be done all the same. */
+  #enqueue(job: () => Promise<void>, fault: string, always = false): void {
+    this.#queue = this.#queue.then(async () => {
+      if (this.#failure !== undefined && !always) return;
+      try {
+        await job();
+      } catch (cause) {
+        this.#failure ??= this.#failed(fault, cause);
+      }
+    });
   }
 
   #mustBeUsable(): void {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#closed) throw this.#failed('is closed', undefined);
+    if (this.#closed) throw this.#failed('is closed');
   }
 
-  #failed(what: string, cause: unknown): AdaptiveSpecError {
+  #failed(what: string, cause?: unknown): AdaptiveSpecError {
     const code = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';
     return new AdaptiveSpecError(
       'TRACE_FAILED',
@@ -113,6 +123,6 @@ export class TraceWriter {
 }
 
 /** For JSON.stringify: the lists of signals, shortened. */
-function shortSignals(this: unknown, key: string, value: unknown): unknown {
+function shortSignals(key: string, value: unknown): unknown {
   return SIGNALS.has(key) && Array.isArray(value) ? value.map(shortestFloat32) : value;
 }

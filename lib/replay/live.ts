@@ -80,7 +80,7 @@ export function checkAgainstLive(
     throw new AdaptiveSpecError(
       'INVALID_ARGUMENT',
       'The bench run and the trace have no greedy prompt with a fixed depth in common',
-      `Record the trace with the prompts of the bench run, and bench arms such as plain and ${CHECKED_DEPTHS.slice(
+      `Record the trace with the prompts of the bench run, and bench arms such as plain, ${CHECKED_DEPTHS.slice(
         1,
       )
         .map((k) => `fixed:${k}`)
