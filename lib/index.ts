@@ -32,5 +32,7 @@ export { AdaptiveSpecError, type ErrorCode } from './errors.js';
 export { type GenerateOptions, generate, unload } from './generate.js';
 export type { Generation, GenerationPart } from './generation.js';
 export { type AuditEntry, readAuditLog } from './observe/audit-log.js';
+export { type RecordedGeneration, readTrace, type Trace, TraceReader } from './observe/trace-file.js';
+export type { TraceHeader, TracePosition, TraceStep } from './observe/trace-format.js';
 export type { EngineOptions, KvCacheType, Message, Progress, RequestOptions, Warning } from './options.js';
 export type { FinishReason, GenerationResult, Statistics, StepCounts } from './result.js';

@@ -86,8 +86,8 @@ class Replay {
   /** Steps that the plan holds for after this one. */
   #held = 0;
   #rowsBefore = 0;
-  /** Accepted tokens that the drafter has not read. It reads the prompt along with the target. */
-  #lag = 1;
+  /** Accepted tokens that the drafter has not read; at first the prompt, which it reads with its first draft. */
+  #lag: number;
   /** Share of the step that counts. */
   #share = 1;
   readonly #step: ReplayStep = {
@@ -126,6 +126,7 @@ class Replay {
     this.#generation = generation;
     this.#costs = costs;
     this.#onStep = onStep;
+    this.#lag = generation.promptTokens;
     this.#buffer = new ReportBuffer(generation, sequences, DRAFTER);
     const nativeDepth = nativeDepthOf(controller);
     this.#plan = nativePlan(Math.min(nativeDepth ?? 0, generation.width));

@@ -69,7 +69,7 @@ export class ReportBuffer {
   /** The prompt's report. How long the prompt took is not in a trace. */
   prompt(): void {
     this.report.contextLength = this.#generation.contextLength[0]!;
-    this.report.drafterLag = 1;
+    this.report.drafterLag = this.#generation.promptTokens;
   }
 
   /** The report of a step just made, the `number`th. */

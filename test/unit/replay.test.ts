@@ -38,14 +38,14 @@ function byHand(
     const p = draft.map((_, j) => fields.p?.[j] ?? 0.5);
     return {
       ...{ i, token: 100 + i, text: `t${i}`, draft, p, m: p.map((x) => x / 2), h: p.map((x) => 1 - x) },
-      ...{ right: Math.min(r, count), draftMs: 3 * count, contextLength: 5 + i },
+      ...{ right: Math.min(r, count), draftMs: 3 * count, contextLength: 2 + i },
     };
   });
   const info = {
     id: 'hand',
     kind: 'code',
-    promptTokens: 5,
-    promptText: 'five',
+    promptTokens: 2,
+    promptText: 'two',
     maxTokens,
     temperature: 0,
     seed: 0,
@@ -111,10 +111,10 @@ describe('replay', () => {
         { rows: 1, contextLength: 100, ms: 110 },
       ],
     });
-    // The prompt of five has four tokens in the cache when the first step begins.
+    // The prompt of two has one token in the cache when the first step begins.
     expect(stepsOf(byHand([0, 0]), off(), sloped).map(({ verifyMs }) => verifyMs)).toEqual([
-      10 + 4 + 2,
-      10 + 5,
+      10 + 1 + 2,
+      10 + 2,
     ]);
   });
 
@@ -132,7 +132,7 @@ describe('replay', () => {
   it('tells of the prompt first, then of each step as the engine would', () => {
     const { controller, asked } = scripted([3, 0]);
     replay(byHand([2, 0, 0, 0, 0]), controller, model, { sequences: 4 });
-    expect(asked[0]).toMatchObject({ step: 0, position: 0, drafted: 0, rows: 0, contextLength: 4, text: '' });
+    expect(asked[0]).toMatchObject({ step: 0, position: 0, drafted: 0, rows: 0, contextLength: 1, text: '' });
     expect(asked[1]).toMatchObject({
       ...{ step: 1, position: 3, depth: 3, drafted: 3, verified: 3, accepted: 2, text: 't0t1t2' },
       ...{
@@ -141,7 +141,7 @@ describe('replay', () => {
         catchUpMs: 0,
         otherMs: 0.75,
         rows: 4,
-        contextLength: 7,
+        contextLength: 4,
         drafter: 'model',
       },
       ...{ drafterLag: 1, late: false, load: { running: 4, waiting: 0 } },
@@ -157,7 +157,7 @@ describe('replay', () => {
     const controller: Controller = { name: 'x', begin: (request) => (told = request), nextPlan: () => 0 };
     replay(byHand([0], { maxTokens: 3 }), controller, model);
     expect(told).toEqual({
-      ...{ promptTokens: 5, promptText: 'five', maxTokens: 3, maxDepth: 4, temperature: 0 },
+      ...{ promptTokens: 2, promptText: 'two', maxTokens: 3, maxDepth: 4, temperature: 0 },
       ...{ drafters: ['model'], costs },
     });
   });
@@ -228,6 +228,12 @@ describe('replay', () => {
     const { controller } = scripted([0, 0, 0, 1]);
     const steps = stepsOf(byHand([0, 0, 0, 0, 0, 0]), controller);
     expect(steps.map(({ catchUpMs }) => catchUpMs)).toEqual([0, 0, 0, 1, 0, 0]);
+  });
+
+  it('charges the drafter for reading the prompt, with its first draft', () => {
+    const generation = { ...byHand([0, 0, 0, 0]), promptTokens: 40 };
+    expect(stepsOf(generation, fixedDepth(1)).map(({ catchUpMs }) => catchUpMs)).toEqual([3, 0, 0, 0]);
+    expect(stepsOf(generation, fixedDepth(0)).map(({ catchUpMs }) => catchUpMs)).toEqual([0, 0, 0, 0]);
   });
 
   it('charges a draft that the drafter itself ended with the token that it could not offer', () => {
