@@ -19,6 +19,8 @@ const tokens = numbers(0, MOST, MAX_DEPTH + 1, true);
 const draft = numbers(0, MOST, MAX_DEPTH, true);
 // A softmax in float32 may end a little beyond 0 and 1, and an entropy a little below 0.
 const shares = numbers(-0.001, 1.001, MAX_DEPTH, false);
+const origins = v.optional(numbers(0, 2, MAX_DEPTH, true));
+const matches = v.optional(numbers(-1.001, 1.001, MAX_DEPTH, false));
 const nats = numbers(-0.001, 1000, MAX_DEPTH, false);
 const file = v.object({ file: v.string(), sha256: v.string() });
 
@@ -40,6 +42,7 @@ const header = v.object({
   createdAt: v.string(),
   model: file,
   draft: v.optional(file),
+  drafter: v.optional(v.string()),
   maxDepth: depth,
   costs: v.optional(costTable),
 });
@@ -66,11 +69,16 @@ const position = v.pipe(
     p: shares,
     m: shares,
     h: nats,
+    o: origins,
+    x: matches,
     right: depth,
     draftMs: milliseconds,
     contextLength: whole,
   }),
-  v.check((line) => signalsFit(line), 'p, m and h are as long as draft, or all empty'),
+  v.check(
+    (line) => signalsFit(line),
+    'p, m and h are as long as draft, or all empty; o and x too, or missing',
+  ),
   v.check(({ right, draft }) => right <= draft.length, 'right is no more than the length of draft'),
 );
 
@@ -88,6 +96,8 @@ const step = v.pipe(
     p: shares,
     m: shares,
     h: nats,
+    o: origins,
+    x: matches,
     draftMs: milliseconds,
     verifyMs: milliseconds,
     catchUpMs: milliseconds,
@@ -101,7 +111,10 @@ const step = v.pipe(
     waiting: whole,
     asked: v.boolean(),
   }),
-  v.check((line) => signalsFit(line), 'p, m and h are as long as draft, or all empty'),
+  v.check(
+    (line) => signalsFit(line),
+    'p, m and h are as long as draft, or all empty; o and x too, or missing',
+  ),
   v.check(({ draft, drafted }) => draft.length === drafted, 'draft has drafted tokens'),
   v.check(
     ({ drafted, verified, accepted }) => accepted <= verified && verified <= drafted,
@@ -150,9 +163,17 @@ export function faultOf(issue: v.BaseIssue<unknown>): string {
   return path === null ? issue.message : `${path}: ${issue.message}`;
 }
 
-function signalsFit({ draft, p, m, h }: { draft: number[]; p: number[]; m: number[]; h: number[] }): boolean {
+function signalsFit({
+  draft,
+  p,
+  m,
+  h,
+  o,
+  x,
+}: Pick<TracePosition, 'draft' | 'p' | 'm' | 'h' | 'o' | 'x'>): boolean {
   const { length } = p;
-  return (length === draft.length || length === 0) && m.length === length && h.length === length;
+  const asLong = [m, h, o, x].every((list) => list === undefined || list.length === length);
+  return asLong && (length === draft.length || length === 0);
 }
 
 function positive() {

@@ -15,7 +15,7 @@ const closeFile = promisify(close);
 
 /** Characters collected before they are compressed, off this thread, and written. */
 const CHUNK = 256 * 1024;
-const SIGNALS = new Set(['p', 'm', 'h']);
+const SIGNALS = new Set(['p', 'm', 'h', 'x']);
 
 /**
  * A trace file being written. `write` takes lines in the order of trace-format.ts and never waits; `flush` waits until

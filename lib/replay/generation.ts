@@ -15,6 +15,8 @@ export interface ReplayGeneration {
   readonly end: number;
   /** Draft tokens that a row has room for. */
   readonly width: number;
+  /** Name of the drafter, in plans and reports. */
+  readonly drafter: string;
   /** The target's tokens, and the text that each released. */
   readonly tokens: Int32Array;
   readonly texts: readonly string[];
@@ -26,6 +28,8 @@ export interface ReplayGeneration {
   readonly probabilities: Float32Array;
   readonly margins: Float32Array;
   readonly entropies: Float32Array;
+  readonly matches: Float32Array;
+  readonly origins: Uint8Array;
   /** False where the drafter gave no signals. */
   readonly hasSignals: boolean;
   /** Milliseconds that all draft tokens of a position took when they were recorded. */
@@ -39,17 +43,22 @@ export function replayGeneration(
   info: TraceGeneration['generation'],
   positions: readonly TracePosition[],
   width: number,
+  drafter = 'model',
 ): ReplayGeneration {
   const length = positions.length;
   const draft = new Int32Array(length * width);
   const probabilities = new Float32Array(length * width);
   const margins = new Float32Array(length * width);
   const entropies = new Float32Array(length * width);
-  for (const { i, draft: row, p, m, h } of positions) {
+  const matches = new Float32Array(length * width);
+  const origins = new Uint8Array(length * width);
+  for (const { i, draft: row, p, m, h, o, x } of positions) {
     draft.set(row, i * width);
     probabilities.set(p, i * width);
     margins.set(m, i * width);
     entropies.set(h, i * width);
+    if (o) origins.set(o, i * width);
+    if (x) matches.set(x, i * width);
   }
   return {
     id: info.id,
@@ -61,6 +70,7 @@ export function replayGeneration(
     length,
     end: length,
     width,
+    drafter,
     tokens: Int32Array.from(positions, ({ token }) => token),
     texts: positions.map(({ text }) => text),
     counts: Uint8Array.from(positions, ({ draft: row }) => row.length),
@@ -69,6 +79,8 @@ export function replayGeneration(
     probabilities,
     margins,
     entropies,
+    matches,
+    origins,
     hasSignals: positions.every(({ draft: row, p }) => row.length === p.length),
     draftMs: Float64Array.from(positions, ({ draftMs }) => draftMs),
     // Recorded one token a step, so that a step adds one to the cache.

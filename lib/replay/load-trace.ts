@@ -24,7 +24,9 @@ export async function loadTraces(paths: readonly string[]): Promise<LoadedTraces
       if (reader.header.mode !== 'exhaustive') break;
       if (end === undefined) loaded.unfinished++;
       else if (positions.length > 0) {
-        loaded.generations.push(replayGeneration(info, positions, reader.header.maxDepth));
+        loaded.generations.push(
+          replayGeneration(info, positions, reader.header.maxDepth, reader.header.drafter),
+        );
       }
     }
     if (reader.header.mode !== 'exhaustive') {

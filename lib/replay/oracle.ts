@@ -1,5 +1,6 @@
 // The least time in which any policy could have emitted a generation, by dynamic programming with all outcomes known.
 
+import { ORIGIN } from '../control/controller.js';
 import type { CostModel } from '../control/costs.js';
 import { emittedAt, type ReplayGeneration, roomAt } from './generation.js';
 import { draftMsAt } from './replay.js';
@@ -14,13 +15,14 @@ export interface OraclePath {
 
 /**
  * Shortest path over (output position, rows of the step before): rows matter because a change of them costs
- * `rebuildMs`. A step of depth k takes k draft tokens, v(k + 1) and the overhead, and emits min(k, right) + 1 tokens;
+ * `rebuildMs`. A step of depth k takes k draft tokens (an n-gram's for nothing), v(k + 1) and the
+ * overhead, and emits min(k, right) + 1 tokens;
  * the oracle asks no controller and drafts no token that it doesn't verify. A step that straddles the generation's
  * `end` counts by its share, as in a replay. All tokens have to be emitted, so the least time is the largest
  * throughput, which Dinkelbach's iteration over per-step choices would approach from below.
  */
 export function oracle(generation: ReplayGeneration, costs: CostModel): OraclePath {
-  const { end, right, contextLength, width } = generation;
+  const { end, right, contextLength, width, origins } = generation;
   const { overheadMs, rebuildMs } = costs.table;
   if (end === 0) return { ms: 0, depths: [] };
   // Least time from a position on: by the rows of the step there as if they were no change, and with the best change.
@@ -32,12 +34,14 @@ export function oracle(generation: ReplayGeneration, costs: CostModel): OraclePa
   for (let i = end - 1; i >= 0; i--) {
     const draftMs = draftMsAt(generation, i, costs);
     const room = roomAt(generation, i);
+    let computed = 0;
     for (let k = 0; k <= room; k++) {
+      if (k > 0 && origins[i * width + k - 1] !== ORIGIN.ngram) computed++;
       const rows = k + 1;
       const { emitted, share } = emittedAt(generation, i, Math.min(k, right[i]!));
       const next = i + emitted;
       const after = next >= end ? 0 : Math.min(byRows[next * stride + rows]!, changed[next]!);
-      const ms = k * draftMs + costs.verifyMs(rows, contextLength[i]!) + overheadMs;
+      const ms = computed * draftMs + costs.verifyMs(rows, contextLength[i]!) + overheadMs;
       byRows[i * stride + rows] = share * ms + after;
       const withChange = share * (ms + rebuildMs) + after;
       if (withChange < changed[i]!) {

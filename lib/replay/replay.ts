@@ -1,6 +1,6 @@
 // Runs a controller over an exhaustive trace: the same plans as live, and the time of each step by a cost model.
 
-import { type Controller, MAX_DEPTH } from '../control/controller.js';
+import { type Controller, MAX_DEPTH, ORIGIN } from '../control/controller.js';
 import type { CostModel } from '../control/costs.js';
 import { ControllerDriver } from '../control/driver.js';
 import { nativeDepthOf } from '../control/fixed-depth.js';
@@ -8,9 +8,6 @@ import { type NativePlan, nativePlan } from '../control/native-plan.js';
 import { draftedBy, trimmedTo } from '../control/stop-rule.js';
 import { emittedAt, type ReplayGeneration, roomAt } from './generation.js';
 import { ReportBuffer } from './report-buffer.js';
-
-/** Name that the trace's drafter has in plans. */
-export const DRAFTER = 'model';
 
 /** Tokens that a drafter reads in one pass while it catches up, for the price of one draft token. */
 const CATCH_UP_ROWS = 16;
@@ -127,12 +124,12 @@ class Replay {
     this.#costs = costs;
     this.#onStep = onStep;
     this.#lag = generation.promptTokens;
-    this.#buffer = new ReportBuffer(generation, sequences, DRAFTER);
+    this.#buffer = new ReportBuffer(generation, sequences);
     const nativeDepth = nativeDepthOf(controller);
     this.#plan = nativePlan(Math.min(nativeDepth ?? 0, generation.width));
     if (nativeDepth !== undefined) return;
     const maxDepth = Math.min(generation.width, MAX_DEPTH);
-    const drafters = generation.width > 0 ? [DRAFTER] : [];
+    const drafters = generation.width > 0 ? [generation.drafter] : [];
     this.#driver = new ControllerDriver(controller, {
       maxDepth,
       drafters,
@@ -203,17 +200,19 @@ class Replay {
   }
 
   #signals(places: number) {
-    const { width, probabilities, margins, entropies } = this.#generation;
+    const { width, probabilities, margins, entropies, matches, origins } = this.#generation;
     const start = this.#step.position * width;
     return {
       probabilities: probabilities.subarray(start, start + places),
       margins: margins.subarray(start, start + places),
       entropies: entropies.subarray(start, start + places),
+      matches: matches.subarray(start, start + places),
+      origins: origins.subarray(start, start + places),
     };
   }
 
   #draft(ahead: number): void {
-    const { counts, draftMs, hasSignals, width } = this.#generation;
+    const { counts, draftMs, drafter, hasSignals, width } = this.#generation;
     const step = this.#step;
     const { position } = step;
     const depth = this.#depth();
@@ -229,7 +228,7 @@ class Replay {
     // The drafter itself ended here, at a token that the target's vocabulary or its own lacks: it was computed.
     const ended =
       drafted === available && available === counts[position] && available < Math.min(depth, width);
-    if (ended && (available > 0 || draftMs[position]! > 0)) step.computed++;
+    if (ended && drafter !== 'ngram' && (available > 0 || draftMs[position]! > 0)) step.computed++;
     const { verify, trim } = this.#plan;
     step.verified = Math.min(drafted, verify);
     if (trim && hasSignals) {
@@ -257,9 +256,8 @@ class Replay {
     if (rows !== this.#rowsBefore) step.verifyMs += rebuildMs;
     step.otherMs = overheadMs + (step.asked ? callbackMs : 0);
     this.#rowsBefore = rows;
-    // It has read all drafted tokens but the last, of which those stay that were accepted.
     this.#lag =
-      step.computed === 0 ? this.#lag + step.emitted : Math.max(1, step.accepted + 2 - step.computed);
+      step.computed === 0 ? this.#lag + step.emitted : Math.max(1, step.accepted + 1 - this.#read());
 
     const sums = this.#sums;
     const share = this.#share;
@@ -273,6 +271,17 @@ class Replay {
     sums.accepted += share * step.accepted;
     sums.plansAsked += step.asked ? share : 0;
     this.#onStep?.(step);
+  }
+
+  /** Draft tokens that the model has read: all before the last that it made itself. Those stay that were accepted. */
+  #read(): number {
+    const { origins, width } = this.#generation;
+    const { position, computed, drafted } = this.#step;
+    let made = 0;
+    for (let place = 0; place < drafted; place++) {
+      if (origins[position * width + place] !== ORIGIN.ngram && ++made === computed) return place;
+    }
+    return drafted;
   }
 
   #draftTime(): { draftMs: number; catchUpMs: number } {

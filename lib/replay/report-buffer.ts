@@ -5,7 +5,7 @@ import type { ReplayGeneration } from './generation.js';
 import type { ReplayStep } from './replay.js';
 
 /** Views of an array by length, made once each. */
-class Views<A extends Int32Array | Float32Array> {
+class Views<A extends Int32Array | Float32Array | Uint8Array> {
   readonly #whole: A;
   readonly #views: A[] = [];
 
@@ -24,22 +24,24 @@ class Views<A extends Int32Array | Float32Array> {
 export class ReportBuffer {
   readonly report: StepReport;
   readonly #generation: ReplayGeneration;
-  readonly #drafter: string;
   readonly #draftTokens: Views<Int32Array>;
   readonly #tokens: Views<Int32Array>;
   readonly #probabilities: Views<Float32Array>;
   readonly #margins: Views<Float32Array>;
   readonly #entropies: Views<Float32Array>;
+  readonly #matches: Views<Float32Array>;
+  readonly #origins: Views<Uint8Array>;
 
-  constructor(generation: ReplayGeneration, sequences: number, drafter: string) {
+  constructor(generation: ReplayGeneration, sequences: number) {
     this.#generation = generation;
-    this.#drafter = drafter;
     const { width } = generation;
     this.#draftTokens = new Views(new Int32Array(width));
     this.#tokens = new Views(new Int32Array(width + 1));
     this.#probabilities = new Views(new Float32Array(width));
     this.#margins = new Views(new Float32Array(width));
     this.#entropies = new Views(new Float32Array(width));
+    this.#matches = new Views(new Float32Array(width));
+    this.#origins = new Views(new Uint8Array(width));
     this.report = {
       step: 0,
       position: 0,
@@ -53,6 +55,8 @@ export class ReportBuffer {
       probabilities: new Float32Array(0),
       margins: new Float32Array(0),
       entropies: new Float32Array(0),
+      origins: new Uint8Array(0),
+      matches: new Float32Array(0),
       draftMs: 0,
       verifyMs: 0,
       catchUpMs: 0,
@@ -91,13 +95,15 @@ export class ReportBuffer {
       probabilities: this.#probabilities.fill(g.probabilities, start, signals),
       margins: this.#margins.fill(g.margins, start, signals),
       entropies: this.#entropies.fill(g.entropies, start, signals),
+      origins: this.#origins.fill(g.origins, start, drafted),
+      matches: this.#matches.fill(g.matches, start, drafted),
       draftMs: step.draftMs,
       verifyMs: step.verifyMs,
       catchUpMs: step.catchUpMs,
       otherMs: step.otherMs,
       rows: step.verified + 1,
       contextLength: g.contextLength[position]! + 1 + step.accepted,
-      drafter: drafted > 0 ? this.#drafter : '',
+      drafter: drafted > 0 ? g.drafter : '',
       drafterLag,
     });
   }

@@ -339,7 +339,12 @@ describe('a model', () => {
     const args = ['generate', '-p', prompt, '-m', models.target, '--max-tokens', '4', '--depth', '4'];
     expect((await run(args)).code).toBe(0);
     expect((await run([...args, '--drafter', 'ngram'])).code).toBe(0);
-    expectError(await run([...args, '--drafter', 'hybrid']), 1, 'INVALID_ARGUMENT', /no drafter named "hybrid"/);
+    expectError(
+      await run([...args, '--drafter', 'hybrid']),
+      1,
+      'INVALID_ARGUMENT',
+      /no drafter named "hybrid"/,
+    );
   });
 });
 
