@@ -12,6 +12,7 @@ import { endWithClosedPipe, exitCodeOf, reportError } from './console.js';
 import { addDoctor } from './doctor.js';
 import { addGenerate } from './generate.js';
 import { addModels } from './models.js';
+import { addReplay } from './replay.js';
 
 endWithClosedPipe();
 const { version, description } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
@@ -27,6 +28,7 @@ addModels(program);
 addDoctor(program);
 addCalibrate(program);
 addBench(program);
+addReplay(program);
 
 try {
   await program.parseAsync();

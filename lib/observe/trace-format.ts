@@ -15,6 +15,8 @@ export interface TraceHeader {
   /** Files of the target and the draft model, without folders, and the SHA-256 of each. */
   model: { file: string; sha256: string };
   draft?: { file: string; sha256: string };
+  /** Which drafter made the drafts: 'model', 'ngram' or 'hybrid'. Missing: 'model'. */
+  drafter?: string;
   /** Depth that was drafted at every position (exhaustive), or the largest allowed. */
   maxDepth: number;
   /** What steps cost when and where it was recorded, where that was measured. */
@@ -51,6 +53,9 @@ export interface TracePosition {
   p: number[];
   m: number[];
   h: number[];
+  /** Origin and match of each, as in a StepReport. Missing where all are the model's, without a match. */
+  o?: number[];
+  x?: number[];
   /**
    * How many of them the target would have agreed with. At the end of the output, what would have come is not known:
    * `right` counts no token beyond it.
@@ -76,6 +81,8 @@ export interface TraceStep {
   p: number[];
   m: number[];
   h: number[];
+  o?: number[];
+  x?: number[];
   draftMs: number;
   verifyMs: number;
   catchUpMs: number;
