@@ -13,13 +13,13 @@ const { getLlama, DraftSequenceTokenPredictor, InputLookupTokenPredictor } = awa
 
 await serveJob(async ({ target, draft, threads, maxTokens, setting }) => {
   const { predictor, options } = setting;
-  // Without a limit, both contexts get the threads they ask for, as on the other sides.
+  // It drafts and verifies at the same time; under this limit the two share the threads, as its default has it.
   const llama = await getLlama({
     gpu: false,
     build: 'never',
     skipDownload: true,
     progressLogs: false,
-    maxThreads: 0,
+    maxThreads: threads,
   });
   const contextOf = async (/** @type {string} */ path) => {
     const model = await llama.loadModel({ modelPath: path });

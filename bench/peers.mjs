@@ -176,10 +176,17 @@ function summarise(samples, controller, builds, skipped) {
   const opponents = [
     { name: OURS, setting: PLAIN },
     { name: OURS, setting: bestSetting(samples, OURS, isFixed) },
-    ...PEERS.flatMap((name) => {
-      const setting = bestSetting(samples, name);
-      return setting === undefined ? [] : [{ name, setting }];
-    }),
+    // Each peer's best, and its best with a draft where plain decoding is its best.
+    ...PEERS.flatMap((name) =>
+      [
+        ...new Set([
+          bestSetting(samples, name),
+          bestSetting(samples, name, (each) => !each.startsWith(PLAIN)),
+        ]),
+      ]
+        .filter((setting) => setting !== undefined)
+        .map((setting) => ({ name, setting })),
+    ),
   ];
   const plain = { name: 'llama-server', setting: builds.length > 1 ? `${PLAIN}, ${builds[0]} build` : PLAIN };
   return {
