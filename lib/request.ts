@@ -34,6 +34,8 @@ export class RunningRequest implements GenerationSource {
   #text = '';
   #abortReason: unknown;
   #failure: unknown;
+  /** Whether the step now running began with waiting for a plan. */
+  #waited = false;
 
   constructor(parts: RequestParts) {
     this.id = parts.id;
@@ -55,7 +57,8 @@ export class RunningRequest implements GenerationSource {
     const { generation, driver, drafters, native, observe } = this.#parts;
     this.#text += text;
     const report = exchange.report(text, drafters);
-    observe?.(report, driver !== undefined);
+    observe?.(report, this.#waited);
+    this.#waited = driver !== undefined && exchange.isAsked;
     // Who listens gets a copy made before the controller can lay hands on the report.
     if (onReport || generation.wantsSteps) {
       const copy = copyOf(report);
