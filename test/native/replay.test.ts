@@ -67,7 +67,10 @@ async function record(text: string): Promise<{ prompt: Int32Array; generation: R
   return { prompt, generation: replayGeneration(info, positions, WIDTH) };
 }
 
-/** Plans of every form, by a seed; `heard` is all that it was told, in short. */
+/**
+ * Plans of every form, by a seed; `heard` is what it was told, in short. Not how far the drafter had read: whether a
+ * token is drafted ahead depends on how soon the answer comes.
+ */
 function moody(seed: number): { controller: Controller; heard: string[] } {
   const next = random(seed);
   const heard: string[] = [];
@@ -92,8 +95,8 @@ function moody(seed: number): { controller: Controller; heard: string[] } {
     if (kind === 4) detailed.verify = whole(WIDTH);
     return detailed;
   };
-  const short = ({ step, position, drafted, verified, accepted, text, drafterLag }: StepReport) =>
-    heard.push([step, position, drafted, verified, accepted, text, drafterLag].join(' '));
+  const short = ({ step, position, drafted, verified, accepted, text }: StepReport) =>
+    heard.push([step, position, drafted, verified, accepted, text].join(' '));
   const controller: Controller = {
     name: 'moody',
     observe: (report) => short(report),
