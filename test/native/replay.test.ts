@@ -19,6 +19,8 @@ import { BEGINNINGS, random, tinyEngine } from './tiny-engine.js';
 
 const TOKENS = 48;
 const WIDTH = 12;
+/** Controllers whose plans follow measured times, which are other ones in a replay. */
+const PLAN_BY_TIME: ReadonlySet<string> = new Set(['vllm', 'goodput', 'auto', 'hedge']);
 let engine: Engine;
 let recorded: { prompt: Int32Array; generation: ReplayGeneration }[];
 
@@ -147,10 +149,13 @@ describe('replay', () => {
     },
   );
 
-  it.each(controllerNames.filter((name) => name !== 'fixed'))('takes the steps of %s', async (name) => {
-    for (const { prompt, generation } of recorded) {
-      const steps = (await live(prompt, resolveController(name))).map(outline);
-      expect(replayed(generation, resolveController(name))).toEqual(steps);
-    }
-  });
+  it.each(controllerNames.filter((name) => !PLAN_BY_TIME.has(name) && name !== 'fixed'))(
+    'takes the steps of %s',
+    async (name) => {
+      for (const { prompt, generation } of recorded) {
+        const steps = (await live(prompt, resolveController(name))).map(outline);
+        expect(replayed(generation, resolveController(name))).toEqual(steps);
+      }
+    },
+  );
 });
