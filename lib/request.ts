@@ -24,6 +24,8 @@ export interface RequestParts {
   seed: number;
   onAbort: 'throw' | 'return';
   audit: AuditLog | undefined;
+  /** Called when the request is over, however it ended. */
+  onOver: () => void;
 }
 
 /** Made by the engine when it submits a request, which then tells it of every step and of the end. */
@@ -85,7 +87,8 @@ export class RunningRequest implements GenerationSource {
 
   /** Settles the generation. Answers the result, where there is one. */
   onEnd(native: NativeResult, engineClosed: boolean): GenerationResult | undefined {
-    const { generation, driver, controllerName, seed, onAbort, audit } = this.#parts;
+    const { generation, driver, controllerName, seed, onAbort, audit, onOver } = this.#parts;
+    onOver();
     const abandoned =
       this.#abortReason === ABANDONED || (this.#abortReason !== undefined && onAbort === 'return');
     if (this.#failure !== undefined) {
