@@ -1,12 +1,11 @@
 // SmartSpec's goodput: the depth with the most expected tokens per expected time, by acceptance per place and step cost.
 
-import { LiveCosts, type LiveCostsState } from '../calibration/live.js';
 import { MAX_DEPTH, type RequestInfo, type StepReport } from './controller.js';
-import { COST_TABLE, LIVE_COSTS } from './cost-kinds.js';
-import { CostModel, type CostTable } from './costs.js';
+import type { CostModel } from './costs.js';
 import { PLACE_ACCEPTANCE, PlaceAcceptance, type PlaceAcceptanceState } from './place-acceptance.js';
 import { PresetController } from './preset.js';
-import { clamp, type Kinds, optional, readSettings, real, text, whole } from './settings.js';
+import { type Kinds, readSettings, real, text, whole } from './settings.js';
+import { STEP_COSTS, StepCosts, type StepCostsState } from './step-costs.js';
 
 /** Settings of a `GoodputController`. */
 export interface GoodputConfig {
@@ -40,11 +39,7 @@ export interface GoodputState {
   failed: number;
   rowsBefore: number;
   contextLength: number;
-  /** Draft tokens and milliseconds of the last steps, older ones counting less. */
-  drafted: number;
-  draftMs: number;
-  costs: CostTable | undefined;
-  live: LiveCostsState;
+  costs: StepCostsState;
   why: string;
 }
 
@@ -74,8 +69,6 @@ const AMOUNT = real(0, Number.MAX_VALUE);
 const FIRST_DEPTHS = [4, 4, 4, 4, 4, 4, 4, 8, 8, 8, 8, 8, 8, 8, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
 /** Depth while nothing is known of costs after that: passes shared with other requests tell nothing. */
 const BLIND_DEPTH = 4;
-/** Without costs, steps between two looks at what was learnt of them. */
-const REFRESH = 16;
 /** Steps at depth 0 before the next probe, after no, one, and two or more that came to nothing. */
 const BACK_OFF = [4, 16, 64];
 /** A deeper look is cheap where its expected rate is at least this share of the best. */
@@ -102,10 +95,7 @@ export class GoodputController extends PresetController<GoodputState> {
   readonly #reach = new Float64Array(MAX_DEPTH);
   /** E(K) / T(K) by K. */
   readonly #rates = new Float64Array(MAX_DEPTH + 1);
-  readonly #live = new LiveCosts({ drafts: false });
-  #costs: CostModel | undefined;
-  /** Whether `#costs` are the request's; else they are learnt. */
-  #given = false;
+  readonly #costs = new StepCosts();
   #best = BLIND_DEPTH;
   #planned = 0;
   #rate = 0;
@@ -115,8 +105,6 @@ export class GoodputController extends PresetController<GoodputState> {
   #failed = 0;
   #rowsBefore = 0;
   #contextLength = 0;
-  #drafted = 0;
-  #draftMs = 0;
   #why = 'first step';
 
   constructor(config: Partial<GoodputConfig> = {}) {
@@ -126,22 +114,16 @@ export class GoodputController extends PresetController<GoodputState> {
     this.#places = new PlaceAcceptance({ discount, prior, weight });
   }
 
-  protected override start({ costs }: RequestInfo): void {
-    if (costs !== undefined) this.#costs = new CostModel(costs);
-    else if (this.#given) this.#costs = undefined;
-    this.#given = costs !== undefined;
+  protected override start(request: RequestInfo): void {
+    this.#costs.begin(request);
   }
 
   protected override learn(report: StepReport): void {
     this.#contextLength = report.contextLength;
     this.#rowsBefore = report.rows;
-    if (!this.#given) this.#live.observe(report);
+    this.#costs.learn(report);
     if (report.step === 0) return;
     this.#steps++;
-    if (report.drafted > 0) {
-      this.#drafted = this.#config.discount * this.#drafted + report.drafted;
-      this.#draftMs = this.#config.discount * this.#draftMs + Math.max(0, report.draftMs);
-    }
     // Another plan's stop rule may have ended the draft: then nothing is known of how far the drafter goes.
     const own = report.depth === this.#planned && !report.late;
     this.#places.learn(report, own ? report.depth : undefined);
@@ -165,29 +147,22 @@ export class GoodputController extends PresetController<GoodputState> {
   #next(): number {
     const most = Math.min(this.limit, this.#config.maxDepth);
     if (most === 0) return this.#say(0, 'no drafter');
-    if (!this.#given) {
-      const first = FIRST_DEPTHS[this.#steps];
-      if (first !== undefined) return this.#say(Math.min(first, most), 'learns costs');
-      if (this.#costs === undefined || this.#steps % REFRESH === 0) this.#learnCosts();
-    }
-    if (this.#costs === undefined) return this.#say(Math.min(BLIND_DEPTH, most), 'no costs yet');
+    const first = this.#costs.areGiven ? undefined : FIRST_DEPTHS[this.#steps];
+    if (first !== undefined) return this.#say(Math.min(first, most), 'learns costs');
+    const costs = this.#costs.model;
+    if (costs === undefined) return this.#say(Math.min(BLIND_DEPTH, most), 'no costs yet');
 
     this.#places.estimate(most, this.#acceptance, this.#reach);
-    this.#weigh(this.#costs, most);
+    this.#weigh(costs, most);
     this.#best = this.#pick(Math.min(this.#best, most), most);
     this.#rate = this.#rates[this.#best]!;
     return this.#best === 0 ? this.#probeDrafting(most) : this.#probeDeeper(most);
   }
 
-  #learnCosts(): void {
-    const table = this.#live.table();
-    if (table !== undefined) this.#costs = new CostModel(table);
-  }
-
   /** Fills in the rates of depth 0 to `most`. */
   #weigh(costs: CostModel, most: number): void {
     const { overheadMs, callbackMs, rebuildMs } = costs.table;
-    const perToken = this.#drafted > 0 ? this.#draftMs / this.#drafted : costs.table.draft.msPerToken;
+    const perToken = this.#costs.draftMsPerToken;
     let tokens = 1;
     let survival = 1;
     let reached = 1;
@@ -254,7 +229,7 @@ export class GoodputController extends PresetController<GoodputState> {
   protected override kinds(): Kinds<GoodputState> {
     return {
       places: PLACE_ACCEPTANCE,
-      best: whole(0, this.#config.maxDepth),
+      best: whole(0, MAX_DEPTH),
       planned: whole(0, MAX_DEPTH),
       rate: AMOUNT,
       steps: COUNT,
@@ -263,10 +238,7 @@ export class GoodputController extends PresetController<GoodputState> {
       failed: whole(0, BACK_OFF.length - 1),
       rowsBefore: COUNT,
       contextLength: COUNT,
-      drafted: AMOUNT,
-      draftMs: AMOUNT,
-      costs: optional(COST_TABLE),
-      live: LIVE_COSTS,
+      costs: STEP_COSTS,
       why: text,
     };
   }
@@ -274,7 +246,7 @@ export class GoodputController extends PresetController<GoodputState> {
   protected override save(): GoodputState {
     return {
       places: this.#places.snapshot(),
-      best: clamp(this.#best, 0, this.#config.maxDepth),
+      best: this.#best,
       planned: this.#planned,
       rate: this.#rate,
       steps: this.#steps,
@@ -283,10 +255,7 @@ export class GoodputController extends PresetController<GoodputState> {
       failed: this.#failed,
       rowsBefore: this.#rowsBefore,
       contextLength: this.#contextLength,
-      drafted: this.#drafted,
-      draftMs: this.#draftMs,
-      costs: this.#given ? structuredClone(this.#costs?.table) : undefined,
-      live: this.#live.snapshot(),
+      costs: this.#costs.snapshot(),
       why: this.#why,
     };
   }
@@ -302,12 +271,7 @@ export class GoodputController extends PresetController<GoodputState> {
     this.#failed = state.failed;
     this.#rowsBefore = state.rowsBefore;
     this.#contextLength = state.contextLength;
-    this.#drafted = state.drafted;
-    this.#draftMs = state.draftMs;
-    this.#live.restore(structuredClone(state.live));
+    this.#costs.restore(state.costs);
     this.#why = state.why;
-    this.#given = state.costs !== undefined;
-    this.#costs = state.costs === undefined ? undefined : new CostModel(structuredClone(state.costs));
-    if (!this.#given) this.#learnCosts();
   }
 }
