@@ -12,7 +12,7 @@ import {
   type RequestInfo,
   type StepReport,
 } from './controller.js';
-import { COST_TABLE } from './cost-table-kind.js';
+import { COST_TABLE } from './cost-kinds.js';
 import { CostModel, type CostTable } from './costs.js';
 import { LossGuard, type LossGuardState } from './loss-guard.js';
 import { positionPhase } from './position-phase.js';

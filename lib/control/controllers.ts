@@ -10,6 +10,8 @@ import type { Controller, DepthController } from './controller.js';
 import { DiscoController } from './disco-controller.js';
 import { fixedDepth, off } from './fixed-depth.js';
 import { GammaTuneController } from './gammatune-controller.js';
+import { GoodputController } from './goodput-controller.js';
+import { HedgeController } from './hedge-controller.js';
 import { HeuristicController } from './heuristic-controller.js';
 import { SpecDecController } from './specdec-controller.js';
 import { SvipController } from './svip-controller.js';
@@ -43,6 +45,8 @@ const POLICIES = {
   tiers: { make: maker(TiersController), summary: 'SGLang: tiers of depths with hysteresis' },
   vllm: { make: maker(VllmController), summary: 'vLLM: verifies what survival and cost are worth' },
   disco: { make: maker(DiscoController), summary: 'DISCO: classifier of acceptance' },
+  goodput: { make: maker(GoodputController), summary: 'SmartSpec: most expected tokens per expected time' },
+  hedge: { make: maker(HedgeController), summary: 'Hedge: follows whichever policy would have done best' },
 } satisfies Record<string, Entry>;
 
 /** Name of a built-in controller. */

@@ -2,7 +2,8 @@
 
 import { AcceptanceFit, type AcceptanceFitState } from './acceptance-fit.js';
 import { type DetailedPlan, MAX_DEPTH, type RequestInfo, type StepReport } from './controller.js';
-import { COST_TABLE } from './cost-table-kind.js';
+
+import { COST_TABLE } from './cost-kinds.js';
 import { CostModel, type CostTable } from './costs.js';
 import { type Kinds, optional, readSettings, real, whole } from './settings.js';
 import { StopRulePreset } from './stop-rule-preset.js';

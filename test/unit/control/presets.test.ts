@@ -40,6 +40,7 @@ const makers: Record<string, () => DepthController> = {
   'tiers from 0': () => controllers.tiers({ tiers: [0, 2, 5], depth: 0, warmup: 0, interval: 2 }),
   vllm: () => controllers.vllm({ interval: 3, warmupFits: 1 }),
   disco: () => controllers.disco(),
+  goodput: () => controllers.goodput(),
 };
 
 const step = fc
