@@ -117,7 +117,7 @@ export class ControllerDriver {
         this.#take(depth, readDetails(answer, describe), drafter);
       } else this.#fault(`answered ${describe(answer)}`);
     } catch (error) {
-      this.#fault(error instanceof PlanFault ? error.what : `threw ${describeThrown(error)}`);
+      this.#fault(PlanFault.whatOf(error) ?? `threw ${describeThrown(error)}`);
     }
   }
 

@@ -24,6 +24,7 @@ export interface NativePlan {
   maxEntropy: number;
   minAcceptance: number;
   minSurvival: number;
+  keep: boolean;
   acceptance?: Required<AcceptanceModel> | undefined;
   value?: ValueRule | undefined;
 }
@@ -40,6 +41,7 @@ export function nativePlan(depth: number): NativePlan {
     maxEntropy: Number.POSITIVE_INFINITY,
     minAcceptance: 0,
     minSurvival: 0,
+    keep: false,
     acceptance: undefined,
     value: undefined,
   };
@@ -47,7 +49,16 @@ export function nativePlan(depth: number): NativePlan {
 
 /** What makes an answer no plan, worded to stand behind "The controller 'x'". */
 export class PlanFault {
-  constructor(readonly what: string) {}
+  readonly #what: string;
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  /** What a thrown value says is wrong, if it is a fault. Looks at a private field: `instanceof` runs a proxy's traps. */
+  static whatOf(thrown: unknown): string | undefined {
+    return typeof thrown === 'object' && thrown !== null && #what in thrown ? thrown.#what : undefined;
+  }
 }
 
 /** Says a useless value in words, without running its code. */
@@ -78,12 +89,13 @@ export function readDetails(
   };
   if (stop !== undefined) {
     const rule = read.object('stop rule', stop);
-    const { minProbability, maxEntropy, minAcceptance, minSurvival, acceptance, value } = rule;
+    const { minProbability, maxEntropy, minAcceptance, minSurvival, keep, acceptance, value } = rule;
     details.minProbability = read.number('minProbability', minProbability, 0, 1, 0);
     if (maxEntropy !== undefined)
       details.maxEntropy = read.number('maxEntropy', maxEntropy, 0, Number.POSITIVE_INFINITY);
     details.minAcceptance = read.number('minAcceptance', minAcceptance, 0, 1, 0);
     details.minSurvival = read.number('minSurvival', minSurvival, 0, 1, 0);
+    details.keep = read.flag('keep', keep);
     if (acceptance !== undefined) details.acceptance = readModel(read, acceptance);
     if (value !== undefined) details.value = readValue(read, value);
   }
