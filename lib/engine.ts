@@ -17,7 +17,7 @@ import type { Calibration } from './calibration/calibration.js';
 import { EngineCosts } from './calibration/engine-costs.js';
 import { fileHash, modelFingerprint } from './calibration/fingerprint.js';
 import type { Controller, StepReport } from './control/controller.js';
-import { resolveController } from './control/controllers.js';
+import { ControllerPool } from './control/controller-pool.js';
 import type { CostTable } from './control/costs.js';
 import { ControllerDriver } from './control/driver.js';
 import { nativeDepthOf } from './control/fixed-depth.js';
@@ -120,6 +120,7 @@ export class Engine implements AsyncDisposable {
   readonly #audit: AuditLog | undefined;
   readonly #emitter = new EventEmitter();
   readonly #requests = new Map<number, RunningRequest>();
+  readonly #controllers = new ControllerPool();
   readonly #loaded = deferred<NativeLoaded>();
   readonly #closed = deferred<void>();
   readonly #measurements = new Map<number, ReturnType<typeof deferred<number[]>>>();
@@ -275,9 +276,8 @@ export class Engine implements AsyncDisposable {
     this.#mustBeOpen();
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
-    const controller = resolveController(request.controller as Controller | string | undefined, {
-      depth: request.depth,
-    });
+    const chosen = request.controller as Controller | string | undefined;
+    const controller = this.#controllers.take(chosen, { depth: request.depth });
     const nativeDepth = this.#nativeDepth(controller);
     const { tokens, words } = this.#promptOf(request);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
@@ -316,6 +316,7 @@ export class Engine implements AsyncDisposable {
       seed,
       onAbort: request.onAbort,
       audit: this.#audit,
+      onOver: () => this.#controllers.giveBack(chosen, controller),
     });
     const wasIdle = this.#requests.size === 0;
     this.#requests.set(id, running);

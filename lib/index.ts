@@ -4,6 +4,7 @@ export type { Calibration, CalibrationPart, MeasuredRow } from './calibration/ca
 export { LiveCosts, type LiveCostsOptions, type LiveCostsState } from './calibration/live.js';
 export type { AdaEdlConfig } from './control/adaedl-controller.js';
 export { type AdaptiveSpecConfig, AdaptiveSpecController } from './control/adaptive-spec-controller.js';
+export type { AutoConfig } from './control/auto-controller.js';
 export type { ConfidenceConfig } from './control/confidence-controller.js';
 export { CONTEXT_KINDS, type ContextKind, ContextKindClassifier } from './control/context-kind.js';
 export type { ContextKindState } from './control/context-kind-state.js';

@@ -121,7 +121,7 @@ export interface RequestOptions {
   prompt?: string | Int32Array | readonly number[];
   /** A conversation, put into words by the model's own chat template. */
   messages?: readonly Message[];
-  /** One of `controllerNames`, a function from a report to a depth, or an object. Default 'adaptive'. */
+  /** One of `controllerNames`, a function from a report to a depth, or an object. Default 'auto'. */
   controller?: Controller | ControllerName | (string & {});
   /** The depth of the controller 'fixed', which it alone means too. */
   depth?: number;

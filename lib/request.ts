@@ -24,6 +24,8 @@ export interface RequestParts {
   seed: number;
   onAbort: 'throw' | 'return';
   audit: AuditLog | undefined;
+  /** Called when the request is over, however it ended. */
+  onOver: () => void;
 }
 
 /** Made by the engine when it submits a request, which then tells it of every step and of the end. */
@@ -34,6 +36,8 @@ export class RunningRequest implements GenerationSource {
   #text = '';
   #abortReason: unknown;
   #failure: unknown;
+  /** Whether the step now running began with waiting for a plan. */
+  #waited = false;
 
   constructor(parts: RequestParts) {
     this.id = parts.id;
@@ -55,7 +59,8 @@ export class RunningRequest implements GenerationSource {
     const { generation, driver, drafters, native, observe } = this.#parts;
     this.#text += text;
     const report = exchange.report(text, drafters);
-    observe?.(report, driver !== undefined);
+    observe?.(report, this.#waited);
+    this.#waited = driver !== undefined && exchange.isAsked;
     // Who listens gets a copy made before the controller can lay hands on the report.
     if (onReport || generation.wantsSteps) {
       const copy = copyOf(report);
@@ -82,7 +87,8 @@ export class RunningRequest implements GenerationSource {
 
   /** Settles the generation. Answers the result, where there is one. */
   onEnd(native: NativeResult, engineClosed: boolean): GenerationResult | undefined {
-    const { generation, driver, controllerName, seed, onAbort, audit } = this.#parts;
+    const { generation, driver, controllerName, seed, onAbort, audit, onOver } = this.#parts;
+    onOver();
     const abandoned =
       this.#abortReason === ABANDONED || (this.#abortReason !== undefined && onAbort === 'return');
     if (this.#failure !== undefined) {

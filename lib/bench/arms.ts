@@ -9,21 +9,38 @@ import { AdaptiveSpecError } from '../errors.js';
 export const PLAIN = 'plain';
 
 /** Arms that adapt, compared with fixed depths unless others are named. */
-export const ADAPTIVE_ARMS: readonly string[] = ['adaptive'];
+export const ADAPTIVE_ARMS: readonly string[] = ['adaptive', 'auto'];
 
 export interface Arm {
   name: string;
   /** The depth of plain decoding (0) and of a fixed depth; undefined where a controller chooses. */
   depth?: number;
+  /** Who drafts where the controller names nobody; the engine's default where it is undefined. */
+  drafter?: string;
   /** A controller for one request. */
   make: () => Controller;
 }
 
 /**
- * The arm of a name: 'plain', 'fixed:K', or a name that `resolveController` knows. Throws INVALID_ARGUMENT for any
- * other one.
+ * The arm of a name: 'plain', 'fixed:K', or a name that `resolveController` knows; with '@' and the name of a drafter
+ * behind it, such as 'fixed:4@hybrid', that one drafts. Throws INVALID_ARGUMENT for any other name.
  */
 export function armOf(name: string): Arm {
+  const at = name.lastIndexOf('@');
+  if (at < 0) return armOfBareName(name);
+  const [bare, drafter] = [name.slice(0, at), name.slice(at + 1)];
+  if (bare === PLAIN || drafter === '') {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `The arm ${JSON.stringify(name)} ${drafter === '' ? 'names no drafter' : 'drafts nothing'}`,
+      'Write it as fixed:4@hybrid.',
+    );
+  }
+  const arm = armOfBareName(bare);
+  return { ...arm, name: `${arm.name}@${drafter}`, drafter };
+}
+
+function armOfBareName(name: string): Arm {
   if (name === PLAIN) return { name, depth: 0, make: () => controllers.off() };
   const fixed = /^fixed:(\d+)$/.exec(name);
   if (fixed) {

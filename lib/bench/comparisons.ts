@@ -12,20 +12,30 @@ export const BEST_FIXED = 'best fixed';
 export const BEST_FIXED_OF_KIND = 'best fixed of kind';
 export const BETTER_OF_BOTH = 'better of plain and best fixed';
 
-export const isFixed = (arm: string) => /^fixed:[1-9]\d*$/.test(arm);
+/** Depths that the engine's default drafter drafted: what a change of drafter adds is not in it. */
+export const BEST_FIXED_DEFAULT = 'best fixed of the default drafter';
+
+/** Whether an arm keeps one depth, whoever drafts. */
+export const isFixed = (arm: string) => /^fixed:[1-9]\d*(@.+)?$/.test(arm);
+const isDefault = (arm: string) => isFixed(arm) && !arm.includes('@');
 
 /**
- * The fixed depth (K >= 1) that was fastest over all: by the geometric mean over kinds of tokens per second. Undefined
+ * The fixed depth (K >= 1), of any drafter, that was fastest over all: by the geometric mean over kinds of tokens per second. Undefined
  * where no fixed depth was measured.
  */
 export function bestFixed(sums: ReadonlyMap<string, Sums>): string | undefined {
-  return fastest([...sums.keys()].filter(isFixed), (arm) => kindMean([...sums.get(arm)!.values()]));
+  return bestOfArms(sums, isFixed);
+}
+
+function bestOfArms(sums: ReadonlyMap<string, Sums>, among: (arm: string) => boolean): string | undefined {
+  return fastest([...sums.keys()].filter(among), (arm) => kindMean([...sums.get(arm)!.values()]));
 }
 
 /** Every arm against plain, the best fixed depth, the best one of each kind, and the better of plain and best fixed. */
 export function compareArms(runs: readonly BenchRun[], random: () => number): Comparison[] {
   const sums = sumsByPrompt(runs, 'beforeLoop');
   const best = bestFixed(sums);
+  const ofDefault = bestOfArms(sums, isDefault);
   const kinds = [...new Set(runs.map(({ kind }) => kind))];
   const comparisons: Comparison[] = [];
   for (const arm of sums.keys()) {
@@ -34,6 +44,9 @@ export function compareArms(runs: readonly BenchRun[], random: () => number): Co
     const bestOf = (kind: string) => fastestOnKind([...sums.keys()].filter(isFixed), sums, kind) ?? best;
     const betterOf = (kind: string) => fastestOnKind([PLAIN, best], sums, kind) ?? best;
     comparisons.push(...compareWith(BEST_FIXED, arm, sums, kinds, () => best, random));
+    if (ofDefault !== undefined && ofDefault !== best) {
+      comparisons.push(...compareWith(BEST_FIXED_DEFAULT, arm, sums, kinds, () => ofDefault, random));
+    }
     comparisons.push(...compareWith(BEST_FIXED_OF_KIND, arm, sums, kinds, bestOf, random));
     if (arm !== PLAIN) comparisons.push(...compareWith(BETTER_OF_BOTH, arm, sums, kinds, betterOf, random));
   }

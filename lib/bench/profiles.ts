@@ -12,15 +12,17 @@ export interface Profile {
   timeLimit: number;
 }
 
-const arms = (depths: readonly number[]) => [
+/** Fixed depths of the draft model, and of n-grams with it, so that a drafter's gain isn't taken for adapting's. */
+const arms = (depths: readonly number[], ofHybrid: readonly number[]) => [
   PLAIN,
   ...depths.map((depth) => `fixed:${depth}`),
+  ...ofHybrid.map((depth) => `fixed:${depth}@hybrid`),
   ...ADAPTIVE_ARMS,
 ];
 
 export const PROFILES: Record<'smoke' | 'quick' | 'full', Profile> = {
   smoke: {
-    arms: arms([8, 16]),
+    arms: arms([8, 16], [2]),
     promptsPerKind: 1,
     maxTokens: 64,
     blocks: 1,
@@ -28,7 +30,7 @@ export const PROFILES: Record<'smoke' | 'quick' | 'full', Profile> = {
     timeLimit: 36,
   },
   quick: {
-    arms: arms([1, 2, 3, 4, 8, 16]),
+    arms: arms([1, 2, 4, 8, 16], [1, 2, 3, 4, 8]),
     promptsPerKind: 3,
     maxTokens: 128,
     blocks: 1,
@@ -36,7 +38,7 @@ export const PROFILES: Record<'smoke' | 'quick' | 'full', Profile> = {
     timeLimit: 580,
   },
   full: {
-    arms: arms([1, 2, 3, 4, 7, 8, 11, 12, 15, 16, 24]),
+    arms: arms([1, 2, 3, 4, 7, 8, 11, 12, 15, 16, 24], [1, 2, 3, 4, 5, 7, 8, 12, 16]),
     promptsPerKind: Number.POSITIVE_INFINITY,
     maxTokens: 192,
     blocks: 2,

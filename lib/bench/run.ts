@@ -54,6 +54,7 @@ export async function measureRun(
     result = await engine.generate({
       ...wordsOf(engine, prompt.prompt),
       controller: arm.make(),
+      ...(arm.drafter === undefined ? {} : { drafter: arm.drafter }),
       maxTokens,
       temperature,
       seed,

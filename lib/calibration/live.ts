@@ -1,6 +1,6 @@
 // Learns what steps cost from the reports of real ones. Pure: the same reports give the same table; O(1) a step.
 
-import type { StepReport } from '../control/controller.js';
+import { ORIGIN, type StepReport } from '../control/controller.js';
 import { CostModel, type CostTable, type RowCost } from '../control/costs.js';
 import { RobustMean, type RobustMeanState } from './robust-mean.js';
 import { RowCell, type RowCellState } from './row-cell.js';
@@ -157,10 +157,14 @@ export class LiveCosts {
    * A draft that ended before its depth may have had one token more, turned down by its stop rule: the time of a token
    * lies between two bounds then, and what is within them is no news.
    */
-  #observeDraft({ drafter, drafted, depth, draftMs }: StepReport): void {
-    if (drafter !== 'model' || drafted < 1 || !(draftMs > 0)) return;
-    const most = draftMs / drafted;
-    const least = draftMs / (drafted < depth ? drafted + 1 : drafted);
+  #observeDraft({ drafter, drafted, depth, draftMs, origins }: StepReport): void {
+    if (drafter !== 'model' && drafter !== 'hybrid') return;
+    // What n-grams propose takes next to no time.
+    let made = 0;
+    for (const origin of origins) if (origin !== ORIGIN.ngram) made++;
+    if (made < 1 || !(draftMs > 0)) return;
+    const most = draftMs / made;
+    const least = draftMs / (drafted < depth ? made + 1 : made);
     const known = this.#draft.count > 0 ? this.#draft.mean : (least + most) / 2;
     this.#draft.add(Math.min(most, Math.max(least, known)));
   }

@@ -3,6 +3,7 @@
 import { AdaptiveSpecError } from '../errors.js';
 import { AdaEdlController } from './adaedl-controller.js';
 import { AdaptiveSpecController } from './adaptive-spec-controller.js';
+import { AutoController } from './auto-controller.js';
 import { closestName } from './closest-name.js';
 import { ConfidenceController } from './confidence-controller.js';
 import type { Controller, DepthController } from './controller.js';
@@ -24,10 +25,11 @@ interface Entry {
 }
 
 /** What `resolveController` takes where neither a controller nor a depth is given. */
-const DEFAULT_NAME = 'adaptive';
+const DEFAULT_NAME = 'auto';
 
 /** The policies by name; 'fixed', which needs a depth, and 'off' come on top. */
 const POLICIES = {
+  auto: { make: maker(AutoController), summary: 'drafts and verifies what is worth its time' },
   adaptive: {
     make: maker(AdaptiveSpecController),
     summary: "the experiment's: K follows the acceptance rate",
@@ -67,7 +69,7 @@ export const controllerNames: readonly string[] = Object.keys(controllerSummarie
 
 /**
  * A controller from an option's value: one of `controllerNames`, a controller object, or a function.
- * `depth` belongs to 'fixed', and alone means it; with neither, the default is 'adaptive'.
+ * `depth` belongs to 'fixed', and alone means it; with neither, the default is 'auto'.
  * Throws INVALID_ARGUMENT for an unknown name, a depth that has no use, or a value that is no controller.
  */
 export function resolveController(

@@ -117,7 +117,7 @@ export class ControllerDriver {
         this.#take(depth, readDetails(answer, describe), drafter);
       } else this.#fault(`answered ${describe(answer)}`);
     } catch (error) {
-      this.#fault(PlanFault.whatOf(error) ?? `threw ${describeThrown(error)}`);
+      this.#fault(whatOf(error) ?? `threw ${describeThrown(error)}`);
     }
   }
 
@@ -232,6 +232,15 @@ function muffle(promise: Promise<unknown>): void {
     Promise.prototype.then.call(promise, undefined, () => {});
   } catch {
     // Its `constructor` is a trap. Such a controller could as well reject a promise that it never returns.
+  }
+}
+
+/** What a plan has wrong with it; undefined for what a controller threw, whose prototype may be a trap. */
+function whatOf(error: unknown): string | undefined {
+  try {
+    return error instanceof PlanFault ? error.what : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -49,16 +49,7 @@ export function nativePlan(depth: number): NativePlan {
 
 /** What makes an answer no plan, worded to stand behind "The controller 'x'". */
 export class PlanFault {
-  readonly #what: string;
-
-  constructor(what: string) {
-    this.#what = what;
-  }
-
-  /** What a thrown value says is wrong, if it is a fault. Looks at a private field: `instanceof` runs a proxy's traps. */
-  static whatOf(thrown: unknown): string | undefined {
-    return typeof thrown === 'object' && thrown !== null && #what in thrown ? thrown.#what : undefined;
-  }
+  constructor(readonly what: string) {}
 }
 
 /** Says a useless value in words, without running its code. */

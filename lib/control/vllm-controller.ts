@@ -2,8 +2,9 @@
 
 import { AcceptanceFit, type AcceptanceFitState } from './acceptance-fit.js';
 import { type DetailedPlan, MAX_DEPTH, type Plan, type RequestInfo, type StepReport } from './controller.js';
+import { COST_TABLE } from './cost-table-kind.js';
 import { CostModel, type CostTable } from './costs.js';
-import { type Kinds, list, optional, readSettings, real, shape, whole } from './settings.js';
+import { type Kinds, optional, readSettings, real, whole } from './settings.js';
 import { StopRulePreset } from './stop-rule-preset.js';
 
 /** Settings of a `VllmController`. */
@@ -36,17 +37,6 @@ const KINDS: Kinds<VllmConfig> = {
   damping: real(0, 1e9),
 };
 const TIME = real(0, Number.MAX_VALUE);
-const COST_TABLE = shape<CostTable>({
-  target: list(
-    shape({ rows: whole(1, 4096), contextLength: whole(0, Number.MAX_SAFE_INTEGER), ms: TIME }),
-    1,
-    4096,
-  ),
-  draft: shape({ msPerToken: TIME, threads: whole(0, 4096) }),
-  overheadMs: TIME,
-  rebuildMs: TIME,
-  callbackMs: TIME,
-});
 /** What a step counts for in the rate of tokens after each further step. */
 const DISCOUNT = 0.98;
 

@@ -58,9 +58,9 @@ export function checkAgainstLive(
   for (const depth of CHECKED_DEPTHS) {
     const check = { depth, runs: 0, tokens: 0, ms: 0, replayedTokens: 0, replayedMs: 0 };
     for (const run of bench.runs) {
-      if (depthOf(run) !== depth || run.temperature !== 0) continue;
       const generation = byId.get(run.promptId);
-      if (generation === undefined || generation.width < depth) continue;
+      if (generation === undefined || generation.width < depth || run.temperature !== 0) continue;
+      if (depthOf(run, generation.drafter) !== depth) continue;
       const { tokens, decodeMs } = beforeLoop ? run.beforeLoop : run.all;
       if (!(tokens > 0 && decodeMs > 0)) continue;
       const replayed = replay(countedTo(generation, tokens), fixedDepth(depth), costs);
@@ -103,11 +103,14 @@ export function checkAgainstLive(
   }
 }
 
-/** 'plain' and 'off' are depth 0, 'fixed:8' is 8; undefined for an arm whose depth changes. */
-function depthOf({ arm }: BenchRun): number | undefined {
+/**
+ * 'plain' and 'off' are depth 0, 'fixed:8' is 8 of the draft model and 'fixed:8@hybrid' of another drafter; undefined
+ * for an arm whose depth changes, or that another than the trace's drafter drafted.
+ */
+function depthOf({ arm }: BenchRun, drafter: string): number | undefined {
   if (arm === 'plain' || arm === 'off') return 0;
-  const match = /^fixed:(\d+)$/.exec(arm);
-  return match ? Number(match[1]) : undefined;
+  const match = /^fixed:(\d+)(?:@(.+))?$/.exec(arm);
+  return match && (match[2] ?? 'model') === drafter ? Number(match[1]) : undefined;
 }
 
 export function percent(share: number): string {

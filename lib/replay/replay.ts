@@ -85,6 +85,8 @@ class Replay {
   #rowsBefore = 0;
   /** Accepted tokens that the drafter has not read; at first the prompt, which it reads with its first draft. */
   #lag: number;
+  /** The same as reports have it, which are made before wrong draft tokens are taken back. */
+  #reportedLag = 0;
   /** Share of the step that counts. */
   #share = 1;
   readonly #step: ReplayStep = {
@@ -160,7 +162,7 @@ class Replay {
       this.#book();
       position += this.#step.emitted;
       if (this.#driver !== undefined && position < end) {
-        this.#buffer.step(this.#step, this.#sums.steps, this.#lag);
+        this.#buffer.step(this.#step, this.#sums.steps, this.#reportedLag);
       }
     }
     this.#sums.controllerErrors = this.#driver?.errors ?? 0;
@@ -255,8 +257,9 @@ class Replay {
     if (rows !== this.#rowsBefore) step.verifyMs += rebuildMs;
     step.otherMs = overheadMs + (step.asked ? callbackMs : 0);
     this.#rowsBefore = rows;
-    this.#lag =
-      step.computed === 0 ? this.#lag + step.emitted : Math.max(1, step.accepted + 1 - this.#read());
+    this.#reportedLag =
+      step.computed === 0 ? this.#lag + step.emitted : Math.max(0, step.accepted + 1 - this.#read());
+    this.#lag = Math.max(1, this.#reportedLag);
 
     const sums = this.#sums;
     const share = this.#share;

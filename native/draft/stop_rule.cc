@@ -6,6 +6,15 @@
 
 namespace adaptive_spec {
 
+Signals Signals::of_match(float score, Origin origin) {
+  const float other = 1 - score;
+  return {.probability = score,
+          .margin = std::max(0.0f, score - other),
+          .entropy = other > 0 ? -score * std::log(score) - other * std::log(other) : 0,
+          .match = score,
+          .origin = origin};
+}
+
 double AcceptanceModel::of(const Signals& signals, int place_in_draft) const {
   const double probability = signals.probability;
   if (is_drafters_own) return probability;

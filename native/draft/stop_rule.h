@@ -19,12 +19,13 @@ enum class Origin : uint8_t {
 // What is known of one draft token before it is verified.
 struct Signals {
   float probability = 0;  // the model's softmax at temperature 1, or the match's score
-  float margin = 0;       // probability less the second best's; 0 of a match
-  float entropy = 0;      // nats; 0 of a match
+  float margin = 0;       // probability less the second best's
+  float entropy = 0;      // nats
   float match = 0;        // of a model's token: the score of a match that proposes it too, less than 0 for another token
   Origin origin = Origin::kModel;
 
-  static Signals of_match(float score, Origin origin) { return {.probability = score, .match = score, .origin = origin}; }
+  // A match knows one token only: margin and entropy are those of right or wrong.
+  static Signals of_match(float score, Origin origin);
 };
 
 // How probable it is that the target agrees with a token, given that it agreed with those before.

@@ -19,6 +19,8 @@ import { BEGINNINGS, random, tinyEngine } from './tiny-engine.js';
 
 const TOKENS = 48;
 const WIDTH = 12;
+/** Controllers whose plans follow measured times, which are other ones in a replay. */
+const PLAN_BY_TIME: ReadonlySet<string> = new Set(['vllm', 'goodput', 'auto', 'hedge']);
 let engine: Engine;
 let recorded: { prompt: Int32Array; generation: ReplayGeneration }[];
 
@@ -67,7 +69,10 @@ async function record(text: string): Promise<{ prompt: Int32Array; generation: R
   return { prompt, generation: replayGeneration(info, positions, WIDTH) };
 }
 
-/** Plans of every form, by a seed; `heard` is all that it was told, in short. */
+/**
+ * Plans of every form, by a seed; `heard` is what it was told, in short. Not how far the drafter had read: whether a
+ * token is drafted ahead depends on how soon the answer comes.
+ */
 function moody(seed: number): { controller: Controller; heard: string[] } {
   const next = random(seed);
   const heard: string[] = [];
@@ -92,8 +97,8 @@ function moody(seed: number): { controller: Controller; heard: string[] } {
     if (kind === 4) detailed.verify = whole(WIDTH);
     return detailed;
   };
-  const short = ({ step, position, drafted, verified, accepted, text, drafterLag }: StepReport) =>
-    heard.push([step, position, drafted, verified, accepted, text, drafterLag].join(' '));
+  const short = ({ step, position, drafted, verified, accepted, text }: StepReport) =>
+    heard.push([step, position, drafted, verified, accepted, text].join(' '));
   const controller: Controller = {
     name: 'moody',
     observe: (report) => short(report),
@@ -144,10 +149,13 @@ describe('replay', () => {
     },
   );
 
-  it.each(controllerNames.filter((name) => name !== 'fixed'))('takes the steps of %s', async (name) => {
-    for (const { prompt, generation } of recorded) {
-      const steps = (await live(prompt, resolveController(name))).map(outline);
-      expect(replayed(generation, resolveController(name))).toEqual(steps);
-    }
-  });
+  it.each(controllerNames.filter((name) => !PLAN_BY_TIME.has(name) && name !== 'fixed'))(
+    'takes the steps of %s',
+    async (name) => {
+      for (const { prompt, generation } of recorded) {
+        const steps = (await live(prompt, resolveController(name))).map(outline);
+        expect(replayed(generation, resolveController(name))).toEqual(steps);
+      }
+    },
+  );
 });

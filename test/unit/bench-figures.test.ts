@@ -29,10 +29,10 @@ describe('the first loop', () => {
     expect(firstLoop([])).toBeNull();
   });
 
-  it('is looked for up to cycles of 64 tokens', () => {
-    const cycle = words(64);
-    expect(firstLoop([1, ...cycle, ...cycle, ...cycle])).toBe(1);
-    const longer = words(65);
+  it('is looked for up to passages of 128 tokens', () => {
+    const cycle = words(128);
+    expect(firstLoop([1, ...cycle, ...cycle])).toBe(1);
+    const longer = words(129);
     expect(firstLoop([1, ...longer, ...longer, ...longer])).toBeNull();
   });
 });

@@ -16,14 +16,20 @@ describe('firstLoop', () => {
     expect(firstLoop([])).toBeNull();
   });
 
-  it.each([1, 2, 5, 8, 13, 64])('finds a cycle of %i tokens where it begins', (length) => {
+  it.each([1, 2, 5, 8, 13, 23])('finds a cycle of %i tokens where it begins', (length) => {
     const tokens = [...fresh(40), ...repeat(fresh(length, 1), Math.max(3 * length, 24))];
     expect(firstLoop(tokens)).toBe(40);
     expect(firstLoop(tokens.slice(0, -1))).toBeNull();
   });
 
-  it('knows no cycle of more than 64 tokens', () => {
-    expect(firstLoop(repeat(fresh(65, 1), 650))).toBeNull();
+  it.each([24, 64, 128])('finds a passage of %i tokens that is said twice', (length) => {
+    const tokens = [...fresh(40), ...repeat(fresh(length, 1), 2 * length)];
+    expect(firstLoop(tokens)).toBe(40);
+    expect(firstLoop(tokens.slice(0, -1))).toBeNull();
+  });
+
+  it('knows no cycle of more than 128 tokens', () => {
+    expect(firstLoop(repeat(fresh(129, 1), 1290))).toBeNull();
   });
 
   it('takes the first of two loops, whatever their cycles', () => {
@@ -35,8 +41,8 @@ describe('firstLoop', () => {
   it('agrees with the definition, spelled out', () => {
     const spelledOut = (tokens: number[]) => {
       for (let start = 0; start < tokens.length; start++) {
-        for (let cycle = 1; cycle <= 64; cycle++) {
-          const needed = Math.max(3 * cycle, 24);
+        for (let cycle = 1; cycle <= 128; cycle++) {
+          const needed = cycle >= 24 ? 2 * cycle : Math.max(3 * cycle, 24);
           if (start + needed > tokens.length) continue;
           let same = true;
           for (let i = start + cycle; i < start + needed && same; i++) same = tokens[i] === tokens[i - cycle];

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { AdaptiveSpecController } from '../../lib/control/adaptive-spec-controller.js';
+import { AutoController } from '../../lib/control/auto-controller.js';
 import { controllers, resolveController } from '../../lib/control/controllers.js';
 import { fixedDepth, nativeDepthOf, off } from '../../lib/control/fixed-depth.js';
 
@@ -49,7 +50,7 @@ describe('fixedDepth and off', () => {
 describe('resolveController', () => {
   it('knows the names, and takes a depth alone for a fixed one', () => {
     expect(resolveController('adaptive')).toBeInstanceOf(AdaptiveSpecController);
-    expect(resolveController(undefined)).toBeInstanceOf(AdaptiveSpecController);
+    expect(resolveController(undefined)).toBeInstanceOf(AutoController);
     expect(nativeDepthOf(resolveController('off'))).toBe(0);
     expect(nativeDepthOf(resolveController('fixed', { depth: 12 }))).toBe(12);
     expect(nativeDepthOf(resolveController(undefined, { depth: 12 }))).toBe(12);
@@ -72,7 +73,7 @@ describe('resolveController', () => {
     ['adaptve', /Did you mean 'adaptive'\?/],
     ['Fixed', /Did you mean 'fixed'\?/],
     ['of', /Did you mean 'off'\?/],
-    ['speculative', /^Known names: adaptive, heuristic, .*, fixed, off\.$/],
+    ['speculative', /^Known names: auto, adaptive, .*, fixed, off\.$/],
     ['', /^Known names/],
     ['x'.repeat(1e6), /^Known names/],
     ['fixed', /depth/],

@@ -3,7 +3,7 @@
 import type { ArmFigures, BenchFindings, BenchResult } from '../bench-result.js';
 
 const PLAIN = 'plain';
-const FIXED = /^fixed:(\d+)$/;
+const FIXED = /^fixed:(\d+)(@.+)?$/;
 
 export type ArmRole = 'plain' | 'fixed' | 'adaptive';
 

@@ -1,0 +1,327 @@
+// The default policy: draft and verify what is worth its time, and nothing where speculation loses.
+
+import { LiveCosts, type LiveCostsState } from '../calibration/live.js';
+import { AcceptanceLearner, type Surroundings } from './acceptance-learner.js';
+import { ContextKindClassifier } from './context-kind.js';
+import type { ContextKindState } from './context-kind-state.js';
+import {
+  type DepthController,
+  MAX_DEPTH,
+  ORIGIN,
+  type Plan,
+  type RequestInfo,
+  type StepReport,
+} from './controller.js';
+import { COST_TABLE } from './cost-table-kind.js';
+import { CostModel, type CostTable } from './costs.js';
+import { LossGuard, type LossGuardState } from './loss-guard.js';
+import { positionPhase } from './position-phase.js';
+import { type Kinds, list, optional, readSettings, readState, real, text, whole } from './settings.js';
+
+/** Settings of an `AutoController`. */
+export interface AutoConfig {
+  /** Largest depth, in tokens; 1 to 64. Default 24. */
+  maxDepth: number;
+  /** Share of a step's time that asking this controller may take: plans hold for more steps above it; 0 to 1. Default 0.01. */
+  askingShare: number;
+}
+
+/** What `snapshot` gives and `restore` takes; plain data that survives JSON. */
+export interface AutoState {
+  learner: number[];
+  kind: ContextKindState;
+  guard: LossGuardState;
+  tokens: number;
+  ms: number;
+  recent: number;
+  ahead: number;
+  depth: number;
+  limit: number;
+  drafters: string[];
+  position: number;
+  rows: number;
+  costs: CostTable | undefined;
+  live: LiveCostsState | undefined;
+}
+
+const DEFAULTS: Readonly<AutoConfig> = { maxDepth: 24, askingShare: 0.01 };
+const KINDS: Kinds<AutoConfig> = { maxDepth: whole(1, MAX_DEPTH), askingShare: real(0, 1) };
+const POSITIVE = real(0, Number.MAX_VALUE);
+/** The parts that know their own states best check them in `restore`. */
+const PART = { is: (value: unknown) => typeof value === 'object' && value !== null, hint: 'Give an object.' };
+const STATE_KINDS: Kinds<AutoState> = {
+  learner: AcceptanceLearner.kind,
+  kind: PART,
+  guard: LossGuard.kind,
+  tokens: POSITIVE,
+  ms: POSITIVE,
+  recent: real(0, 1),
+  ahead: real(0, 1),
+  depth: real(0, MAX_DEPTH),
+  limit: whole(0, MAX_DEPTH),
+  drafters: list(text, 0, 64),
+  position: whole(0, Number.MAX_SAFE_INTEGER),
+  rows: whole(0, Number.MAX_SAFE_INTEGER),
+  costs: optional(COST_TABLE),
+  live: optional(PART),
+};
+/** What a step counts for in the rate after each further step: some fifty steps are remembered. */
+const RATE_KEEP = 0.98;
+/** Steps of plain decoding that the rate begins with. */
+const RATE_PRIOR = 5;
+const RECENT_SHARE = 0.15;
+const DEPTH_SHARE = 0.1;
+const AHEAD_SHARE = 0.04;
+/** Acceptance of a token that nobody has proposed yet, before any is known; drifts back where none is drafted. */
+const AHEAD_PRIOR = 0.45;
+const AHEAD_DRIFT = 0.01;
+/**
+ * Time is held a little dearer than it is: of many drafts the rule picks those whose survival it overrates (the winner's
+ * curse). Found by replay of texts that are no benchmark's; between 1.1 and 1.5 it hardly matters.
+ */
+const CAUTION = 1.25;
+/** Longer plans would learn too late. */
+const MOST_STEPS = 8;
+/** Tokens of context between two looks at the cost curve. */
+const CURVE_SPAN = 32;
+/** A draft model whose tokens cost so much is never asked, so that n-grams alone draft. */
+const NEVER_MS = 1e9;
+/** Depths of the first steps where nothing is known of costs: what they take says what rows cost. */
+const EXPLORING = [0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 7, 7, 7, 7, 7, 7];
+
+/**
+ * Expected tokens against time, token by token (docs/controllers/auto.md): drafting goes on while some m >= 1 has
+ * sum of survival - lambda * (m * c + v(k + m + 1) - v(k + 1)) > 0, then what is verified is trimmed by the same rule.
+ * lambda is the rate reached anyway, a ratio of sums, at least that of plain decoding. Survival comes from a logistic
+ * regression that learns on line. A guard counts what speculation has lost against plain decoding and, with back-off,
+ * leaves first the draft model and then all drafting alone.
+ *
+ * One object serves one request after another and keeps what it learnt. Throws INVALID_ARGUMENT for a wrong setting.
+ */
+export class AutoController implements DepthController {
+  readonly name = 'auto';
+  readonly #config: Readonly<AutoConfig>;
+  readonly #learner = new AcceptanceLearner();
+  readonly #kind = new ContextKindClassifier();
+  #guard = new LossGuard(0);
+  /** Costs that were measured; without them those that the steps themselves teach. */
+  #costs: CostModel | undefined;
+  #live: LiveCosts | undefined;
+  #curve: Float64Array | undefined;
+  #curveAt = 0;
+  #tokens = 0;
+  #ms = 0;
+  #recent = 0.5;
+  #ahead = AHEAD_PRIOR;
+  /** Tokens verified a step, of late. */
+  #depth = 0;
+  /** Whom the guard lets draft, from nobody on: who drafts, and whether a draft model is asked. */
+  #levels: readonly Level[] = [NOBODY];
+  #limit = 0;
+  #drafters: string[] = [];
+  #position = 0;
+  #rows = 0;
+  /** As the steps now running are drafted. */
+  #surroundings: Surroundings = { kind: 'prose', recent: 0.5, isEarly: true };
+
+  constructor(config: Partial<AutoConfig> = {}) {
+    this.#config = readSettings(KINDS, DEFAULTS, config);
+  }
+
+  begin({ promptText, drafters, maxDepth, costs }: RequestInfo): void {
+    this.#kind.begin(promptText);
+    this.#drafters = [...drafters];
+    this.#limit = drafters.length > 0 ? Math.min(maxDepth, this.#config.maxDepth) : 0;
+    this.#levels = levelsOf(drafters);
+    this.#guard = new LossGuard(this.#levels.length - 1);
+    this.#take(costs);
+    this.#position = 0;
+    this.#rows = 0;
+    this.#tokens = 0;
+    this.#ms = 0;
+    this.#recent = 0.5;
+  }
+
+  #take(costs: CostTable | undefined): void {
+    this.#costs = costs && new CostModel(costs);
+    this.#live ??= costs ? undefined : new LiveCosts();
+    if (costs) this.#live = undefined;
+    this.#curve = undefined;
+  }
+
+  observe(report: StepReport): void {
+    if (report.step === 0) return;
+    this.#learnCosts(report);
+    this.#learner.learn(report, this.#surroundings);
+    this.#learnOutcomes(report);
+    this.#count(report);
+    this.#kind.push(report.text);
+    this.#depth += DEPTH_SHARE * (report.verified - this.#depth);
+    this.#position = report.position;
+    this.#rows = report.rows;
+  }
+
+  #learnCosts(report: StepReport): void {
+    if (this.#live === undefined) return;
+    this.#live.observe(report);
+    const table = this.#live.rowsKnown >= 2 ? this.#live.table() : undefined;
+    if (table === undefined || report.step % 16 !== 0) return;
+    this.#costs = new CostModel(table);
+    this.#curve = undefined;
+  }
+
+  /** Outcomes of first tokens, and of those that the draft model was asked for. */
+  #learnOutcomes({ accepted, verified, origins }: StepReport): void {
+    if (verified > 0) this.#recent += RECENT_SHARE * ((accepted > 0 ? 1 : 0) - this.#recent);
+    let asked = false;
+    for (let j = 0; j < Math.min(accepted + 1, verified); j++) {
+      if (origins[j] === ORIGIN.ngram) continue;
+      asked = true;
+      this.#ahead += AHEAD_SHARE * ((j < accepted ? 1 : 0) - this.#ahead);
+    }
+    if (!asked) this.#ahead += AHEAD_DRIFT * (AHEAD_PRIOR - this.#ahead);
+  }
+
+  /** What the step took by the cost model, so that a stall of the machine is not taken for a property of the text. */
+  #count({ tokens, origins, rows, contextLength, catchUpMs }: StepReport): void {
+    const costs = this.#costs;
+    if (costs === undefined) return;
+    const { draft, overheadMs, rebuildMs } = costs.table;
+    let ms = overheadMs + catchUpMs + costs.verifyMs(rows, contextLength);
+    for (const origin of origins) if (origin !== ORIGIN.ngram) ms += draft.msPerToken;
+    if (this.#rows > 0 && rows !== this.#rows) ms += rebuildMs;
+    this.#tokens = RATE_KEEP * this.#tokens + tokens.length;
+    this.#ms = RATE_KEEP * this.#ms + ms;
+    const plainMs = overheadMs + costs.verifyMs(1, contextLength);
+    this.#guard.step(tokens.length - ms / plainMs);
+  }
+
+  nextPlan(report: StepReport): Plan {
+    this.observe(report);
+    this.#surroundings = {
+      kind: this.#kind.kind,
+      recent: this.#recent,
+      isEarly: positionPhase(this.#position) === 'early',
+    };
+    if (this.#limit === 0) return 0;
+    const costs = this.#costs;
+    const level = this.#levels[this.#guard.level]!;
+    if (costs === undefined)
+      return { depth: Math.min(EXPLORING[report.step] ?? 3, this.#limit), ...named(level.drafter) };
+    const verifyMs = this.#curveOf(costs, report.contextLength);
+    const steps = this.#stepsOf(costs, verifyMs[0]!);
+    if (level.drafter === undefined) return { depth: 0, steps };
+    return {
+      depth: this.#limit,
+      drafter: level.drafter,
+      trim: true,
+      steps,
+      stop: {
+        acceptance: this.#learner.model(this.#surroundings),
+        value: {
+          tokensPerMs: CAUTION * this.#rate(verifyMs[0]! + costs.table.overheadMs),
+          draftMs: level.asksModel ? costs.table.draft.msPerToken : NEVER_MS,
+          verifyMs,
+          rebuildMs: costs.table.rebuildMs,
+          ahead: this.#ahead,
+        },
+      },
+    };
+  }
+
+  #curveOf(costs: CostModel, contextLength: number): Float64Array {
+    if (this.#curve === undefined || Math.abs(contextLength - this.#curveAt) >= CURVE_SPAN) {
+      this.#curve = costs.curve(this.#limit + 1, contextLength);
+      this.#curveAt = contextLength;
+    }
+    return this.#curve;
+  }
+
+  /** Tokens per millisecond that are reached anyway: at least those of plain decoding. */
+  #rate(plainMs: number): number {
+    const tokens = this.#tokens + RATE_PRIOR;
+    const ms = this.#ms + RATE_PRIOR * plainMs;
+    return Math.max(tokens / ms, 1 / plainMs);
+  }
+
+  /** Steps that a plan holds for, so that being asked costs no more than its share. */
+  #stepsOf(costs: CostModel, stepMs: number): number {
+    const steps = Math.ceil(costs.table.callbackMs / (this.#config.askingShare * stepMs));
+    return Math.min(Math.max(steps, 1), MOST_STEPS);
+  }
+
+  /** `k` is what a step verifies of late, rounded; `acceptance` that of first tokens, of late. */
+  explain(): { k: number; acceptance: number; reason: string; tokensPerMs: number; ahead: number } {
+    const { drafter, asksModel } = this.#levels[this.#guard.level]!;
+    const who = drafter === undefined ? 'speculation lost' : asksModel ? 'value' : 'value, n-grams alone';
+    return {
+      k: Math.round(this.#depth),
+      acceptance: this.#recent,
+      reason: `${this.#costs === undefined ? 'learning costs' : who}; context ${this.#surroundings.kind}`,
+      tokensPerMs: this.#ms > 0 ? this.#tokens / this.#ms : 0,
+      ahead: this.#ahead,
+    };
+  }
+
+  snapshot(): AutoState {
+    return {
+      learner: this.#learner.snapshot(),
+      kind: this.#kind.snapshot(),
+      guard: this.#guard.snapshot(),
+      tokens: this.#tokens,
+      ms: this.#ms,
+      recent: this.#recent,
+      ahead: this.#ahead,
+      depth: this.#depth,
+      limit: this.#limit,
+      drafters: [...this.#drafters],
+      position: this.#position,
+      rows: this.#rows,
+      costs: this.#costs?.table,
+      live: this.#live?.snapshot(),
+    };
+  }
+
+  /** Takes over a snapshot of a controller with the same configuration; INVALID_ARGUMENT for anything else. */
+  restore(state: unknown): void {
+    const s = readState(STATE_KINDS, state, this.name);
+    this.#kind.restore(s.kind);
+    this.#learner.restore(s.learner);
+    this.#drafters = s.drafters;
+    this.#levels = levelsOf(s.drafters);
+    this.#guard = new LossGuard(this.#levels.length - 1);
+    this.#guard.restore(s.guard);
+    this.#take(s.costs);
+    if (s.live !== undefined) {
+      this.#live = new LiveCosts();
+      this.#live.restore(s.live);
+    }
+    this.#tokens = s.tokens;
+    this.#ms = s.ms;
+    this.#recent = s.recent;
+    this.#ahead = s.ahead;
+    this.#depth = s.depth;
+    this.#limit = s.limit;
+    this.#position = s.position;
+    this.#rows = s.rows;
+  }
+}
+
+interface Level {
+  drafter?: string;
+  asksModel: boolean;
+}
+
+const NOBODY: Level = { asksModel: false };
+
+function levelsOf(drafters: readonly string[]): Level[] {
+  if (drafters.includes('hybrid')) {
+    return [NOBODY, { drafter: 'hybrid', asksModel: false }, { drafter: 'hybrid', asksModel: true }];
+  }
+  const [first] = drafters;
+  return first === undefined ? [NOBODY] : [NOBODY, { drafter: first, asksModel: first !== 'ngram' }];
+}
+
+function named(drafter: string | undefined): { drafter?: string } {
+  return drafter === undefined ? {} : { drafter };
+}

@@ -1,0 +1,279 @@
+// The default policy: drafts what is worth its time, never loses against plain decoding for long, says the same twice.
+
+import { describe, expect, it } from 'vitest';
+import { AcceptanceLearner, type Surroundings } from '../../../lib/control/acceptance-learner.js';
+import { AutoController } from '../../../lib/control/auto-controller.js';
+import { type DetailedPlan, ORIGIN, type StepReport } from '../../../lib/control/controller.js';
+import type { CostTable } from '../../../lib/control/costs.js';
+import { LossGuard } from '../../../lib/control/loss-guard.js';
+import { acceptanceOf, draftedBy, trimmedTo } from '../../../lib/control/stop-rule.js';
+import { AdaptiveSpecError } from '../../../lib/errors.js';
+import { requestInfo, stepReport } from '../step-report.js';
+
+/** A step costs 10 ms with up to four rows and `riser` more beyond. */
+function costs(riser = 0, fields: Partial<CostTable> = {}): CostTable {
+  const ms = (rows: number) => (rows <= 4 ? 10 : 10 + riser);
+  return {
+    target: Array.from({ length: 33 }, (_, i) => ({ rows: i + 1, contextLength: 0, ms: ms(i + 1) })),
+    draft: { msPerToken: 0.5, threads: 1 },
+    overheadMs: 0,
+    rebuildMs: 0,
+    callbackMs: 0,
+    ...fields,
+  };
+}
+
+const DRAFTERS = ['model', 'ngram', 'hybrid'];
+
+function begun(table: CostTable | undefined, config = {}): AutoController {
+  const auto = new AutoController(config);
+  auto.begin(requestInfo({ drafters: DRAFTERS, ...(table ? { costs: table } : {}) }));
+  return auto;
+}
+
+/** Runs a text in which a token that the model holds probable with p is accepted with `acceptance`. */
+function run(
+  auto: AutoController,
+  steps: number,
+  { p, acceptance, table }: { p: number; acceptance: number; table: CostTable },
+): { tokens: number; ms: number; plans: DetailedPlan[] } {
+  const plans: DetailedPlan[] = [];
+  let seed = 1;
+  const random = () => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return seed / 2 ** 32;
+  };
+  let report = stepReport();
+  let tokens = 0;
+  let ms = 0;
+  let held = 0;
+  let plan: DetailedPlan = { depth: 0 };
+  for (let step = 1; step <= steps; step++) {
+    if (held > 0) auto.observe(report);
+    else {
+      const answer = auto.nextPlan(report);
+      plan = typeof answer === 'number' ? { depth: answer } : answer;
+      held = plan.steps ?? 1;
+    }
+    held--;
+    plans.push(plan);
+    const signals = {
+      probabilities: new Float32Array(plan.depth).fill(p),
+      margins: new Float32Array(plan.depth).fill(Math.max(0, 2 * p - 1)),
+      entropies: new Float32Array(plan.depth).fill(1 - p),
+      origins: new Uint8Array(plan.depth).fill(ORIGIN.model),
+      matches: new Float32Array(plan.depth),
+    };
+    const { drafted } = plan.stop ? draftedBy(plan.stop, signals, plan.depth) : { drafted: plan.depth };
+    const verified = plan.trim ? trimmedTo(plan.stop!, signals, drafted, report.rows) : drafted;
+    let accepted = 0;
+    while (accepted < verified && random() < acceptance) accepted++;
+    tokens += accepted + 1;
+    const point = table.target.find(({ rows }) => rows === verified + 1)!;
+    ms += point.ms + drafted * table.draft.msPerToken + table.overheadMs;
+    report = stepReport({
+      step,
+      position: tokens,
+      depth: plan.depth,
+      drafter: drafted > 0 ? 'hybrid' : '',
+      drafted,
+      verified,
+      accepted,
+      rows: verified + 1,
+      contextLength: tokens,
+      tokens: new Int32Array(accepted + 1),
+      text: 'word '.repeat(accepted + 1),
+      verifyMs: point.ms,
+      draftMs: drafted * table.draft.msPerToken,
+      probabilities: signals.probabilities.subarray(0, drafted),
+      margins: signals.margins.subarray(0, drafted),
+      entropies: signals.entropies.subarray(0, drafted),
+      origins: signals.origins.subarray(0, drafted),
+      matches: signals.matches.subarray(0, drafted),
+    });
+  }
+  return { tokens, ms, plans };
+}
+
+describe('auto', () => {
+  it('verifies up to a riser where a riser is dear, and beyond it where it costs nothing', () => {
+    const likely = { p: 0.9, acceptance: 0.9 };
+    const flat = costs(0);
+    const steep = costs(40);
+    const onFlat = run(begun(flat), 300, { ...likely, table: flat });
+    const onSteep = run(begun(steep), 300, { ...likely, table: steep });
+    expect(onSteep.tokens / 300).toBeLessThan(4.01); // four rows emit at most four tokens
+    expect(onFlat.tokens / 300).toBeGreaterThan(4.5);
+  });
+
+  it('is never more than 2 % slower than plain decoding over a text in which the drafter is always wrong', () => {
+    for (const p of [0.2, 0.6, 0.95]) {
+      for (const table of [
+        costs(0),
+        costs(5),
+        costs(2, { draft: { msPerToken: 3, threads: 1 }, overheadMs: 1 }),
+      ]) {
+        const { tokens, ms } = run(begun(table), 2000, { p, acceptance: 0, table });
+        const plainMs = tokens * (10 + table.overheadMs);
+        expect(ms / plainMs).toBeLessThan(1.02);
+      }
+    }
+  });
+
+  it('believes outcomes over an overconfident drafter', () => {
+    const table = costs(20);
+    const { plans } = run(begun(table), 400, { p: 0.97, acceptance: 0.2, table });
+    const last = plans.at(-1)!;
+    const signals = {
+      probabilities: [0.97],
+      margins: [0.94],
+      entropies: [0.03],
+      origins: [ORIGIN.model],
+      matches: [0],
+    };
+    expect(acceptanceOf(last.stop!.acceptance, signals, 0)).toBeLessThan(0.4);
+  });
+
+  it('gives the draft model up before n-grams, and all drafting after them, where the rule has missed a cost', () => {
+    const table = costs();
+    const auto = begun(table);
+    const levels: string[] = [];
+    for (let step = 1; step <= 400; step++) {
+      // Catching up takes as long as two plain steps, which no cost table knows of.
+      const plan = auto.nextPlan(
+        stepReport({
+          step,
+          position: step,
+          rows: 1,
+          tokens: new Int32Array(1),
+          catchUpMs: levels.length < 3 ? 20 : 0,
+        }),
+      ) as DetailedPlan;
+      const level = plan.depth === 0 ? 'nobody' : plan.stop!.value!.draftMs > 1e6 ? 'ngrams' : 'model';
+      if (levels.at(-1) !== level) levels.push(level);
+    }
+    expect(levels).toEqual(['model', 'ngrams', 'nobody', 'ngrams', 'model']);
+  });
+
+  it('is asked so seldom that asking costs no more than its share', () => {
+    const dear = costs(0, { callbackMs: 0.45 });
+    const answer = begun(dear).nextPlan(stepReport()) as DetailedPlan;
+    expect(answer.steps).toBe(5);
+    expect((begun(costs()).nextPlan(stepReport()) as DetailedPlan).steps).toBe(1);
+    expect((begun(dear, { askingShare: 1 }).nextPlan(stepReport()) as DetailedPlan).steps).toBe(1);
+  });
+
+  it('without costs learns them from its first steps, then plans by value', () => {
+    const table = costs(20);
+    const auto = begun(undefined);
+    const { plans } = run(auto, 60, { p: 0.9, acceptance: 0.9, table });
+    expect(new Set(plans.slice(0, 16).map(({ depth }) => depth))).toEqual(new Set([0, 3, 7]));
+    expect(plans.at(-1)!.stop?.value).toBeDefined();
+    expect(plans.at(-1)!.stop!.value!.verifyMs[0]).toBeCloseTo(10, 0);
+  });
+
+  it('drafts nothing where nothing can be drafted', () => {
+    const auto = new AutoController();
+    auto.begin(requestInfo({ drafters: [], costs: costs() }));
+    expect(auto.nextPlan(stepReport())).toBe(0);
+  });
+
+  it('gives the same plans for the same reports, and goes on from a snapshot that went through JSON', () => {
+    const table = costs(6, { callbackMs: 0.3, rebuildMs: 1 });
+    const one = begun(table);
+    const other = begun(table);
+    const text = { p: 0.7, acceptance: 0.6, table };
+    expect(run(one, 200, text).plans).toEqual(run(other, 200, text).plans);
+    const third = new AutoController();
+    third.restore(JSON.parse(JSON.stringify(one.snapshot())));
+    const report = stepReport({
+      step: 201,
+      position: 400,
+      contextLength: 400,
+      tokens: new Int32Array(1),
+      rows: 1,
+    });
+    expect(third.nextPlan(report)).toEqual(one.nextPlan(report));
+    expect(third.explain()).toEqual(one.explain());
+  });
+
+  it('refuses settings and states that are none', () => {
+    for (const config of [{ maxDepth: 0 }, { maxDepth: 65 }, { askingShare: -1 }, { depth: 4 }, null]) {
+      expect(() => new AutoController(config as never)).toThrow(AdaptiveSpecError);
+    }
+    const state = begun(costs()).snapshot();
+    for (const broken of [
+      { ...state, learner: [1] },
+      { ...state, costs: { target: [] } },
+      { ...state, kind: 3 },
+      {},
+      7,
+    ]) {
+      expect(() => new AutoController().restore(broken)).toThrow(AdaptiveSpecError);
+    }
+  });
+});
+
+describe('the loss guard', () => {
+  it('lowers the level at a loss, waits twice as long after each, and starts over after a gain', () => {
+    const guard = new LossGuard(1);
+    const waits: number[] = [];
+    let waited = 0;
+    for (let step = 0; step < 1000; step++) {
+      guard.step(guard.level === 1 ? -0.5 : 0);
+      if (guard.level === 0) waited++;
+      else if (waited > 0) {
+        waits.push(waited);
+        waited = 0;
+      }
+    }
+    expect(waits.slice(0, 3)).toEqual([64, 128, 256]);
+    for (let step = 0; step < 2000 && guard.level === 0; step++) guard.step(0);
+    for (let step = 0; step < 10; step++) guard.step(1);
+    expect(guard.snapshot().backOff).toBe(64);
+  });
+});
+
+describe('the acceptance learner', () => {
+  const surroundings: Surroundings = { kind: 'code', recent: 0.5, isEarly: false };
+  const token = (origin: number, p: number, right: boolean): StepReport =>
+    stepReport({
+      drafted: 1,
+      accepted: right ? 1 : 0,
+      probabilities: Float32Array.of(p),
+      origins: Uint8Array.of(origin),
+    });
+  const signals = (p: number, origin: number) => ({
+    probabilities: [p],
+    margins: [0],
+    entropies: [0],
+    origins: [origin],
+    matches: [0],
+  });
+
+  it("comes to the share that is accepted, of the model's tokens and of n-grams' apart", () => {
+    const learner = new AcceptanceLearner();
+    for (let i = 0; i < 4000; i++) {
+      learner.learn(token(ORIGIN.model, 0.8, i % 5 === 0), surroundings);
+      learner.learn(token(ORIGIN.ngram, 0.8, i % 10 !== 0), surroundings);
+    }
+    const model = learner.model(surroundings);
+    expect(acceptanceOf(model, signals(0.8, ORIGIN.model), 0)).toBeCloseTo(0.2, 1);
+    expect(acceptanceOf(model, signals(0.8, ORIGIN.ngram), 0)).toBeCloseTo(0.9, 1);
+  });
+
+  it('never holds a likelier token less acceptable', () => {
+    const learner = new AcceptanceLearner();
+    for (let i = 0; i < 3000; i++) learner.learn(token(i % 2, i % 3 ? 0.99 : 0.2, i % 3 === 0), surroundings);
+    const model = learner.model(surroundings);
+    expect(model.logit).toBeGreaterThanOrEqual(0);
+    expect(model.ngramLogit).toBeGreaterThanOrEqual(0);
+  });
+
+  it('holds code for more acceptable than JSON before it knows better, as the experiment does', () => {
+    const learner = new AcceptanceLearner();
+    expect(learner.model(surroundings).bias).toBeGreaterThan(
+      learner.model({ ...surroundings, kind: 'json' }).bias,
+    );
+  });
+});
