@@ -233,7 +233,7 @@ describe('a controller', () => {
 
   it('hears what the drafter thought of each token', async () => {
     let seen = 0;
-    await run((report: StepReport) => {
+    const { stats } = await run((report: StepReport) => {
       const { drafted, accepted, probabilities, margins, entropies, tokens, rows } = report;
       expect(probabilities.length).toBe(drafted);
       expect(margins.length).toBe(drafted);
@@ -256,6 +256,7 @@ describe('a controller', () => {
       return report.step % 9;
     });
     expect(seen).toBeGreaterThan(20);
+    expect(stats.controller.errors).toBe(0); // nor did any of the checks above throw
   });
 
   it('stops drafts early by the threshold of its plan', async () => {
@@ -271,6 +272,10 @@ describe('a controller', () => {
   it.each(['model', 'ngram', 'hybrid'])(
     'gets the drafts that stop rules in TypeScript give, verified as far as those say: %s',
     async (drafter) => {
+      await using patient = await tinyEngine('target', 'draft', { planDeadlineMs: 10_000 });
+      const maxTokens = 120;
+      // What the controller throws would otherwise be no more than a fault of its own.
+      const warnings: string[] = [];
       const next = random(11);
       const seenOrigins = new Set<number>();
       const seenMatches = { agreeing: 0, differing: 0 };
@@ -282,7 +287,7 @@ describe('a controller', () => {
       let before = 0;
       const check = (report: StepReport) => {
         const { drafted, verified, probabilities, margins, entropies, matches, origins } = report;
-        const room = 40 - before - 1;
+        const room = maxTokens - before - 1;
         const depth = Math.min(plan.depth, room);
         const stop = plan.stop!;
         const outcome = draftedBy(stop, report, depth);
@@ -318,9 +323,11 @@ describe('a controller', () => {
       };
       for (let round = 0; round < 10; round++) {
         rows = before = 0;
-        await engine.generate({
-          ...request,
+        await patient.generate({
+          prompt: BEGINNINGS[round % BEGINNINGS.length]!,
+          maxTokens,
           drafter,
+          onWarning: ({ message }) => warnings.push(message),
           controller: (report: StepReport) => {
             if (report.step > 0) check(report);
             rows = report.rows;
@@ -354,6 +361,7 @@ describe('a controller', () => {
           },
         });
       }
+      expect(warnings).toEqual([]);
       if (drafter === 'model') expect(ended).toBeGreaterThan(50);
       expect(trimmed).toBeGreaterThan(10);
       expect(kept).toBeGreaterThan(10);
@@ -396,6 +404,7 @@ describe('a controller', () => {
     expect(result.tokens).toEqual(plain);
     expect(result.stats.steps).toBe(40);
     expect(result.stats.verifiedTokens).toBe(0);
+    expect(result.stats.controller.errors).toBe(0);
     expect(drafts.filter((draft) => draft.length === 6).length).toBeGreaterThan(30);
   });
 

@@ -223,11 +223,12 @@ describe('wrong options', () => {
     await expect(generate(options as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 
-  it('ask for a depth where nothing can draft', async () => {
-    await using engine = await tinyEngine('target');
-    await expect(engine.generate({ prompt, depth: 4 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
-    expect((await engine.generate({ prompt, maxTokens: 5, depth: 0 })).tokens).toHaveLength(5);
-    expect((await engine.generate({ prompt, maxTokens: 5 })).stats.draftTokens).toBe(0);
+  it('ask for a depth beyond the largest, with a draft model or without', async () => {
+    for (const draft of ['draft', undefined] as const) {
+      await using engine = await tinyEngine('target', draft, { maxDepth: 6 });
+      await expect(engine.generate({ prompt, depth: 7 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+      expect((await engine.generate({ prompt, maxTokens: 5, depth: 6 })).tokens).toHaveLength(5);
+    }
   });
 
   it("ask for kernels that this CPU can't run", async () => {
