@@ -41,22 +41,23 @@ const PLAN = {
   maxEntropy: 6,
   minAcceptance: 7,
   minSurvival: 8,
-  hasModel: 9,
-  bias: 10,
-  logit: 11,
-  margin: 12,
-  entropy: 13,
-  place: 14,
-  match: 15,
-  ngramBias: 16,
-  ngramLogit: 17,
-  tokensPerMs: 18,
-  draftMs: 19,
-  rebuildMs: 20,
-  ahead: 21,
-  curveLength: 22,
+  keep: 9,
+  hasModel: 10,
+  bias: 11,
+  logit: 12,
+  margin: 13,
+  entropy: 14,
+  place: 15,
+  match: 16,
+  ngramBias: 17,
+  ngramLogit: 18,
+  tokensPerMs: 19,
+  draftMs: 20,
+  rebuildMs: 21,
+  ahead: 22,
+  curveLength: 23,
 } as const;
-const CURVE_START = 23;
+const CURVE_START = 24;
 
 /** Reads reports out of the exchange arrays and puts plans into them. */
 export class StepExchange {
@@ -160,6 +161,7 @@ export class StepExchange {
     target[PLAN.maxEntropy] = plan.maxEntropy;
     target[PLAN.minAcceptance] = plan.minAcceptance;
     target[PLAN.minSurvival] = plan.minSurvival;
+    target[PLAN.keep] = plan.keep ? 1 : 0;
     target[PLAN.hasModel] = model ? 1 : 0;
     if (model) {
       target[PLAN.bias] = model.bias;

@@ -21,7 +21,7 @@ void fill(Napi::Reference<Array>& reference, const Values& values, Part part = {
 // Places in the plan's array; the cost curve is the rest. lib/exchange.ts has the same.
 enum PlanPlace {
   kDepth, kDrafter, kSteps, kVerify, kTrim, kMinProbability, kMaxEntropy, kMinAcceptance, kMinSurvival,
-  kHasModel, kBias, kLogit, kMargin, kEntropy, kPlace, kMatch, kNgramBias, kNgramLogit,
+  kKeep, kHasModel, kBias, kLogit, kMargin, kEntropy, kPlace, kMatch, kNgramBias, kNgramLogit,
   kTokensPerMs, kDraftMs, kRebuildMs, kAhead, kCurveLength, kCurveStart
 };
 
@@ -41,6 +41,7 @@ Plan read_plan(Napi::Float64Array& array) {
   stop.max_entropy = a[kMaxEntropy];
   stop.min_acceptance = a[kMinAcceptance];
   stop.min_survival = a[kMinSurvival];
+  stop.keep = a[kKeep] != 0;
   stop.acceptance = {.bias = a[kBias],
                      .logit = a[kLogit],
                      .margin = a[kMargin],

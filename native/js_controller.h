@@ -16,7 +16,7 @@ class JsController {
  public:
   // `exchange`: {header: Float64Array(22), tokens: Int32Array(maxDepth + 1), draftTokens: Int32Array(maxDepth),
   // probabilities, margins, entropies, matches: Float32Array(maxDepth), origins: Uint8Array(maxDepth),
-  // plan: Float64Array(23 + 65)}.
+  // plan: Float64Array(24 + 65)}.
   void set_exchange(Napi::Object exchange);
   // Calls `dispatch(kind, request, text)`. Nothing, where JavaScript gave no plan: it threw, or is being ended.
   std::optional<Plan> report(Napi::Env env, napi_value dispatch, int kind, int64_t request, const StepReport& report);

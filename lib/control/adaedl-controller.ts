@@ -47,11 +47,10 @@ const KINDS: Kinds<AdaEdlConfig> = {
   maxDepth: whole(1, MAX_DEPTH),
 };
 
-/** Drafts while 1 - sqrt(gamma * entropy) >= lambda. Throws INVALID_ARGUMENT for a wrong setting. */
+/** Drafts until 1 - sqrt(gamma * entropy) < lambda. Throws INVALID_ARGUMENT for a wrong setting. */
 export class AdaEdlController extends StopRulePreset<AdaEdlState> {
   readonly name = 'adaedl';
   protected override readonly maxDepth: number;
-  protected override readonly minDepth = 1;
   readonly #config: Readonly<AdaEdlConfig>;
   #lambda: number;
   /** Starts at 0, as published: the first drafts raise the threshold unless all is accepted. */
@@ -75,7 +74,7 @@ export class AdaEdlController extends StopRulePreset<AdaEdlState> {
   }
 
   protected override rule(): Omit<DetailedPlan, 'depth'> {
-    return { stop: { maxEntropy: (1 - this.#lambda) ** 2 / this.#config.gamma } };
+    return { stop: { maxEntropy: (1 - this.#lambda) ** 2 / this.#config.gamma, keep: true } };
   }
 
   protected override why(): string {

@@ -14,16 +14,12 @@ export interface ConfidenceConfig {
   missCost: number;
   /** Tokens that the threshold is fitted to, the last ones of a request; 6 to 8192. Default 1024. */
   window: number;
-  /** Every so many steps half the threshold is used, to see tokens below it; 0 is never. Default 4. */
-  probeInterval: number;
 }
 
 /** A draft token whose outcome is known. */
 export interface Token {
   probability: number;
   matched: boolean;
-  /** How many tokens it stands for. */
-  weight: number;
 }
 
 /** What a `ConfidenceController` adds to a snapshot. */
@@ -31,8 +27,6 @@ export interface ConfidenceState {
   threshold: number;
   /** The last tokens whose outcome is known, oldest first. */
   tokens: Token[];
-  /** Drafts since the last probe. */
-  sinceProbe: number;
 }
 
 const DEFAULTS: Readonly<ConfidenceConfig> = {
@@ -40,33 +34,29 @@ const DEFAULTS: Readonly<ConfidenceConfig> = {
   maxDepth: 20,
   missCost: 3,
   window: 1024,
-  probeInterval: 4,
 };
 const KINDS: Kinds<ConfidenceConfig> = {
   threshold: real(0, 1),
   maxDepth: whole(1, MAX_DEPTH),
   missCost: real(0, 1000),
   window: whole(6, 8192),
-  probeInterval: whole(0, 1_000_000),
 };
 
-const TOKEN = shape<Token>({ probability: real(0, 1), matched: flag, weight: real(0, 1_000_000) });
+const TOKEN = shape<Token>({ probability: real(0, 1), matched: flag });
 
 /**
- * Stops drafting before a token that is less probable than a threshold, and moves the threshold to where, over the
+ * Stops drafting after a token that is less probable than a threshold, and moves the threshold to where, over the
  * tokens of the request, false positive rate + 3 * false negative rate is least. Threshold and tokens start anew with
  * each request. Throws INVALID_ARGUMENT where a setting is unknown or out of range.
  */
 export class ConfidenceController extends StopRulePreset<ConfidenceState> {
   readonly name = 'confidence';
   protected override readonly maxDepth: number;
-  protected override readonly minDepth = 1;
   readonly #config: Readonly<ConfidenceConfig>;
   #threshold: number;
   /** Tokens of the request whose outcome is known: oldest first, and the same ones most probable first. */
   #tokens: Token[] = [];
   #ranked: Token[] = [];
-  #sinceProbe = 0;
 
   constructor(config: Partial<ConfidenceConfig> = {}) {
     super();
@@ -79,27 +69,17 @@ export class ConfidenceController extends StopRulePreset<ConfidenceState> {
     this.#threshold = this.#config.threshold;
     this.#tokens = [];
     this.#ranked = [];
-    this.#sinceProbe = 0;
   }
 
   protected override fit({ accepted, verified, probabilities }: StepReport): void {
-    const isProbe = this.#isProbe();
     for (let j = 0; j < Math.min(accepted + 1, verified); j++) {
-      const probability = probabilities[j]!;
-      const isDoubtful = probability < this.#threshold;
-      // Transformers sees the first doubtful token of every draft. A probe's stands for those of all drafts since the
-      // last one; one that was drafted because a draft was empty is among them and must not count twice.
-      if (isDoubtful && !isProbe) break;
-      const weight = isDoubtful ? this.#config.probeInterval : 1;
-      this.#take({ probability, matched: j < accepted, weight });
-      if (isDoubtful) break;
+      this.#take({ probability: probabilities[j]!, matched: j < accepted });
     }
     // Nearly sorted already, which the sort makes use of.
     this.#ranked.sort((one, other) => other.probability - one.probability);
     if (this.#tokens.length > 5) {
       this.#threshold = bestThreshold(this.#ranked, this.#config.missCost) ?? this.#threshold;
     }
-    this.#sinceProbe = isProbe ? 0 : this.#sinceProbe + 1;
   }
 
   #take(token: Token): void {
@@ -111,13 +91,7 @@ export class ConfidenceController extends StopRulePreset<ConfidenceState> {
   }
 
   protected override rule(): Omit<DetailedPlan, 'depth'> {
-    return { stop: { minProbability: this.#isProbe() ? this.#threshold / 2 : this.#threshold } };
-  }
-
-  /** Transformers drafts the doubtful token too and so sees what is below the threshold; here a probe does. */
-  #isProbe(): boolean {
-    const { probeInterval } = this.#config;
-    return probeInterval > 0 && this.#sinceProbe >= probeInterval - 1;
+    return { stop: { minProbability: this.#threshold, keep: true } };
   }
 
   protected override why(): string {
@@ -128,20 +102,17 @@ export class ConfidenceController extends StopRulePreset<ConfidenceState> {
     return {
       threshold: real(0, 1),
       tokens: list(TOKEN, 0, this.#config.window),
-      sinceProbe: whole(0, Number.MAX_SAFE_INTEGER),
     };
   }
 
   protected override saveOwn(): ConfidenceState {
-    const tokens = this.#tokens.map((token) => ({ ...token }));
-    return { threshold: this.#threshold, tokens, sinceProbe: this.#sinceProbe };
+    return { threshold: this.#threshold, tokens: this.#tokens.map((token) => ({ ...token })) };
   }
 
-  protected override loadOwn({ threshold, tokens, sinceProbe }: ConfidenceState): void {
+  protected override loadOwn({ threshold, tokens }: ConfidenceState): void {
     this.#threshold = threshold;
-    this.#tokens = tokens.map(({ probability, matched, weight }) => ({ probability, matched, weight }));
+    this.#tokens = tokens.map(({ probability, matched }) => ({ probability, matched }));
     this.#ranked = [...this.#tokens].sort((one, other) => other.probability - one.probability);
-    this.#sinceProbe = sinceProbe;
   }
 }
 
@@ -151,19 +122,16 @@ export class ConfidenceController extends StopRulePreset<ConfidenceState> {
  * where only one outcome occurs.
  */
 export function bestThreshold(ranked: readonly Token[], missCost: number): number | undefined {
-  let [positives, negatives] = [0, 0];
-  for (const { matched, weight } of ranked) {
-    if (matched) positives += weight;
-    else negatives += weight;
-  }
+  const positives = ranked.filter(({ matched }) => matched).length;
+  const negatives = ranked.length - positives;
   if (positives === 0 || negatives === 0) return undefined;
   let [right, wrong] = [0, 0];
   let best: number | undefined;
   let bestCost = Number.POSITIVE_INFINITY;
   for (let i = 0; i < ranked.length; i++) {
-    const { probability, matched, weight } = ranked[i]!;
-    if (matched) right += weight;
-    else wrong += weight;
+    const { probability, matched } = ranked[i]!;
+    if (matched) right++;
+    else wrong++;
     // A threshold takes in all tokens of its probability.
     if (ranked[i + 1]?.probability === probability) continue;
     const cost = wrong / negatives + missCost * (1 - right / positives);

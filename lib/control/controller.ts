@@ -66,6 +66,11 @@ export interface StopRule {
   minAcceptance?: number;
   /** Stop before a token with which the probability that all are accepted, by `acceptance`, falls below this. */
   minSurvival?: number;
+  /**
+   * The token at which one of the four conditions above stops becomes the draft's last, instead of being left out: it
+   * has been computed by then, and a rule that is fitted sees how such tokens fare. Default false.
+   */
+  keep?: boolean;
   /** Turns the drafter's signals into a probability of acceptance. Default: the drafter's own probability. */
   acceptance?: AcceptanceModel;
   /** Stop after the last token that is worth its time. */

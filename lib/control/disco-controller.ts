@@ -7,7 +7,7 @@ import { StopRulePreset } from './stop-rule-preset.js';
 
 /** Settings of a `DiscoController`. */
 export interface DiscoConfig {
-  /** Stop before a token whose acceptance is below this, 0 to 1. Default 0.5. */
+  /** Stop after a token whose acceptance is below this, 0 to 1. Default 0.5. */
   threshold: number;
   /** Most tokens of a draft; 1 to 64. Default 20. */
   maxDepth: number;
@@ -22,11 +22,10 @@ const KINDS: Kinds<DiscoConfig> = {
   weights: optional(ACCEPTANCE_MODEL),
 };
 
-/** Drafts while each token's predicted acceptance reaches the threshold. INVALID_ARGUMENT for a wrong setting. */
+/** Drafts until a token's predicted acceptance is below the threshold. INVALID_ARGUMENT for a wrong setting. */
 export class DiscoController extends StopRulePreset<{ fit: AcceptanceFitState }> {
   readonly name = 'disco';
   protected override readonly maxDepth: number;
-  protected override readonly minDepth = 1;
   readonly #threshold: number;
   readonly #isTrained: boolean;
   readonly #fit: AcceptanceFit;
@@ -52,7 +51,7 @@ export class DiscoController extends StopRulePreset<{ fit: AcceptanceFitState }>
   }
 
   protected override rule(): Omit<DetailedPlan, 'depth'> {
-    return { stop: { minAcceptance: this.#threshold, acceptance: this.#fit.model } };
+    return { stop: { minAcceptance: this.#threshold, keep: true, acceptance: this.#fit.model } };
   }
 
   protected override why(): string {

@@ -24,6 +24,7 @@ export interface NativePlan {
   maxEntropy: number;
   minAcceptance: number;
   minSurvival: number;
+  keep: boolean;
   acceptance?: Required<AcceptanceModel> | undefined;
   value?: ValueRule | undefined;
 }
@@ -40,6 +41,7 @@ export function nativePlan(depth: number): NativePlan {
     maxEntropy: Number.POSITIVE_INFINITY,
     minAcceptance: 0,
     minSurvival: 0,
+    keep: false,
     acceptance: undefined,
     value: undefined,
   };
@@ -78,12 +80,13 @@ export function readDetails(
   };
   if (stop !== undefined) {
     const rule = read.object('stop rule', stop);
-    const { minProbability, maxEntropy, minAcceptance, minSurvival, acceptance, value } = rule;
+    const { minProbability, maxEntropy, minAcceptance, minSurvival, keep, acceptance, value } = rule;
     details.minProbability = read.number('minProbability', minProbability, 0, 1, 0);
     if (maxEntropy !== undefined)
       details.maxEntropy = read.number('maxEntropy', maxEntropy, 0, Number.POSITIVE_INFINITY);
     details.minAcceptance = read.number('minAcceptance', minAcceptance, 0, 1, 0);
     details.minSurvival = read.number('minSurvival', minSurvival, 0, 1, 0);
+    details.keep = read.flag('keep', keep);
     if (acceptance !== undefined) details.acceptance = readModel(read, acceptance);
     if (value !== undefined) details.value = readValue(read, value);
   }

@@ -2,15 +2,13 @@
 
 import { AcceptanceFit, type AcceptanceFitState, DRAFTER_MODEL } from './acceptance-fit.js';
 import { type DetailedPlan, MAX_DEPTH, type StepReport } from './controller.js';
-import { type Kinds, oneOf, readSettings, real, requireKind, whole } from './settings.js';
+import { type Kinds, oneOf, readSettings, real, whole } from './settings.js';
 import { StopRulePreset } from './stop-rule-preset.js';
 
 /** Settings of a `SpecDecController`. */
 export interface SpecDecConfig {
   /** Stop where 1 - (product of acceptances) exceeds this, 0 to 1. Default 0.7. */
   threshold: number;
-  /** Tokens drafted without the rule after an empty draft; 1 to maxDepth. Default 2. */
-  minDepth: number;
   /** Most tokens of a draft; 1 to 64. Default 20. */
   maxDepth: number;
   /** 'fitted': acceptance by a logistic model of the signals, fitted on line. 'drafter': its own probability. */
@@ -19,22 +17,19 @@ export interface SpecDecConfig {
 
 const DEFAULTS: Readonly<SpecDecConfig> = {
   threshold: 0.7,
-  minDepth: 2,
   maxDepth: 20,
   acceptance: 'fitted',
 };
 const KINDS: Kinds<SpecDecConfig> = {
   threshold: real(0, 1),
-  minDepth: whole(1, MAX_DEPTH),
   maxDepth: whole(1, MAX_DEPTH),
   acceptance: oneOf('fitted', 'drafter'),
 };
 
-/** Drafts while the draft is accepted whole with probability 1 - threshold. INVALID_ARGUMENT for a wrong setting. */
+/** Drafts until the draft is accepted whole with less than 1 - threshold. INVALID_ARGUMENT for a wrong setting. */
 export class SpecDecController extends StopRulePreset<{ fit: AcceptanceFitState }> {
   readonly name = 'specdec++';
   protected override readonly maxDepth: number;
-  protected override readonly minDepth: number;
   readonly #config: Readonly<SpecDecConfig>;
   readonly #fit = new AcceptanceFit({
     weights: ['bias', 'logit', 'margin', 'entropy', 'place'],
@@ -49,9 +44,6 @@ export class SpecDecController extends StopRulePreset<{ fit: AcceptanceFitState 
     super();
     this.#config = readSettings(KINDS, DEFAULTS, config);
     this.maxDepth = this.#config.maxDepth;
-    this.minDepth =
-      config.minDepth === undefined ? Math.min(DEFAULTS.minDepth, this.maxDepth) : this.#config.minDepth;
-    requireKind('minDepth', this.minDepth, whole(1, this.maxDepth));
   }
 
   protected override fit(report: StepReport): void {
@@ -60,8 +52,8 @@ export class SpecDecController extends StopRulePreset<{ fit: AcceptanceFitState 
 
   protected override rule(): Omit<DetailedPlan, 'depth'> {
     const minSurvival = 1 - this.#config.threshold;
-    if (this.#config.acceptance === 'drafter') return { stop: { minSurvival } };
-    return { stop: { minSurvival, acceptance: this.#fit.model } };
+    if (this.#config.acceptance === 'drafter') return { stop: { minSurvival, keep: true } };
+    return { stop: { minSurvival, keep: true, acceptance: this.#fit.model } };
   }
 
   protected override why(): string {

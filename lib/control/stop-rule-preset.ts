@@ -1,4 +1,4 @@
-// What the presets with a stop rule share: what they do without the drafter's signals, and after an empty draft.
+// What the presets with a stop rule share: what they do without the drafter's signals.
 
 import { type DetailedPlan, MAX_DEPTH, type Plan, type StepReport } from './controller.js';
 import { heuristicDepth } from './heuristic-controller.js';
@@ -17,18 +17,11 @@ const KINDS: Kinds<StopRuleState> = { silent: flag, heuristic: whole(1, MAX_DEPT
 
 /**
  * A policy that stops drafting by the drafter's signals.
- *
- * The field's own rules look at a token after it was drafted: the doubtful one is the last of the draft, and there is
- * always one. A `StopRule` here refuses the doubtful token, so a draft may be empty. Nothing is learnt from empty
- * drafts; lest a rule shuts itself out, one is followed by a step that drafts `minDepth` tokens without the rule.
- *
  * Where the drafter gives no probabilities (n-grams, say), the depth follows Hugging Face's heuristic schedule.
  */
 export abstract class StopRulePreset<Own extends object> extends PresetController<Own & StopRuleState> {
   /** Most tokens of a draft. */
   protected abstract readonly maxDepth: number;
-  /** Tokens drafted without the rule after an empty draft; 0 leaves it at that. */
-  protected abstract readonly minDepth: number;
   #shared: StopRuleState = { silent: false, heuristic: 5 };
 
   protected override learn(report: StepReport): void {
@@ -43,8 +36,6 @@ export abstract class StopRulePreset<Own extends object> extends PresetControlle
 
   protected override choose(report: StepReport): Plan {
     if (this.#shared.silent) return this.depth();
-    const empty = report.step > 0 && report.depth > 0 && report.drafted === 0;
-    if (empty && this.minDepth > 0) return this.minDepth;
     return { depth: this.maxDepth, ...this.rule(report) };
   }
 

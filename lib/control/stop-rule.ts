@@ -61,6 +61,8 @@ export interface DraftOutcome {
   drafted: number;
   /** Tokens that a model computed, one that the rule refused included. An n-gram's cost nothing. */
   computed: number;
+  /** Whether the rule would go on, had the drafter more to propose than it was given. */
+  wantsMore: boolean;
 }
 
 /** Where the rule ends a draft that the drafter could grow to `signals.probabilities.length` tokens, up to `depth`. */
@@ -73,7 +75,7 @@ export function draftedBy(stop: StopRule, signals: DraftSignals, depth: number):
     const isFree = signals.origins?.[k] === ORIGIN.ngram;
     const free = isFree ? acceptance : undefined;
     if (stop.value !== undefined && !isWorthMore(stop.value, k, survival, depth, free)) {
-      return { drafted: k, computed };
+      return { drafted: k, computed, wantsMore: false };
     }
     if (!isFree) computed++;
     const refused =
@@ -81,10 +83,12 @@ export function draftedBy(stop: StopRule, signals: DraftSignals, depth: number):
       (stop.maxEntropy !== undefined && signals.entropies[k]! > stop.maxEntropy) ||
       (stop.minAcceptance !== undefined && acceptance < stop.minAcceptance) ||
       (stop.minSurvival !== undefined && survival * acceptance < stop.minSurvival);
-    if (refused) return { drafted: k, computed };
+    if (refused) return { drafted: stop.keep ? k + 1 : k, computed, wantsMore: false };
     survival *= acceptance;
   }
-  return { drafted: most, computed };
+  const wantsMore =
+    most < depth && (stop.value === undefined || isWorthMore(stop.value, most, survival, depth));
+  return { drafted: most, computed, wantsMore };
 }
 
 /** Of `drafted` tokens, how many to verify by a plan with `trim`. `rowsBefore` are the step's before, 0 for none. */

@@ -21,12 +21,13 @@ const KINDS: Kinds<SvipConfig> = {
   maxDepth: whole(1, MAX_DEPTH),
 };
 
-/** Drafts while the drafter's entropy is at most threshold^2 / factor nats (0.6). INVALID_ARGUMENT for a wrong setting. */
+/**
+ * Drafts until the drafter's entropy is above threshold^2 / factor nats (0.6). Throws INVALID_ARGUMENT for a wrong
+ * setting.
+ */
 export class SvipController extends StopRulePreset<object> {
   readonly name = 'svip';
   protected override readonly maxDepth: number;
-  /** With nothing to learn, an empty draft shuts nothing out. */
-  protected override readonly minDepth = 0;
   readonly #maxEntropy: number;
 
   constructor(config: Partial<SvipConfig> = {}) {
@@ -39,7 +40,7 @@ export class SvipController extends StopRulePreset<object> {
   protected override fit(): void {}
 
   protected override rule(): Omit<DetailedPlan, 'depth'> {
-    return { stop: { maxEntropy: this.#maxEntropy } };
+    return { stop: { maxEntropy: this.#maxEntropy, keep: true } };
   }
 
   protected override why(): string {

@@ -1,8 +1,7 @@
 // vLLM's adaptive verification: draft a fixed number of tokens, verify as many as survival and step cost make worth it.
 
 import { AcceptanceFit, type AcceptanceFitState } from './acceptance-fit.js';
-import { type DetailedPlan, MAX_DEPTH, type RequestInfo, type StepReport } from './controller.js';
-
+import { type DetailedPlan, MAX_DEPTH, type Plan, type RequestInfo, type StepReport } from './controller.js';
 import { COST_TABLE } from './cost-kinds.js';
 import { CostModel, type CostTable } from './costs.js';
 import { type Kinds, optional, readSettings, real, whole } from './settings.js';
@@ -48,7 +47,6 @@ const DISCOUNT = 0.98;
 export class VllmController extends StopRulePreset<VllmState> {
   readonly name = 'vllm';
   protected override readonly maxDepth: number;
-  protected override readonly minDepth = 1;
   readonly #warmupFits: number;
   readonly #fit: AcceptanceFit;
   #costs: CostModel | undefined;
@@ -85,6 +83,13 @@ export class VllmController extends StopRulePreset<VllmState> {
     this.#tokens = DISCOUNT * this.#tokens + report.tokens.length;
     this.#ms =
       DISCOUNT * this.#ms + this.#stepMs(this.#costs, report.drafted, report.rows, report.contextLength);
+  }
+
+  /** Nothing is learnt from empty drafts. Lest the estimate shuts itself out, one token is drafted after one. */
+  protected override choose(report: StepReport): Plan {
+    const plan = super.choose(report);
+    const isEmpty = report.step > 0 && report.depth > 0 && report.drafted === 0;
+    return isEmpty && typeof plan !== 'number' ? 1 : plan;
   }
 
   protected override rule({ contextLength }: StepReport): Omit<DetailedPlan, 'depth'> {

@@ -221,15 +221,14 @@ class Replay {
     const available = roomAt(this.#generation, position);
     const most = Math.min(depth, available);
     step.depth = this.#plan.depth;
-    const { drafted, computed } =
+    const { drafted, computed, wantsMore } =
       hasSignals && depth > 0
         ? draftedBy(this.#plan, this.#signals(available), depth)
-        : { drafted: most, computed: most };
+        : { drafted: most, computed: most, wantsMore: most < depth };
     step.drafted = drafted;
     step.computed = Math.max(computed, ahead);
     // The drafter itself ended here, at a token that the target's vocabulary or its own lacks: it was computed.
-    const ended =
-      drafted === available && available === counts[position] && available < Math.min(depth, width);
+    const ended = wantsMore && available === counts[position] && available < width;
     if (ended && drafter !== 'ngram' && (available > 0 || draftMs[position]! > 0)) step.computed++;
     const { verify, trim } = this.#plan;
     step.verified = Math.min(drafted, verify);

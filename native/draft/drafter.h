@@ -31,10 +31,10 @@ struct Draft {
   bool wants_more() const { return wants_any() && (!stop || stop->worth_more(tokens.size(), survival, depth)); }
   // Whether this token, which costs nothing to draft, is worth verifying.
   bool wants(const Signals& match) const { return !stop || stop->worth_more(tokens.size(), survival, depth, &match); }
-  // Takes a proposal in, or stops at it.
+  // Takes a proposal in, or stops at it: then it is the last token or none, as the stop rule says.
   void offer(int32_t token, const Signals& of_token) {
     stopped = stop && stop->refuses(of_token, static_cast<int>(tokens.size()), survival);
-    if (stopped) return;
+    if (stopped && !stop->keep) return;
     tokens.push_back(token);
     signals.push_back(of_token);
   }

@@ -32,8 +32,12 @@ void ModelDrafter::extend(std::span<Draft*> drafts) {
 
 bool ModelDrafter::propose(std::span<Draft*> drafts, const TakeProposal& take) {
   for (Draft* draft : drafts) draft->stopped |= bad_;
+  context_->clear_batch();
+  // Behind n-grams' tokens there may be more to read than a batch of all sequences has room for.
+  const int room_each = context_->room() / std::max<int>(1, drafts.size());
   for (Draft* draft : drafts) {
-    if (draft->wants_more() && lag(draft->seq, static_cast<int>(draft->accepted.size())) > kUsualLag) catch_up(*draft);
+    const bool is_behind = lag(draft->seq, static_cast<int>(draft->accepted.size())) > kUsualLag;
+    if (draft->wants_more() && (is_behind || unread(*draft) > room_each)) catch_up(*draft);
   }
   const double start = now_ms();
   context_->clear_batch();
@@ -57,10 +61,15 @@ int32_t ModelDrafter::draft_id(const Draft& draft, int position) const {
   return map_.to_draft(position < accepted ? draft.accepted[position] : draft.tokens[position - accepted]);
 }
 
+int ModelDrafter::unread(const Draft& draft) const {
+  return static_cast<int>(draft.accepted.size() + draft.tokens.size()) - cached_[draft.seq];
+}
+
 void ModelDrafter::catch_up(Draft& draft) {
   const double start = now_ms();
   int& cached = cached_[draft.seq];
-  const int end = std::min<int>(draft.accepted.size(), context_->context_size()) - 1;  // the last one is fed with the others
+  // The last one is fed with the others.
+  const int end = std::min(cached + unread(draft), context_->context_size()) - 1;
   while (cached < end && !draft.stopped) {
     context_->clear_batch();
     while (cached < end && context_->room() > 0) {
@@ -80,7 +89,7 @@ void ModelDrafter::catch_up(Draft& draft) {
 bool ModelDrafter::feed(Draft& draft) {
   int& cached = cached_[draft.seq];
   const int total = static_cast<int>(draft.accepted.size() + draft.tokens.size());
-  draft.stopped = total > context_->context_size() || total - cached > context_->room();
+  draft.stopped = total > context_->context_size() || unread(draft) > context_->room();
   for (int i = cached; i < total && !draft.stopped; ++i) draft.stopped = draft_id(draft, i) < 0;
   if (draft.stopped) return false;
   for (; cached < total; ++cached) context_->add(draft_id(draft, cached), cached, draft.seq, cached == total - 1);

@@ -29,7 +29,9 @@ class ModelDrafter : public Drafter {
 
  private:
   int32_t draft_id(const Draft& draft, int position) const;
-  // Reads all that the cache lacks but the last token, in batches of its own.
+  // Accepted and draft tokens that the cache lacks.
+  int unread(const Draft& draft) const;
+  // Reads all of them but the last, in batches of its own.
   void catch_up(Draft& draft);
   // Adds what is new of a sequence to the batch, its last row with logits. False: this draft ends here.
   bool feed(Draft& draft);

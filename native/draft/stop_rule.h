@@ -43,6 +43,7 @@ struct StopRule {
   double min_probability = 0;
   double max_entropy = std::numeric_limits<double>::infinity();
   double min_acceptance = 0, min_survival = 0;
+  bool keep = false;  // the token at which one of these stops is the draft's last, instead of being left out
   AcceptanceModel acceptance;
   // What a millisecond is worth, in tokens. 0: time has no price, nothing is stopped or trimmed by value.
   double tokens_per_ms = 0;
@@ -53,7 +54,7 @@ struct StopRule {
   // Whether a draft of `k` tokens, all of them right with probability `survival`, should grow towards `depth`.
   // `next`: the token that a match proposes, which costs nothing to draft; without one the model would be asked.
   bool worth_more(int k, double survival, int depth, const Signals* next = nullptr) const;
-  // Whether the token at place `k` is not to be drafted; else `survival` becomes that with it.
+  // Whether the token at place `k` ends the draft; else `survival` becomes that with it.
   bool refuses(const Signals& signals, int k, double& survival) const;
   // Of the tokens with these signals, how many are worth verifying, after a step of `rows_before` rows (0: none).
   int trimmed(std::span<const Signals> signals, int rows_before) const;

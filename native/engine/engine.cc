@@ -169,8 +169,8 @@ void Engine::load() {
       drafters_.push_back(std::move(drafter));
     } else {
       listener_.on_warning("UNSUPPORTED",
-                           "The draft is a recurrent or hybrid model, whose state can't be rolled back: nothing is "
-                           "drafted (K = 0).");
+                           "The draft is a recurrent or hybrid model, whose state can't be rolled back: it is left out, "
+                           "and the text's own n-grams draft.");
     }
   }
   chat_ = std::make_unique<ChatTemplate>(target_model_.get());

@@ -88,39 +88,41 @@ void Step::await_plans() {
   for (Sequence* s : sequences_) {
     if (!s->awaits) continue;
     s->wait_ms = waited;
-    const bool overlapped = !s->draft.tokens.empty();
     const std::optional<Plan> plan = desk_.take(s->slot);
     if (plan) {
       s->plan = *plan;
       s->held = plan->steps - 1;
     }
     s->late = !plan;
-    s->result.overlapped_drafts += overlapped;
-    if (!overlapped) continue;
-    // The token drafted ahead must be one that this plan would have drafted.
-    const StopRule& stop = s->plan.stop;
-    const Signals first = s->draft.signals[0];
-    const bool same_drafter = drafter_of(*s) == s->drafter;
-    const bool wanted = depth_of(*s) > 0 && same_drafter &&
-                        stop.worth_more(0, 1, depth_of(*s), first.origin == Origin::kNgram ? &first : nullptr) &&
-                        !stop.refuses(first, 0, s->draft.survival);
-    if (wanted) continue;
-    s->draft.tokens.clear();
-    s->draft.signals.clear();
-    s->draft.stopped = same_drafter;  // another drafter has yet to say what it would propose
-    s->drafter = drafter_of(*s);
-    ++s->result.wasted_drafts;
   }
+  // Those that await nothing too: a neighbour's wait has started their drafts.
+  for (Sequence* s : sequences_) judge_start(*s);
+}
+
+void Step::judge_start(Sequence& s) {
+  Draft& draft = s.draft;
+  draft.depth = depth_of(s);
+  draft.stop = &s.plan.stop;
+  if (drafters_.empty()) return;
+  const bool same_drafter = drafter_of(s) == s.drafter;
+  s.drafter = drafter_of(s);
+  if (!same_drafter) draft.stopped = false;  // this one has yet to say what it would propose
+  if (draft.tokens.empty()) return;
+  const int32_t token = draft.tokens[0];
+  const Signals first = draft.signals[0];
+  draft.tokens.clear();
+  draft.signals.clear();
+  const bool is_free = first.origin == Origin::kNgram;
+  if (same_drafter && draft.wants_any() && (is_free ? draft.wants(first) : draft.wants_more())) draft.offer(token, first);
+  if (!s.awaits) return;
+  ++s.result.overlapped_drafts;
+  s.result.wasted_drafts += draft.tokens.empty();
 }
 
 void Step::extend_drafts() {
   to_extend_.clear();
-  for (Sequence* s : sequences_) {
-    s->draft.depth = depth_of(*s);
-    s->draft.stop = &s->plan.stop;
-    if (!drafters_.empty()) s->drafter = drafter_of(*s);
+  for (Sequence* s : sequences_)
     if (s->draft.depth > 0) to_extend_.push_back(s);
-  }
   extend();
 }
 

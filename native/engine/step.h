@@ -35,6 +35,8 @@ class Step {
  private:
   void start_drafts();
   void await_plans();
+  // What the plan makes of a first token that was drafted before it was known.
+  void judge_start(Sequence& sequence);
   void extend_drafts();
   void trim_drafts();
   bool verify();

@@ -625,12 +625,13 @@ EngineOptions patient_options() {
 
 // Any plan: all that it can ask for, in all combinations.
 Plan random_plan(test::Random& random) {
-  Plan plan{.depth = random.below(20), .steps = 1 + random.below(4)};
+  Plan plan{.depth = random.below(20), .drafter = random.below(4) - 1, .steps = 1 + random.below(4)};
   if (random.uniform() < 0.3) plan.verify = random.below(8);
   StopRule& stop = plan.stop;
   if (random.uniform() < 0.3) stop.min_probability = 0.5 * random.uniform();
   if (random.uniform() < 0.3) stop.max_entropy = 3 * random.uniform();
   if (random.uniform() < 0.3) stop.min_survival = 0.3 * random.uniform();
+  stop.keep = random.uniform() < 0.3;
   if (random.uniform() < 0.5) {
     stop.acceptance = {.bias = random.uniform(), .logit = random.uniform(), .is_drafters_own = false};
     stop.min_acceptance = 0.3 * random.uniform();
@@ -792,6 +793,168 @@ TEST("engine: a plan that only looks drafts at every position what would have be
     CHECK_EQUAL(reports[i].tokens.size(), size_t{1});
     CHECK_EQUAL(reports[i].drafted, std::min<int>(8, static_cast<int>(plain.size() - i)));
   }
+}
+
+// What the drafter named in a plan may have made.
+void check_origins(const StepReport& report, const char* drafter) {
+  for (const Signals& signals : report.signals) {
+    if (drafter == std::string("model")) CHECK(signals.origin == Origin::kModel);
+    if (drafter == std::string("ngram")) CHECK(signals.origin == Origin::kNgram);
+  }
+}
+
+TEST("engine: plans that change drafters at random leave the tokens those of depth 0, also side by side") {
+  constexpr const char* kNames[] = {"model", "ngram", "hybrid"};
+  for (const auto& [target, draft] :
+       {std::pair{"target", "draft"}, {"targetWithEog", "draftWithEog"}, {"target", "draftHot"}, {"swa", "swaDraft"}, {"target", ""}})
+    for (const int parallel : {1, 3}) {
+      EngineOptions o = options(target, draft);
+      o.plan_deadline_ms = 20'000;
+      Loaded alone(o);
+      o.parallel = parallel;
+      o.batch_size = 16;
+      Loaded loaded(o);
+      test::Random random(parallel);
+      std::mutex mutex;
+      std::map<int64_t, Plan> answers;
+      Answerer answerer(loaded, [&](int64_t question) {
+        // Late enough for a first token to be drafted ahead.
+        if (question % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        const std::lock_guard lock(mutex);
+        return answers[question] = random_plan(random);
+      });
+      std::vector<Request> requests;
+      for (int i = 0; i < 4; ++i) {
+        requests.push_back(loaded.request(kBeginnings[i % 3], 100, 0));
+        requests.back().asks = true;
+        requests.back().ignore_eos = i == 3;
+        requests.back().plan.drafter = i % 3;
+        loaded.engine.submit(requests.back());
+      }
+      int ahead = 0;
+      std::map<std::string, int> drafted;
+      for (Request& request : requests) {
+        const RequestResult result = loaded.heard.wait_for_end(request.id);
+        ahead += result.overlapped_drafts;
+        Request plain = request;
+        plain.id += 1000;
+        plain.asks = false;
+        plain.plan = {};
+        check_same(result.tokens, alone.run(plain).tokens, request, model(target),
+                   std::string(target) + " with " + draft + ", " + std::to_string(parallel) + " at a time");
+        const Plan* plan = nullptr;
+        for (const StepReport& report : loaded.heard.reports(request.id)) {
+          if (plan && report.drafted > 0) {
+            const int named = plan->drafter < 0 ? request.plan.drafter : plan->drafter;
+            const int known = draft == std::string() ? 0 : std::min(named, 2);
+            CHECK_EQUAL(report.drafter, known);
+            const char* const name = draft == std::string() ? "ngram" : kNames[known];
+            check_origins(report, name);
+            drafted[name] += report.drafted;
+          }
+          const std::lock_guard lock(mutex);
+          if (report.question != 0) plan = &answers[report.question];
+        }
+      }
+      CHECK(ahead > 0);
+      for (const char* name : kNames) CHECK((drafted[name] > 0) == (draft != std::string() || name == kNames[1]));
+    }
+}
+
+TEST("engine: a plan that names another drafter gets its whole draft, though that of the last plan had found nothing") {
+  Loaded loaded(patient_options());
+  std::mutex mutex;
+  std::map<int64_t, int> drafters;
+  int next = 0;
+  Answerer answerer(loaded, [&](int64_t question) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const std::lock_guard lock(mutex);
+    return Plan{.depth = 4, .drafter = drafters[question] = next++ % 2};
+  });
+  Request request = loaded.request(kBeginnings[1], 60, 0);
+  request.asks = true;
+  loaded.engine.submit(request);
+  loaded.heard.wait_for_end(request.id);
+  int empty = 0, position = 0, drafter = -1;
+  for (const StepReport& report : loaded.heard.reports(request.id)) {
+    if (drafter == 0) CHECK_EQUAL(report.drafted, std::min(4, 60 - position - 1));
+    empty += drafter == 1 && report.drafted == 0;
+    position = report.position;
+    const std::lock_guard lock(mutex);
+    drafter = report.question == 0 ? -1 : drafters[report.question];
+  }
+  CHECK(empty > 0);
+}
+
+TEST("engine: a stop rule holds for a draft that was started while a neighbour's plan was awaited") {
+  EngineOptions two = patient_options();
+  two.parallel = 2;
+  Loaded loaded(two);
+  Answerer answerer(loaded, [&](int64_t) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return Plan{.depth = 4};
+  });
+  Request asking = loaded.request(kBeginnings[0], 120, 0), holding = loaded.request(kBeginnings[1], 120, 6);
+  asking.asks = true;
+  holding.plan.stop.min_survival = 0.6;
+  loaded.engine.submit(asking);
+  loaded.engine.submit(holding);
+  loaded.heard.wait_for_end(asking.id);
+  loaded.heard.wait_for_end(holding.id);
+  int drafted = 0;
+  for (const StepReport& report : loaded.heard.reports(holding.id)) {
+    double survival = 1;
+    for (const Signals& signals : report.signals) survival *= signals.probability;
+    CHECK(survival >= 0.6);
+    drafted += report.drafted;
+  }
+  CHECK(drafted > 0);
+}
+
+TEST("engine: a kept token is the last of its draft, drafted ahead or not") {
+  Loaded loaded(patient_options());
+  const Tokens plain = loaded.plain(kBeginnings[0], 150);
+  Answerer answerer(loaded, [&](int64_t question) {
+    if (question % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    Plan plan{.depth = 8};
+    plan.stop.min_probability = 0.5;
+    plan.stop.keep = true;
+    return plan;
+  });
+  Request request = loaded.request(kBeginnings[0], 150, 0);
+  request.asks = true;
+  loaded.engine.submit(request);
+  const RequestResult result = loaded.heard.wait_for_end(request.id);
+  check_same(result.tokens, plain, request, model("target"), "kept");
+  CHECK(result.overlapped_drafts > 0);
+  CHECK_EQUAL(result.wasted_drafts, 0);
+  int doubtful_first = 0, position = 0;
+  for (const StepReport& report : loaded.heard.reports(request.id)) {
+    for (int i = 0; i < report.drafted; ++i)
+      if (i + 1 < report.drafted) CHECK(report.signals[i].probability >= 0.5f);
+    if (report.drafted > 0 && report.drafted < std::min(8, 149 - position)) CHECK(report.signals.back().probability < 0.5f);
+    doubtful_first += report.drafted == 1;
+    position = report.position;
+  }
+  CHECK(doubtful_first > 0);
+}
+
+TEST("engine: n-grams of the text alone are drafted without a draft model, and some are right") {
+  Loaded loaded(options("target"));
+  Request request = loaded.request(kBeginnings[2], 400, 4);
+  const RequestResult result = loaded.run(request);
+  check_same(result.tokens, loaded.plain(kBeginnings[2], 400), request, model("target"), "n-grams");
+  CHECK(result.accepted_tokens > 0);
+  // Its own text once more as the prompt: what comes next was there before.
+  Request again = request;
+  again.id += 1000;
+  again.max_tokens = 50;
+  again.prompt.insert(again.prompt.end(), result.tokens.begin(), result.tokens.begin() + 200);
+  again.prompt.insert(again.prompt.end(), request.prompt.begin(), request.prompt.end());
+  const RequestResult known = loaded.run(again);
+  CHECK(known.draft_tokens > 0);
+  CHECK(loaded.heard.reports(again.id)[1].drafted > 0);
+  CHECK(loaded.heard.reports(again.id)[1].draft_tokens[0] == result.tokens[0]);
 }
 
 TEST("engine: without answers one deadline is waited for, and the first plan holds throughout") {

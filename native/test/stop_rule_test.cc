@@ -55,6 +55,24 @@ TEST("stop rule: a draft ends before the token that a condition refuses") {
   CHECK_EQUAL(drafted(rule, tokens, 4), 1);
 }
 
+TEST("stop rule: one that keeps has the token at which it stops as the last, and still ends before what isn't worth it") {
+  const std::vector<Signals> tokens = {{0.9f, 0.8f, 0.1f}, {0.8f, 0.7f, 0.4f}, {0.5f, 0.2f, 1.2f}, {0.9f, 0.8f, 0.1f}};
+  StopRule rule;
+  rule.keep = true;
+  rule.min_probability = 0.6;
+  CHECK_EQUAL(drafted(rule, tokens, 4), 3);
+  CHECK_EQUAL(drafted(rule, tokens, 2), 2);
+  rule = {.keep = true};
+  rule.max_entropy = 0.05;
+  CHECK_EQUAL(drafted(rule, tokens, 4), 1);
+  rule = {.keep = true};
+  rule.min_survival = 0.5;
+  CHECK_EQUAL(drafted(rule, tokens, 4), 3);
+  rule = staircase(50, 0.9);
+  rule.keep = true;
+  CHECK_EQUAL(drafted(rule, tokens, 4), 0);
+}
+
 TEST("stop rule: the acceptance model is the formula that the docs give") {
   const AcceptanceModel model{.bias = 0.5, .logit = 0.7, .margin = -0.3, .entropy = -0.2, .place = 0.1,
                               .is_drafters_own = false};

@@ -61,6 +61,17 @@ function randomDepth(seed: number): Controller {
   return () => Math.floor(next() * 25);
 }
 
+/** Depths as above, of drafters at random, with stop rules that keep and that don't. */
+function randomDrafter(seed: number): Controller {
+  const next = random(seed);
+  const names = ['model', 'ngram', 'hybrid'];
+  return () => ({
+    depth: Math.floor(next() * 25),
+    drafter: names[Math.floor(next() * 3)]!,
+    stop: { minProbability: next() / 2, keep: next() < 0.5 },
+  });
+}
+
 describe(`${PROMPTS.length} prompts, ${TOKENS} tokens each`, () => {
   let compared = 0;
   afterAll(() => console.log(`default pair: ${compared} tokens compared, all equal, no ties to explain`));
@@ -75,6 +86,16 @@ describe(`${PROMPTS.length} prompts, ${TOKENS} tokens each`, () => {
       compared += tokens.length;
     },
   );
+
+  it.each(PROMPTS.map((prompt, i) => [prompt.id, prompt, i] as const))(
+    'are those of plain decoding under random drafters: %s',
+    async (_id, prompt, i) => {
+      const { tokens, stats } = await generate(prompt, randomDrafter(i + 1), TOKENS);
+      expect(tokens).toEqual(await plain(prompt));
+      expect(stats.draftTokens).toBeGreaterThan(0);
+      compared += tokens.length;
+    },
+  );
 });
 
 describe('one prompt of each kind', () => {
@@ -83,6 +104,7 @@ describe('one prompt of each kind', () => {
     'fixed 1': () => fixedDepth(1),
     'fixed 7': () => fixedDepth(7),
     'early stop': () => () => ({ depth: 16, stop: { minProbability: 0.6 } }),
+    'random drafters': () => randomDrafter(5),
     'in and out': () => (report) => (report.step % 4 === 0 ? 5 : 0),
   };
   it.each(Object.keys(controllers))('has the tokens of plain decoding under %s', async (name) => {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ORIGIN } from '../../lib/control/controller.js';
 import { draftedBy, trimmedTo } from '../../lib/control/stop-rule.js';
 import {
   type Controller,
@@ -232,7 +233,7 @@ describe('a controller', () => {
 
   it('hears what the drafter thought of each token', async () => {
     let seen = 0;
-    await run((report: StepReport) => {
+    const { stats } = await run((report: StepReport) => {
       const { drafted, accepted, probabilities, margins, entropies, tokens, rows } = report;
       expect(probabilities.length).toBe(drafted);
       expect(margins.length).toBe(drafted);
@@ -255,6 +256,7 @@ describe('a controller', () => {
       return report.step % 9;
     });
     expect(seen).toBeGreaterThan(20);
+    expect(stats.controller.errors).toBe(0); // nor did any of the checks above throw
   });
 
   it('stops drafts early by the threshold of its plan', async () => {
@@ -267,55 +269,107 @@ describe('a controller', () => {
     expect(result.stats.draftTokens).toBeLessThan(result.stats.steps * 16);
   });
 
-  it('gets the drafts that stop rules in TypeScript give, verified as far as those say', async () => {
-    const next = random(11);
-    const sure = { probabilities: [1], margins: [1], entropies: [0] };
-    let plan: DetailedPlan = { depth: 0 };
-    let rows = 0;
-    let ended = 0;
-    let trimmed = 0;
-    let before = 0;
-    const check = (report: StepReport) => {
-      const { drafted, verified, probabilities, margins, entropies } = report;
-      const room = 40 - before - 1;
-      const depth = Math.min(plan.depth, room);
-      const stop = plan.stop!;
-      expect(draftedBy(stop, report, depth).drafted).toBe(drafted);
-      if (drafted < depth && stop.value && stop.minSurvival === undefined) {
-        // It ended by value: not even a sure token would have been drafted.
-        const longer = {
-          probabilities: [...probabilities, ...sure.probabilities],
-          margins: [...margins, ...sure.margins],
-          entropies: [...entropies, ...sure.entropies],
-        };
-        expect(draftedBy(stop, longer, depth).drafted).toBe(drafted);
-        ended++;
+  it.each(['model', 'ngram', 'hybrid'])(
+    'gets the drafts that stop rules in TypeScript give, verified as far as those say: %s',
+    async (drafter) => {
+      await using patient = await tinyEngine('target', 'draft', { planDeadlineMs: 10_000 });
+      const maxTokens = 120;
+      // What the controller throws would otherwise be no more than a fault of its own.
+      const warnings: string[] = [];
+      const next = random(11);
+      const seenOrigins = new Set<number>();
+      const seenMatches = { agreeing: 0, differing: 0 };
+      let kept = 0;
+      let plan: DetailedPlan = { depth: 0 };
+      let rows = 0;
+      let ended = 0;
+      let trimmed = 0;
+      let before = 0;
+      const check = (report: StepReport) => {
+        const { drafted, verified, probabilities, margins, entropies, matches, origins } = report;
+        const room = maxTokens - before - 1;
+        const depth = Math.min(plan.depth, room);
+        const stop = plan.stop!;
+        const outcome = draftedBy(stop, report, depth);
+        expect(outcome.drafted).toBe(drafted);
+        // Whether a model was asked for each token, is what its origin says.
+        const fromNgrams = origins.filter((origin) => origin === ORIGIN.ngram).length;
+        expect(outcome.computed).toBe(drafted - fromNgrams);
+        for (const [j, origin] of origins.entries()) {
+          seenOrigins.add(origin);
+          if (origin !== ORIGIN.model) expect(matches[j]).toBe(probabilities[j]);
+          else if (matches[j]! > 0) seenMatches.agreeing++;
+          else if (matches[j]! < 0) seenMatches.differing++;
+        }
+        const last = { probability: probabilities[drafted - 1]!, entropy: entropies[drafted - 1]! };
+        if (stop.keep && drafted > 0 && drafted < depth && !outcome.wantsMore) {
+          kept++;
+          const refused = last.probability < stop.minProbability! || last.entropy > stop.maxEntropy!;
+          expect(refused).toBe(true);
+        }
+        if (drafted < depth && stop.value && drafter === 'model') {
+          // It ended by value: not even a sure token would have been drafted.
+          expect(outcome.wantsMore).toBe(false);
+          const longer = {
+            probabilities: [...probabilities, 1],
+            margins: [...margins, 1],
+            entropies: [...entropies, 0],
+          };
+          expect(draftedBy(stop, longer, depth).drafted).toBe(drafted);
+          ended++;
+        }
+        expect(verified).toBe(plan.trim ? trimmedTo(stop, report, drafted, rows) : drafted);
+        if (verified < drafted) trimmed++;
+      };
+      for (let round = 0; round < 10; round++) {
+        rows = before = 0;
+        await patient.generate({
+          prompt: BEGINNINGS[round % BEGINNINGS.length]!,
+          maxTokens,
+          drafter,
+          onWarning: ({ message }) => warnings.push(message),
+          controller: (report: StepReport) => {
+            if (report.step > 0) check(report);
+            rows = report.rows;
+            before = report.position;
+            const value = {
+              tokensPerMs: 0.05 + next(),
+              draftMs: 0.3 * next(),
+              verifyMs: [2, 2.2, 2.4 + next(), 3.5, 3.6, 3.7 + next(), 5],
+              rebuildMs: 0.4 * next(),
+              ahead: next(),
+            };
+            const acceptance = {
+              ...{
+                bias: next(),
+                logit: next(),
+                margin: next(),
+                entropy: -next(),
+                place: -next(),
+                match: next(),
+              },
+              ...{ ngramBias: next(), ngramLogit: next() },
+            };
+            plan = { depth: 12, stop: { acceptance, value }, trim: next() < 0.7 };
+            if (next() < 0.2) plan = { depth: 12, stop: { minSurvival: 0.4, maxEntropy: 4 * next() } };
+            if (next() < 0.3)
+              plan = {
+                depth: 12,
+                stop: { minProbability: 0.6 * next(), maxEntropy: 4 * next(), keep: true },
+              };
+            return plan;
+          },
+        });
       }
-      expect(verified).toBe(plan.trim ? trimmedTo(stop, report, drafted, rows) : drafted);
-      if (verified < drafted) trimmed++;
-    };
-    for (let round = 0; round < 10; round++) {
-      rows = before = 0;
-      await run((report: StepReport) => {
-        if (report.step > 0) check(report);
-        rows = report.rows;
-        before = report.position;
-        const value = {
-          tokensPerMs: 0.05 + next(),
-          draftMs: 0.3 * next(),
-          verifyMs: [2, 2.2, 2.4 + next(), 3.5, 3.6, 3.7 + next(), 5],
-          rebuildMs: 0.4 * next(),
-          ahead: next(),
-        };
-        const acceptance = { bias: next(), logit: next(), margin: next(), entropy: -next(), place: -next() };
-        plan = { depth: 12, stop: { acceptance, value }, trim: next() < 0.7 };
-        if (next() < 0.3) plan = { depth: 12, stop: { minSurvival: 0.4, maxEntropy: 4 * next() } };
-        return plan;
-      });
-    }
-    expect(ended).toBeGreaterThan(50);
-    expect(trimmed).toBeGreaterThan(10);
-  });
+      expect(warnings).toEqual([]);
+      if (drafter === 'model') expect(ended).toBeGreaterThan(50);
+      expect(trimmed).toBeGreaterThan(10);
+      expect(kept).toBeGreaterThan(10);
+      expect([...seenOrigins].sort()).toEqual({ model: [0], ngram: [1], hybrid: [0, 1, 2] }[drafter]);
+      expect(seenMatches.agreeing > 0).toBe(drafter === 'hybrid');
+      expect(seenMatches.differing > 0).toBe(drafter === 'hybrid');
+    },
+  );
 
   it('whose plan holds for several steps is not asked meanwhile, but told of every step', async () => {
     const asked: number[] = [];
@@ -350,6 +404,7 @@ describe('a controller', () => {
     expect(result.tokens).toEqual(plain);
     expect(result.stats.steps).toBe(40);
     expect(result.stats.verifiedTokens).toBe(0);
+    expect(result.stats.controller.errors).toBe(0);
     expect(drafts.filter((draft) => draft.length === 6).length).toBeGreaterThan(30);
   });
 

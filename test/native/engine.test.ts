@@ -67,6 +67,64 @@ describe('a model whose state cannot be rolled back', () => {
   });
 });
 
+describe('the drafter that a request names', () => {
+  it('must be one that the engine has', async () => {
+    await using engine = await tinyEngine('target', 'draft');
+    const error = await engine.generate({ prompt, maxTokens: 4, drafter: 'nope' }).then(
+      () => undefined,
+      (reason) => reason,
+    );
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(error.message).toMatch(/no drafter named "nope"/);
+    expect(error.hint).toBe('It has: model, ngram, hybrid.');
+    await expect(
+      engine.generate({ prompt, maxTokens: 4, drafter: 7 as unknown as string }),
+    ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  it("drafts for plans that name none, and gives way to a plan's own", async () => {
+    await using engine = await tinyEngine('target', 'draft');
+    const named = new Set<string>();
+    await engine.generate({
+      prompt,
+      maxTokens: 120,
+      drafter: 'ngram',
+      controller: (report) => {
+        if (report.drafted > 0) named.add(`${report.step % 2} ${report.drafter}`);
+        return report.step % 2 === 0 ? { depth: 4, drafter: 'hybrid' } : 4;
+      },
+    });
+    expect([...named].sort()).toEqual(['0 ngram', '1 hybrid']);
+  });
+
+  it('is the n-grams where there is no draft model', async () => {
+    await using engine = await tinyEngine('target');
+    expect(engine.info.drafters).toEqual(['ngram']);
+    const plain = await engine.generate({ prompt, maxTokens: 300, controller: 'off' });
+    for (const drafter of [undefined, 'ngram']) {
+      const { tokens, stats } = await engine.generate({
+        ...{ prompt, maxTokens: 300, depth: 5 },
+        ...(drafter === undefined ? {} : { drafter }),
+      });
+      expect(tokens).toEqual(plain.tokens);
+      expect(stats.acceptedTokens).toBeGreaterThan(0);
+    }
+    await expect(engine.generate({ prompt, maxTokens: 4, drafter: 'model' })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      hint: 'It has: ngram.',
+    });
+  });
+
+  it('cannot be any where the target runs without speculation', async () => {
+    await using engine = await tinyEngine('recurrent');
+    expect(engine.info.drafters).toEqual([]);
+    await expect(engine.generate({ prompt, maxTokens: 4, drafter: 'ngram' })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      hint: 'Its target runs without speculation.',
+    });
+  });
+});
+
 describe('a model whose logits are NaN', () => {
   it('ends the request with BAD_LOGITS and a hint, and the engine answers the next one', async () => {
     await using engine = await tinyEngine('targetNan', 'draft');
@@ -165,11 +223,12 @@ describe('wrong options', () => {
     await expect(generate(options as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 
-  it('ask for a depth where nothing can draft', async () => {
-    await using engine = await tinyEngine('target');
-    await expect(engine.generate({ prompt, depth: 4 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
-    expect((await engine.generate({ prompt, maxTokens: 5, depth: 0 })).tokens).toHaveLength(5);
-    expect((await engine.generate({ prompt, maxTokens: 5 })).stats.draftTokens).toBe(0);
+  it('ask for a depth beyond the largest, with a draft model or without', async () => {
+    for (const draft of ['draft', undefined] as const) {
+      await using engine = await tinyEngine('target', draft, { maxDepth: 6 });
+      await expect(engine.generate({ prompt, depth: 7 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+      expect((await engine.generate({ prompt, maxTokens: 5, depth: 6 })).tokens).toHaveLength(5);
+    }
   });
 
   it("ask for kernels that this CPU can't run", async () => {

@@ -34,6 +34,16 @@ const CONTROLLERS: Record<string, () => Controller> = {
     const next = random(8);
     return () => ({ depth: Math.floor(next() * 25), stop: { minProbability: next() } });
   },
+  'random drafters': () => {
+    const next = random(9);
+    const names = ['model', 'ngram', 'hybrid'];
+    return () => ({
+      depth: Math.floor(next() * 25),
+      drafter: names[Math.floor(next() * 3)]!,
+      stop: { minProbability: next() / 2, keep: next() < 0.5 },
+      steps: 1 + Math.floor(next() * 3),
+    });
+  },
   'in and out': () => (report) => (report.step % 5 === 0 ? 6 : 0),
 };
 
@@ -57,6 +67,19 @@ describe.each(PAIRS)('%s with %s', (target, draft) => {
     }
     expect(drafted).toBeGreaterThan(0);
   });
+
+  it.each(['ngram', 'hybrid'])(
+    "gives the tokens of plain decoding with the request's drafter %s",
+    async (drafter) => {
+      let drafted = 0;
+      for (const [i, prompt] of BEGINNINGS.entries()) {
+        const result = await engine.generate({ prompt, maxTokens: 200, depth: 6, drafter });
+        expect(result.tokens, prompt).toEqual(plain[i]);
+        drafted += result.stats.draftTokens;
+      }
+      expect(drafted).toBeGreaterThan(0);
+    },
+  );
 
   it('gives one text for one seed, whatever the depth', async () => {
     const request = {
@@ -111,10 +134,16 @@ describe('requests side by side', () => {
     for (const prompt of BEGINNINGS)
       expected.push((await alone.generate({ prompt, maxTokens: 150, controller: 'off' })).tokens);
     const controllers = Object.values(CONTROLLERS);
+    const drafters = ['model', 'ngram', 'hybrid'];
     // One more than fit at once, so that one waits.
     const results = await Promise.all(
       BEGINNINGS.map((prompt, i) =>
-        together.generate({ prompt, maxTokens: 150, controller: controllers[i * 2]!() }),
+        together.generate({
+          prompt,
+          maxTokens: 150,
+          controller: controllers[i * 2]!(),
+          drafter: drafters[i % 3]!,
+        }),
       ),
     );
     const judge = await TieJudge.of((await tinyModels()).target, NOISE);

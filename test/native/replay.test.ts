@@ -90,7 +90,7 @@ function moody(seed: number): { controller: Controller; heard: string[] } {
     };
     const kind = whole(4);
     const detailed: DetailedPlan = { depth: whole(WIDTH), steps: 1 + whole(2) };
-    if (kind === 0) detailed.stop = { minProbability: next() };
+    if (kind === 0) detailed.stop = { minProbability: next(), keep: next() < 0.5 };
     if (kind === 1) detailed.stop = { maxEntropy: 3 * next(), minSurvival: next() / 2 };
     if (kind === 2) detailed.stop = { value };
     if (kind === 3) return { ...detailed, stop: { value }, trim: true };

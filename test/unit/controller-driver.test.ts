@@ -51,6 +51,10 @@ describe('good plans', () => {
         { ...nativePlan(3), minProbability: 1, drafter: 1 },
       ],
       [
+        { depth: 3, stop: { maxEntropy: 2, keep: true } },
+        { ...nativePlan(3), maxEntropy: 2, keep: true },
+      ],
+      [
         { depth: 4, drafter: 'model' },
         { ...nativePlan(4), minProbability: 0, drafter: 0 },
       ],

@@ -281,6 +281,7 @@ const anyPlan: fc.Arbitrary<Plan> = fc.oneof(
           minProbability: fc.double({ min: 0, max: 1, noNaN: true }),
           minSurvival: fc.double({ min: 0, max: 1, noNaN: true }),
           maxEntropy: fc.double({ min: 0, max: 3, noNaN: true }),
+          keep: fc.boolean(),
         },
         { requiredKeys: [] },
       ),

@@ -40,14 +40,9 @@ function draftsOf(
 }
 
 describe('bestThreshold', () => {
-  const fitted = (
-    probabilities: number[],
-    matches: boolean[],
-    missCost: number,
-    weights = matches.map(() => 1),
-  ) =>
+  const fitted = (probabilities: number[], matches: boolean[], missCost: number) =>
     bestThreshold(
-      probabilities.map((probability, i) => ({ probability, matched: matches[i]!, weight: weights[i]! })),
+      probabilities.map((probability, i) => ({ probability, matched: matches[i]! })),
       missCost,
     );
 
@@ -63,16 +58,6 @@ describe('bestThreshold', () => {
     expect(fitted([0.5, 0.5, 0.3], [true, false, true], 3)).toBe(0.3);
   });
 
-  it('counts tokens by their weight', () => {
-    // At 0.9: 0 + 1/2, or 9/10 where the match at 0.4 counts nine times. At 0.4: 1/2 + 0.
-    const [probabilities, matches] = [
-      [0.9, 0.5, 0.4, 0.1],
-      [true, false, true, false],
-    ];
-    expect(fitted(probabilities, matches, 1, [1, 1, 1, 1])).toBe(0.9);
-    expect(fitted(probabilities, matches, 1, [1, 1, 9, 1])).toBe(0.4);
-  });
-
   it('is none where only one outcome was seen', () => {
     expect(fitted([0.9, 0.5], [true, true], 3)).toBeUndefined();
     expect(fitted([0.9, 0.5], [false, false], 3)).toBeUndefined();
@@ -81,16 +66,19 @@ describe('bestThreshold', () => {
 
 describe('confidence', () => {
   it('starts with 20 tokens and threshold 0.4', () => {
-    expect(first(started(controllers.confidence()))).toEqual({ depth: 20, stop: { minProbability: 0.4 } });
+    expect(first(started(controllers.confidence()))).toEqual({
+      depth: 20,
+      stop: { minProbability: 0.4, keep: true },
+    });
   });
 
   it('fits from the sixth token on, and only once both outcomes were seen', () => {
-    const controller = started(controllers.confidence({ probeInterval: 0 }));
+    const controller = started(controllers.confidence());
     const threshold = (report: StepReport) =>
       (controller.nextPlan(report) as DetailedPlan).stop?.minProbability;
     expect(threshold(draft([0.875, 0.875, 0.875, 0.875, 0.5], 4))).toBe(0.4);
     expect(threshold(draft([0.75], 1))).toBe(0.75);
-    const agreeing = started(controllers.confidence({ probeInterval: 0 }));
+    const agreeing = started(controllers.confidence());
     expect(agreeing.nextPlan(draft([0.875, 0.875, 0.875, 0.875, 0.875, 0.875, 0.875], 7))).toMatchObject({
       stop: { minProbability: 0.4 },
     });
@@ -102,35 +90,30 @@ describe('confidence', () => {
     expect(controller.snapshot().tokens.map(({ matched }) => matched)).toEqual([true, false]);
   });
 
-  it('halves the threshold at every fourth draft, to see what lies below', () => {
-    const controller = started(controllers.confidence());
-    const thresholds = [1, 2, 3, 4, 5].map(
-      () => (controller.nextPlan(draft([0.5], 1)) as DetailedPlan).stop?.minProbability,
-    );
-    expect(thresholds).toEqual([0.4, 0.4, 0.2, 0.4, 0.4]);
-  });
-
-  it('takes a token below the threshold for those of the drafts before, and none after it', () => {
+  it('learns from the doubtful token that ends each draft', () => {
     const controller = started(controllers.confidence());
     controller.nextPlan(draft([0.5, 0.25], 2));
-    controller.nextPlan(draft([0.5], 1));
-    controller.nextPlan(draft([0.5], 1));
-    controller.nextPlan(draft([0.5, 0.25, 0.75], 3));
-    const seen = controller.snapshot().tokens.map(({ probability, weight }) => [probability, weight]);
-    expect(seen).toEqual([
-      [0.5, 1],
-      [0.5, 1],
-      [0.5, 1],
-      [0.5, 1],
-      [0.25, 4],
+    controller.nextPlan(draft([0.125], 0));
+    expect(controller.snapshot().tokens).toEqual([
+      { probability: 0.5, matched: true },
+      { probability: 0.25, matched: true },
+      { probability: 0.125, matched: false },
     ]);
+  });
+
+  it('lowers a threshold below which tokens turn out to be right', () => {
+    const controller = started(controllers.confidence());
+    let plan: unknown;
+    for (let i = 0; i < 3; i++) plan = controller.nextPlan(draft([0.75, 0.25], 2));
+    plan = controller.nextPlan(draft([0.125], 0));
+    expect((plan as DetailedPlan).stop?.minProbability).toBe(0.25);
   });
 
   it('starts anew with each request, as in Transformers', () => {
     const controller = started(controllers.confidence());
     controller.nextPlan(draft([0.9, 0.9, 0.9, 0.9, 0.9, 0.6, 0.5], 6));
     controller.begin(requestInfo());
-    expect(first(controller)).toEqual({ depth: 20, stop: { minProbability: 0.4 } });
+    expect(first(controller)).toEqual({ depth: 20, stop: { minProbability: 0.4, keep: true } });
     expect(controller.snapshot().tokens).toEqual([]);
   });
 
@@ -144,12 +127,12 @@ describe('confidence', () => {
 });
 
 describe('specdec++', () => {
-  it('stops before a rejection is likelier than 0.7', () => {
+  it('stops where a rejection is likelier than 0.7, with the token that makes it so', () => {
     const plan = first(started(controllers['specdec++']()));
     expect(plan.depth).toBe(20);
     // 0.8^5 = 0.33, 0.8^6 = 0.26
-    expect(draftsOf(plan, new Array(20).fill(0.8))).toBe(5);
-    expect(draftsOf(plan, [0.9, 0.3, 0.9])).toBe(1);
+    expect(draftsOf(plan, new Array(20).fill(0.8))).toBe(6);
+    expect(draftsOf(plan, [0.9, 0.3, 0.9])).toBe(2);
     expect(draftsOf(plan, new Array(30).fill(1))).toBe(20);
   });
 
@@ -167,7 +150,7 @@ describe('specdec++', () => {
     const controller = started(controllers['specdec++']({ acceptance: 'drafter' }));
     const before = first(controller);
     for (let i = 0; i < 40; i++) controller.nextPlan(draft([0.9, 0.9], 0));
-    expect(before.stop).toEqual({ minSurvival: 1 - 0.7 });
+    expect(before.stop).toEqual({ minSurvival: 1 - 0.7, keep: true });
     expect(controller.nextPlan(draft([0.9], 0))).toEqual(before);
   });
 });
@@ -175,11 +158,11 @@ describe('specdec++', () => {
 describe('adaedl', () => {
   const lambda = (controller: ReturnType<typeof controllers.adaedl>) => controller.snapshot().lambda;
 
-  it('drafts while 1 - sqrt(0.2 H) is at least lambda', () => {
+  it('drafts until 1 - sqrt(0.2 H) is below lambda', () => {
     const plan = first(started(controllers.adaedl()));
     const bound = (entropy: number) => 1 - Math.sqrt(0.2 * entropy);
     for (const entropy of [0, 0.5, 0.79, 0.81, 2]) {
-      expect(draftsOf(plan, [0.5], [entropy])).toBe(bound(entropy) >= 0.6 ? 1 : 0);
+      expect(draftsOf(plan, [0.5, 0.5], [entropy, 0])).toBe(bound(entropy) >= 0.6 ? 2 : 1);
     }
   });
 
@@ -207,28 +190,28 @@ describe('adaedl', () => {
 });
 
 describe('svip', () => {
-  it('drafts at most 40 tokens while sqrt(0.15 H) is at most 0.3, whatever is accepted', () => {
+  it('drafts at most 40 tokens, until sqrt(0.15 H) is above 0.3, whatever is accepted', () => {
     const controller = started(controllers.svip());
     const plan = first(controller);
     expect(plan.depth).toBe(40);
     for (const entropy of [0, 0.59, 0.61, 3]) {
-      expect(draftsOf(plan, [0.5], [entropy])).toBe(Math.sqrt(0.15 * entropy) > 0.3 ? 0 : 1);
+      expect(draftsOf(plan, [0.5, 0.5], [entropy, 0])).toBe(Math.sqrt(0.15 * entropy) > 0.3 ? 1 : 2);
     }
     expect(controller.nextPlan(draft([0.9, 0.9], 0))).toEqual(plan);
   });
 });
 
 describe('disco', () => {
-  it('drafts while each token alone is likely enough', () => {
+  it('drafts until a token alone is not likely enough', () => {
     const plan = first(started(controllers.disco()));
-    expect(draftsOf(plan, [0.6, 0.6, 0.6, 0.6, 0.4, 0.9])).toBe(4);
+    expect(draftsOf(plan, [0.6, 0.6, 0.6, 0.6, 0.4, 0.9])).toBe(5);
   });
 
   it('learns from what is accepted that high probabilities mean little', () => {
     const controller = started(controllers.disco());
     let plan: unknown;
     for (let i = 0; i < 80; i++) plan = controller.nextPlan(draft([0.8], i % 5 === 0 ? 1 : 0));
-    expect(draftsOf(plan as DetailedPlan, [0.8])).toBe(0);
+    expect(draftsOf(plan as DetailedPlan, [0.8, 0.8])).toBe(1);
   });
 
   it('keeps weights that were trained before', () => {
@@ -237,7 +220,7 @@ describe('disco', () => {
     for (let i = 0; i < 20; i++) controller.nextPlan(draft([0.8], 0));
     expect(controller.nextPlan(draft([0.8], 0))).toEqual({
       depth: 20,
-      stop: { minAcceptance: 0.5, acceptance: weights },
+      stop: { minAcceptance: 0.5, keep: true, acceptance: weights },
     });
   });
 });

@@ -1,0 +1,319 @@
+// Tests of the drafters by themselves: what each proposes after a given text. What the engine makes of it is in
+// engine_test.cc.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <set>
+
+#include "draft/hybrid_drafter.h"
+#include "draft/model_drafter.h"
+#include "draft/ngram_drafter.h"
+#include "test/harness.h"
+#include "test/random.h"
+
+namespace adaptive_spec {
+namespace {
+
+using Tokens = std::vector<int32_t>;
+const Tokens kNever;
+
+std::string path(const std::string& name) {
+  const char* folder = std::getenv("ADAPTIVE_SPEC_TINY_MODELS");
+  if (!folder) throw std::runtime_error("set ADAPTIVE_SPEC_TINY_MODELS to where test/tiny-models.ts wrote them");
+  return std::string(folder) + "/" + name + ".gguf";
+}
+
+// A tiny draft model with the drafters that an engine would have.
+class Drafters {
+ public:
+  Drafters(int parallel, int batch_size, int context_size = 512) {
+    start_backend();
+    target_ = load_model({.path = path("target")});
+    pool_ = make_thread_pool(1);
+    ModelHandle draft = load_model({.path = path("draft")});
+    VocabularyMap map(target_.get(), draft.get(), path("draft"));
+    const ContextOptions options{.context_size = context_size,
+                                 .parallel = parallel,
+                                 .max_rows = parallel,
+                                 .batch_size = batch_size,
+                                 .flash_attention = 0};
+    model = std::make_unique<ModelDrafter>(std::move(draft), std::move(map), options, pool_.get(), &abort);
+    ngram = std::make_unique<NgramDrafter>(parallel, kNever);
+    hybrid = std::make_unique<HybridDrafter>(*model, *ngram);
+  }
+
+ private:
+  ModelHandle target_;
+  ThreadPoolHandle pool_;
+
+ public:
+  std::atomic<bool> abort = false;
+  std::unique_ptr<ModelDrafter> model;
+  std::unique_ptr<NgramDrafter> ngram;
+  std::unique_ptr<HybridDrafter> hybrid;
+};
+
+Draft draft_of(const Tokens& accepted, int depth, int seq = 0, const StopRule* stop = nullptr) {
+  Draft draft;
+  draft.seq = seq;
+  draft.accepted = accepted;
+  draft.depth = depth;
+  draft.stop = stop;
+  return draft;
+}
+
+void extend(Drafter& drafter, Draft& draft) {
+  Draft* drafts[] = {&draft};
+  drafter.extend(drafts);
+}
+
+// A passage of `period` tokens, over and over.
+Tokens loop(int period, int length, int first = 40) {
+  Tokens text;
+  for (int i = 0; i < length; ++i) text.push_back(first + i % period);
+  return text;
+}
+
+// Tokens of which none comes twice.
+Tokens without_repetition(int length) {
+  Tokens text;
+  for (int i = 0; i < length; ++i) text.push_back(10 + i);
+  return text;
+}
+
+}  // namespace
+
+TEST("ngram drafter: goes on with a passage that comes again, without a model") {
+  NgramDrafter drafter(1, kNever);
+  const Tokens text = loop(7, 30);
+  Draft draft = draft_of(text, 9);
+  extend(drafter, draft);
+  const Tokens whole = loop(7, 39);
+  CHECK_EQUAL(draft.tokens, Tokens(whole.begin() + 30, whole.end()));
+  for (const Signals& signals : draft.signals) {
+    CHECK(signals.origin == Origin::kNgram);
+    CHECK(signals.probability > 0.5f);
+    CHECK_EQUAL(signals.match, signals.probability);
+    CHECK(std::abs(signals.margin - (2 * signals.probability - 1)) < 1e-6f);  // right, less wrong
+    CHECK(signals.entropy > 0 && signals.entropy < std::log(2.0f));
+  }
+}
+
+TEST("ngram drafter: proposes nothing after a text without repetition, and forgets a sequence that ended") {
+  NgramDrafter drafter(2, kNever);
+  const Tokens text = without_repetition(50), other = loop(5, 20);
+  Draft draft = draft_of(text, 9, 0), beside = draft_of(other, 3, 1);
+  Draft* drafts[] = {&draft, &beside};
+  drafter.extend(drafts);
+  CHECK(draft.tokens.empty());
+  CHECK(draft.stopped);
+  CHECK_EQUAL(beside.tokens.size(), size_t{3});
+  drafter.end(1);
+  Draft next = draft_of(text, 9, 1);
+  extend(drafter, next);
+  CHECK(next.tokens.empty());
+}
+
+TEST("ngram drafter: never proposes an end of generation that the draft masks") {
+  const Tokens never = {43};
+  NgramDrafter drafter(1, never);
+  const Tokens text = loop(7, 30);
+  for (const bool masked : {false, true}) {
+    Draft draft = draft_of(text, 9);
+    draft.mask_eog = masked;
+    extend(drafter, draft);
+    CHECK_EQUAL(draft.tokens.size(), masked ? size_t{1} : size_t{9});  // 42, then 43 would come
+  }
+}
+
+TEST("hybrid drafter: doesn't ask the model where the text repeats itself") {
+  Drafters drafters(1, 64);
+  const Tokens text = loop(9, 60);
+  Draft draft = draft_of(text, 12);
+  extend(*drafters.hybrid, draft);
+  const Tokens whole = loop(9, 72);
+  CHECK_EQUAL(draft.tokens, Tokens(whole.begin() + 60, whole.end()));
+  CHECK(std::all_of(draft.signals.begin(), draft.signals.end(),
+                    [](const Signals& s) { return s.origin == Origin::kNgram; }));
+  CHECK_EQUAL(drafters.hybrid->lag(0, 60), 60);  // it has read nothing
+}
+
+TEST("hybrid drafter: drafts as the model does where nothing repeats") {
+  Drafters drafters(1, 64), others(1, 64);
+  const Tokens text = without_repetition(30);
+  Draft hybrid = draft_of(text, 1), model = draft_of(text, 1);
+  extend(*drafters.hybrid, hybrid);
+  extend(*others.model, model);
+  CHECK_EQUAL(hybrid.tokens, model.tokens);
+  CHECK(hybrid.signals[0].origin == Origin::kModel);
+  CHECK_EQUAL(hybrid.signals[0].match, 0.0f);
+  CHECK_EQUAL(hybrid.signals[0].probability, model.signals[0].probability);
+}
+
+TEST("hybrid drafter: each token is a sure match, or the model's, or a match that is likelier than the model's") {
+  std::set<Origin> origins;
+  bool agreed = false, differed = false;
+  for (int seed = 0; seed < 40; ++seed) {
+    test::Random random(seed);
+    Tokens text;
+    for (int i = 0; i < 80; ++i) text.push_back(10 + random.below(seed % 4 == 0 ? 4 : 30));
+    Drafters drafters(1, 64);
+    if (seed % 4 == 1) {
+      // The model's own words, which it is likely to repeat.
+      Draft own = draft_of(text, 60);
+      extend(*drafters.model, own);
+      text.insert(text.end(), own.tokens.begin(), own.tokens.end());
+    }
+    Draft draft = draft_of(text, 10);
+    extend(*drafters.hybrid, draft);
+    CHECK_EQUAL(draft.tokens.size(), size_t{10});
+    NgramDrafter ngram(1, kNever);
+    Draft so_far = draft_of(text, 10);
+    for (size_t i = 0; i < draft.tokens.size(); ++i) {
+      const auto match = ngram.look(so_far);
+      const Signals& signals = draft.signals[i];
+      origins.insert(signals.origin);
+      CHECK_EQUAL(signals.origin == Origin::kNgram, match && match->score >= 0.5f);
+      if (signals.origin == Origin::kModel) {
+        const bool same = match && match->token == draft.tokens[i];
+        CHECK_EQUAL(signals.match, !match ? 0.0f : same ? match->score : -match->score);
+        (same ? agreed : differed) = true;
+      } else {
+        CHECK_EQUAL(draft.tokens[i], match->token);
+        CHECK_EQUAL(signals.probability, match->score);
+      }
+      so_far.tokens.push_back(draft.tokens[i]);
+      so_far.signals.push_back(signals);
+    }
+  }
+  CHECK_EQUAL(origins.size(), size_t{3});
+  CHECK(agreed && differed);
+}
+
+TEST("hybrid drafter: the model reads n-grams' tokens before its own, also more than a batch has room for") {
+  // Sure matches up to the end of the passage; what comes after it was never the same, so the model is asked.
+  Tokens text;
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 7; ++i) text.push_back(20 + i);
+    text.push_back(100 + round);
+  }
+  text.insert(text.end(), {20, 21});
+  const int length = static_cast<int>(text.size());
+  for (const int batch_size : {3, 5, 64}) {
+    Drafters drafters(3, batch_size);
+    // One after another: what each of them drafts is what it drafts beside the others.
+    std::vector<Draft> alone, together;
+    for (int seq = 0; seq < 3; ++seq) {
+      Drafters single(1, 64);
+      alone.push_back(draft_of(text, 8 + 2 * seq));
+      extend(*single.hybrid, alone.back());
+      together.push_back(draft_of(text, 8 + 2 * seq, seq));
+      // It has read all of the text but what is read with the draft.
+      Draft before = draft_of(text, 1, seq);
+      extend(*drafters.model, before);
+      drafters.model->roll_back(seq, length - 1, 0);
+      CHECK_EQUAL(drafters.hybrid->lag(seq, length), 1);
+    }
+    std::vector<Draft*> drafts;
+    for (Draft& draft : together) drafts.push_back(&draft);
+    drafters.hybrid->extend(drafts);
+    for (int seq = 0; seq < 3; ++seq) {
+      CHECK_EQUAL(together[seq].tokens.size(), size_t(8 + 2 * seq));
+      CHECK_EQUAL(together[seq].tokens, alone[seq].tokens);
+      for (int i = 0; i < 6; ++i) CHECK_EQUAL(together[seq].signals[i].origin == Origin::kNgram, i < 5);
+      CHECK_EQUAL(together[seq].catch_up_ms > 0, batch_size < 3 * 6);
+    }
+  }
+}
+
+TEST("hybrid drafter: after a roll-back, and beside the other drafters, drafts what a new one would") {
+  test::Random random(5);
+  Drafters drafters(1, 16);
+  Tokens text = {20, 21, 22, 23};
+  int from_model = 0;
+  for (int step = 0; step < 60; ++step) {
+    Drafter* const all[] = {drafters.model.get(), drafters.ngram.get(), drafters.hybrid.get()};
+    const int which = random.below(3);
+    Draft draft = draft_of(text, 1 + random.below(8));
+    extend(*all[which], draft);
+    if (step % 6 == 0) {
+      Drafters fresh(1, 16);
+      Drafter* const anew[] = {fresh.model.get(), fresh.ngram.get(), fresh.hybrid.get()};
+      Draft expected = draft_of(text, draft.depth);
+      extend(*anew[which], expected);
+      CHECK_EQUAL(draft.tokens, expected.tokens);
+    }
+    for (const Signals& signals : draft.signals) from_model += signals.origin == Origin::kModel;
+    // Some of the draft is right, then the target says something of its own.
+    const int kept = random.below(static_cast<int>(draft.tokens.size()) + 1);
+    const int length = static_cast<int>(text.size());
+    text.insert(text.end(), draft.tokens.begin(), draft.tokens.begin() + kept);
+    text.push_back(20 + random.below(30));
+    for (Drafter* drafter : all) drafter->roll_back(0, length, kept);
+  }
+  CHECK(from_model > 20);
+}
+
+TEST("hybrid drafter: an abort leaves a shorter draft, and a cache that is right") {
+  Drafters drafters(1, 64);
+  const Tokens text = without_repetition(30);
+  drafters.abort = true;
+  Draft draft = draft_of(text, 6);
+  extend(*drafters.hybrid, draft);
+  CHECK(draft.tokens.empty());
+  drafters.abort = false;
+  drafters.hybrid->roll_back(0, 30, 0);
+  drafters.model->roll_back(0, 30, 0);
+  Draft again = draft_of(text, 6), expected = draft_of(text, 6);
+  extend(*drafters.hybrid, again);
+  Drafters fresh(1, 64);
+  extend(*fresh.hybrid, expected);
+  CHECK_EQUAL(again.tokens, expected.tokens);
+  CHECK_EQUAL(again.tokens.size(), size_t{6});
+}
+
+TEST("hybrid drafter: at the end of the context the model's part ends") {
+  Drafters drafters(1, 16, 32);
+  const Tokens text = without_repetition(30);
+  Draft draft = draft_of(text, 8);
+  extend(*drafters.hybrid, draft);
+  CHECK_EQUAL(draft.tokens.size(), size_t{3});  // read at 30, 31 and 32 tokens; the context has no place for more
+}
+
+TEST("hybrid drafter: a stop rule by value takes what is free, and doesn't ask the model for what isn't worth it") {
+  StopRule rule;
+  rule.tokens_per_ms = 0.1;
+  rule.draft_ms = 100;  // ten tokens: never worth it
+  rule.ahead = 1;
+  rule.curve = 1;
+  rule.verify_ms[0] = 10;
+  Drafters drafters(1, 64);
+  const Tokens repeated = loop(9, 60), new_text = without_repetition(60);
+  Draft free = draft_of(repeated, 8, 0, &rule);
+  extend(*drafters.hybrid, free);
+  CHECK_EQUAL(free.tokens.size(), size_t{8});
+  drafters.ngram->end(0);
+  Draft dear = draft_of(new_text, 8, 0, &rule);
+  extend(*drafters.hybrid, dear);
+  CHECK(dear.tokens.empty());
+  CHECK_EQUAL(drafters.hybrid->lag(0, 60), 60);
+}
+
+TEST("drafters: a stop rule that keeps has the refused token as the draft's last") {
+  NgramDrafter drafter(1, kNever);
+  Tokens text = without_repetition(20);
+  text.insert(text.end(), {10, 11, 12});  // one match after three tokens: not sure
+  StopRule rule;
+  rule.min_probability = 0.999;
+  for (const bool keep : {false, true}) {
+    rule.keep = keep;
+    Draft draft = draft_of(text, 5, 0, &rule);
+    extend(drafter, draft);
+    CHECK_EQUAL(draft.tokens, keep ? Tokens{13} : Tokens{});
+    CHECK(draft.stopped);
+  }
+}
+
+}  // namespace adaptive_spec
