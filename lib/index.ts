@@ -32,6 +32,7 @@ export type { DiscoConfig } from './control/disco-controller.js';
 export { fixedDepth, type NativeDepthController, off } from './control/fixed-depth.js';
 export type { GammaTuneConfig } from './control/gammatune-controller.js';
 export type { GoodputConfig } from './control/goodput-controller.js';
+export type { HedgeConfig } from './control/hedge-controller.js';
 export type { HeuristicConfig } from './control/heuristic-controller.js';
 export { EARLY_TOKENS, type PositionPhase, positionPhase } from './control/position-phase.js';
 export { type DepthRange, RECOMMENDED_DEPTHS, recommendedDepth } from './control/recommended-depth.js';

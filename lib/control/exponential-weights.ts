@@ -10,8 +10,9 @@ export interface ExponentialWeightsOptions {
 }
 
 /**
- * Logarithms of weights, 0 at first. In a round the experts that are awake gain or lose against their weighted mean;
- * the others keep their weight, as if they had that mean (Freund, Schapire, Singer and Warmuth 1997).
+ * Logarithms of weights, 0 at first. In a round in which all are awake this is Hedge: what all gain alike changes no
+ * weight's share. An expert that is asleep keeps its weight relative to the one that is followed, as if both had gained
+ * the same; a mean over those awake would let the followed one rise above sleepers for being better than a few.
  */
 export class ExponentialWeights {
   readonly #options: Readonly<ExponentialWeightsOptions>;
@@ -22,23 +23,11 @@ export class ExponentialWeights {
     this.#logs = new Float64Array(experts);
   }
 
-  /** Gains by expert; NaN for one that is asleep. */
-  learn(gains: ArrayLike<number>): void {
+  /** Gains by expert; NaN for one that is asleep. Nothing is learnt where the one that is followed is. */
+  learn(gains: ArrayLike<number>, followed: number): void {
     const { rate, discount } = this.#options;
-    const most = Math.max(...this.#logs);
-    let sum = 0;
-    let weights = 0;
     for (let i = 0; i < this.#logs.length; i++) {
-      const gain = gains[i]!;
-      if (Number.isNaN(gain)) continue;
-      const weight = Math.exp(this.#logs[i]! - most);
-      sum += weight * gain;
-      weights += weight;
-    }
-    // Weights that are too small for a number say nothing of the mean.
-    const mean = weights > 0 ? sum / weights : Number.NaN;
-    for (let i = 0; i < this.#logs.length; i++) {
-      const change = rate * (gains[i]! - mean);
+      const change = rate * (gains[i]! - gains[followed]!);
       this.#logs[i] = discount * this.#logs[i]! + (Number.isNaN(change) ? 0 : change);
     }
   }

@@ -11,7 +11,7 @@ import { STEP_COSTS, StepCosts, type StepCostsState } from './step-costs.js';
 export interface GoodputConfig {
   /** Largest depth, 1 to 64. Default 31. */
   maxDepth: number;
-  /** What a step counts for after each further step, 0 to 1. Default 0.98. */
+  /** What a step counts for after each further step, 0 to 1. Default 0.97. */
   discount: number;
   /** Acceptance before anything was seen, 0 to 1. Default 0.7. */
   prior: number;
@@ -45,7 +45,7 @@ export interface GoodputState {
 
 const DEFAULTS: Readonly<GoodputConfig> = {
   maxDepth: 31,
-  discount: 0.98,
+  discount: 0.97,
   prior: 0.7,
   weight: 4,
   hysteresis: 0.02,
@@ -73,6 +73,8 @@ const BLIND_DEPTH = 4;
 const BACK_OFF = [4, 16, 64];
 /** A deeper look is cheap where its expected rate is at least this share of the best. */
 const CHEAP = 0.85;
+/** What is left of the acceptance seen when a request begins: its text is another. */
+const NEW_TEXT = 0.1;
 /** A change of shape is paid once; its price is spread over so many steps, which a depth is taken to last. */
 const LASTS = 8;
 
@@ -116,6 +118,7 @@ export class GoodputController extends PresetController<GoodputState> {
 
   protected override start(request: RequestInfo): void {
     this.#costs.begin(request);
+    this.#places.forget(NEW_TEXT);
   }
 
   protected override learn(report: StepReport): void {

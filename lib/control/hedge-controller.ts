@@ -11,18 +11,18 @@ import { ExponentialWeights } from './exponential-weights.js';
 import { type Counterfactual, counterfactual, EXPERTS, viewOf } from './hedge-experts.js';
 import { PENDING_DRAFTS, type PendingDraft, PendingDrafts, type PlanOutcome } from './pending-drafts.js';
 import { PresetController } from './preset.js';
-import { clamp, type Kinds, list, readSettings, real, text, whole } from './settings.js';
+import { clamp, flag, type Kinds, list, readSettings, real, text, whole } from './settings.js';
 import { STEP_COSTS, StepCosts, type StepCostsState } from './step-costs.js';
 
 /** Settings of a `HedgeController`. */
 export interface HedgeConfig {
-  /** How much a weight's logarithm changes for a gain of one token, 0 to 10. Default 0.1. */
+  /** How much a weight's logarithm changes for a gain of one token, above 0 to 10. Default 0.1. */
   rate: number;
   /** What a step counts for in the weights after each further one, 0 to 1. Default 0.995. */
   discount: number;
-  /** Tokens that another expert must be ahead to be followed instead, 0 to 1e6. Default 3. */
+  /** Tokens that another expert must be ahead to be followed instead, 0 to 1e6. Default 8. */
   lead: number;
-  /** Steps between two looks that draft deeper than the followed expert, 8 or more, or 0 for none. Default 24. */
+  /** Steps between two looks that draft deeper than the followed expert, 8 or more, or 0 for none. Default 32. */
   lookInterval: number;
 }
 
@@ -35,22 +35,23 @@ export interface HedgeState {
   plans: Plan[];
   rows: number[];
   /** By expert: tokens that it verifies in the mean, lately. */
-  verified: number[];
+  lengths: number[];
   pending: PendingDraft[];
   followed: number;
   /** Emitted tokens and milliseconds of the last steps by the cost model, older ones counting less. */
   tokens: number;
   ms: number;
   planned: Plan;
+  isLook: boolean;
   sinceLook: number;
   /** Looks in a row since plain decoding is followed. */
   looks: number;
   why: string;
 }
 
-const DEFAULTS: Readonly<HedgeConfig> = { rate: 0.1, discount: 0.995, lead: 3, lookInterval: 24 };
+const DEFAULTS: Readonly<HedgeConfig> = { rate: 0.1, discount: 0.995, lead: 8, lookInterval: 32 };
 const KINDS: Kinds<HedgeConfig> = {
-  rate: real(0, 10),
+  rate: real(1e-6, 10),
   discount: real(0, 1),
   lead: real(0, 1e6),
   lookInterval: {
@@ -88,7 +89,7 @@ export class HedgeController extends PresetController<HedgeState> {
   readonly #pending = new PendingDrafts();
   readonly #gains = new Float64Array(EXPERTS.length);
   readonly #rows = new Float64Array(EXPERTS.length);
-  readonly #verified = new Float64Array(EXPERTS.length);
+  readonly #lengths = new Float64Array(EXPERTS.length);
   readonly #view = {} as StepReport;
   #experts: DepthController[] = EXPERTS.map(({ make }) => make());
   #plans: Plan[] = EXPERTS.map(() => 0);
@@ -96,6 +97,7 @@ export class HedgeController extends PresetController<HedgeState> {
   #tokens = 0;
   #ms = 0;
   #planned: Plan = 0;
+  #isLook = false;
   #sinceLook = 0;
   #looks = 0;
   #why = 'first step';
@@ -127,10 +129,15 @@ export class HedgeController extends PresetController<HedgeState> {
   #score(report: StepReport): Counterfactual[] {
     const ended = report.drafted < report.depth && !report.late && !hasStop(this.#planned);
     const own = this.#plans.map((plan, i) => counterfactual(plan, report, ended, this.#rows[i]!));
+    // Where the plan was an expert's own: whatever ended the draft, it was all there would have been.
+    const isOwn = !this.#isLook && !report.late;
+    if (isOwn) own[this.#followed]!.isKnown = true;
     const outcomes = own.map((mine, i) => this.#outcome(report, mine, this.#rows[i]!));
+    // And its time is known, with that of a token that was computed and refused.
+    if (isOwn) this.#replaceDraftMs(outcomes[this.#followed]!, own[this.#followed]!, report.draftMs);
     for (const [i, { isKnown, verified }] of own.entries()) {
       this.#rows[i] = isKnown ? verified + 1 : report.rows;
-      this.#verified[i] = DISCOUNT * this.#verified[i]! + (1 - DISCOUNT) * verified;
+      this.#lengths[i] = DISCOUNT * this.#lengths[i]! + (1 - DISCOUNT) * verified;
     }
     this.#book(report);
     // With no draft at all there is nothing that would tell the experts apart.
@@ -150,12 +157,26 @@ export class HedgeController extends PresetController<HedgeState> {
     return { verified, ms: this.#stepMs(computed, verified + 1, rowsBefore, report.contextLength) };
   }
 
+  #replaceDraftMs(outcome: PlanOutcome, { computed }: Counterfactual, draftMs: number): void {
+    if (outcome.verified >= 0) outcome.ms += draftMs - computed * this.#draftMsPerToken();
+  }
+
+  #draftMsPerToken(): number {
+    const { msPerToken } = this.#costs.model!.table.draft;
+    return msPerToken > 0 ? msPerToken : this.#costs.draftMsPerToken;
+  }
+
   #stepMs(computed: number, rows: number, rowsBefore: number, contextLength: number): number {
     const costs = this.#costs.model!;
-    const { overheadMs, rebuildMs, callbackMs, draft } = costs.table;
-    const perToken = draft.msPerToken > 0 ? draft.msPerToken : this.#costs.draftMsPerToken;
+    const { overheadMs, rebuildMs, callbackMs } = costs.table;
     const change = rows !== rowsBefore && rowsBefore > 0 ? rebuildMs : 0;
-    return computed * perToken + costs.verifyMs(rows, contextLength) + change + overheadMs + callbackMs;
+    return (
+      computed * this.#draftMsPerToken() +
+      costs.verifyMs(rows, contextLength) +
+      change +
+      overheadMs +
+      callbackMs
+    );
   }
 
   /** The step as it was, by the cost model, for the rate that is reached anyway. */
@@ -171,7 +192,7 @@ export class HedgeController extends PresetController<HedgeState> {
     for (const [i, { verified, ms }] of outcomes.entries()) {
       this.#gains[i] = verified < 0 ? Number.NaN : Math.min(verified, right) + 1 - tokensPerMs * ms;
     }
-    this.#weights.learn(this.#gains);
+    this.#weights.learn(this.#gains, this.#followed);
   }
 
   /** An expert's plan for one step, within the request's limit. */
@@ -185,7 +206,9 @@ export class HedgeController extends PresetController<HedgeState> {
   protected override choose(): Plan {
     if (this.#costs.model === undefined) this.#followed = FIRST;
     else this.#followed = this.#weights.best(this.#followed, this.#config.lead);
-    this.#planned = this.#look() ?? this.#plans[this.#followed]!;
+    const look = this.#look();
+    this.#isLook = look !== undefined;
+    this.#planned = look ?? this.#plans[this.#followed]!;
     return this.#planned;
   }
 
@@ -208,7 +231,7 @@ export class HedgeController extends PresetController<HedgeState> {
     this.#sinceLook = 0;
     if (plain) this.#looks++;
     this.#why = `look at ${depth} tokens; follows ${name}, ${share}`;
-    const verify = hasStop(plan) ? Math.ceil(this.#verified[this.#followed]!) : depthOf(plan);
+    const verify = hasStop(plan) ? Math.ceil(this.#lengths[this.#followed]!) : depthOf(plan);
     return { depth, verify: Math.min(verify, depth) };
   }
 
@@ -231,12 +254,13 @@ export class HedgeController extends PresetController<HedgeState> {
       },
       plans: list(PLAN, length, length),
       rows: list(COUNT, length, length),
-      verified: list(real(0, MAX_DEPTH), length, length),
+      lengths: list(real(0, MAX_DEPTH), length, length),
       pending: PENDING_DRAFTS,
       followed: whole(0, length - 1),
       tokens: AMOUNT,
       ms: AMOUNT,
       planned: PLAN,
+      isLook: flag,
       sinceLook: COUNT,
       looks: COUNT,
       why: text,
@@ -250,12 +274,13 @@ export class HedgeController extends PresetController<HedgeState> {
       experts: this.#experts.map((expert) => expert.snapshot?.() ?? null),
       plans: this.#plans.map(plain),
       rows: [...this.#rows],
-      verified: [...this.#verified],
+      lengths: [...this.#lengths],
       pending: this.#pending.snapshot(),
       followed: this.#followed,
       tokens: this.#tokens,
       ms: this.#ms,
       planned: plain(this.#planned),
+      isLook: this.#isLook,
       sinceLook: this.#sinceLook,
       looks: this.#looks,
       why: this.#why,
@@ -268,12 +293,13 @@ export class HedgeController extends PresetController<HedgeState> {
     this.#weights.restore(state.weights);
     this.#plans = structuredClone(state.plans);
     this.#rows.set(state.rows);
-    this.#verified.set(state.verified);
+    this.#lengths.set(state.lengths);
     this.#pending.restore(state.pending);
     this.#followed = state.followed;
     this.#tokens = state.tokens;
     this.#ms = state.ms;
     this.#planned = structuredClone(state.planned);
+    this.#isLook = state.isLook;
     this.#sinceLook = state.sinceLook;
     this.#looks = state.looks;
     this.#why = state.why;

@@ -68,6 +68,13 @@ export class PlaceAcceptance {
     }
   }
 
+  /** Lets all that was seen count for less, by this factor. */
+  forget(share: number): void {
+    for (const counts of [this.#seen, this.#right, this.#asked, this.#drafted]) {
+      for (let j = 0; j < MAX_DEPTH; j++) counts[j] = share * counts[j]!;
+    }
+  }
+
   /** Fills in acceptance, and how likely it is that the drafter goes on to the place, for the first `places`. */
   estimate(places: number, acceptance: Float64Array, reach: Float64Array): void {
     const { prior, weight } = this.#options;

@@ -30,6 +30,8 @@ export const STEP_COSTS: Kind = shape<StepCostsState>({
 });
 /** Steps between two looks at what was learnt. */
 const REFRESH = 16;
+/** What is left of the time of draft tokens when a request begins. */
+const NEW_TEXT = 0.1;
 /** What a step counts for in the time of a draft token after each further one. */
 const DISCOUNT = 0.98;
 
@@ -44,6 +46,9 @@ export class StepCosts {
   /** A request begins. Without costs it goes on with what was learnt before. */
   begin({ costs }: RequestInfo): void {
     this.#given = costs === undefined ? undefined : new CostModel(structuredClone(costs));
+    // Another text has another share of n-grams, which take no time.
+    this.#drafted *= NEW_TEXT;
+    this.#draftMs *= NEW_TEXT;
   }
 
   /** Whether the costs are the request's. */

@@ -41,6 +41,7 @@ const makers: Record<string, () => DepthController> = {
   vllm: () => controllers.vllm({ interval: 3, warmupFits: 1 }),
   disco: () => controllers.disco(),
   goodput: () => controllers.goodput(),
+  hedge: () => controllers.hedge({ lookInterval: 8, lead: 1 }),
 };
 
 const step = fc
@@ -202,6 +203,11 @@ describe('settings', () => {
     ['vllm', { warmupFits: 0.5 }],
     ['disco', { threshold: 2 }],
     ['disco', { weights: { bias: 1 } }],
+    ['goodput', { prior: 1.1 }],
+    ['goodput', { weight: 0 }],
+    ['goodput', { probeInterval: 49 }],
+    ['hedge', { rate: 0 }],
+    ['hedge', { lookInterval: 7 }],
     ['svip', { treshold: 0.2 }],
     ['svip', null],
   ] as const)('%s refuses %j', (name, config) => {
