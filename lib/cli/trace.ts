@@ -19,6 +19,9 @@ import { Interruption } from './interruption.js';
 /** Long enough that no plan is late but on a machine that stands still: a late one would leave a gap. */
 const PLAN_DEADLINE_MS = 60_000;
 
+/** Positions from which on an estimate is worth showing: before, it is the prompt's reading. */
+const ESTIMATE_FROM = 16;
+
 interface TraceFlags extends EngineFlags {
   out: string;
   prompts?: string;
@@ -31,7 +34,7 @@ interface TraceFlags extends EngineFlags {
 interface RecordingProgress {
   done: number;
   total: number;
-  msLeft: number;
+  msLeft: number | undefined;
   promptId: string;
 }
 
@@ -109,7 +112,9 @@ async function record(
         recorded++;
         // A text that ended early leaves its share of the total behind.
         const done = at * maxTokens + recorded;
-        const msLeft = ((performance.now() - startedAt) / (positions + recorded)) * (total - done);
+        const seen = positions + recorded;
+        const msLeft =
+          seen < ESTIMATE_FROM ? undefined : ((performance.now() - startedAt) / seen) * (total - done);
         progress.show({ done, total, msLeft, promptId: prompt.id });
       };
       const recording = await recordExhaustively(engine, {
@@ -134,7 +139,8 @@ async function record(
 }
 
 function progressLine({ done, total, msLeft, promptId }: RecordingProgress): string {
-  return `position ${done} of at most ${total}, ${durationOf(msLeft)} left (${promptId})`;
+  const left = msLeft === undefined ? '' : `, ${durationOf(msLeft)} left`;
+  return `position ${done} of at most ${total}${left} (${promptId})`;
 }
 
 function promptsOf({ prompts, kinds, promptsPerKind }: TraceFlags): BenchPrompt[] {

@@ -1,7 +1,7 @@
 // Step reports as lines of a trace, and back. Pure: what writes the lines is in trace-writer.ts.
 
-import { ORIGIN, type StepReport } from '../control/controller.js';
-import type { TracePosition, TraceStep } from './trace-format.js';
+import { ORIGIN, type RequestInfo, type StepReport } from '../control/controller.js';
+import type { TraceGeneration, TraceHeader, TracePosition, TraceStep } from './trace-format.js';
 
 /** A report as a line of mode 'steps'. `asked`: whether a plan was asked for after it. */
 export function stepLine(report: StepReport, asked: boolean): TraceStep {
@@ -31,6 +31,15 @@ export function recordedReport(line: TraceStep): StepReport {
     ...{ draftMs, verifyMs, catchUpMs, otherMs, rows, contextLength, drafter, drafterLag, late },
     load: { running, waiting },
   };
+}
+
+/** What the controller of a recorded generation, mode 'steps', was told before its first plan. */
+export function recordedRequest(
+  { maxDepth }: TraceHeader,
+  { promptTokens, promptText, maxTokens, temperature, drafters = [], costs }: TraceGeneration['generation'],
+): RequestInfo {
+  const request = { promptTokens, promptText, maxTokens, maxDepth, drafters, temperature };
+  return costs ? { ...request, costs } : request;
 }
 
 /**
