@@ -1,6 +1,7 @@
 // An engine: a loaded pair of models with its thread, and the requests that run on it.
 
 import { EventEmitter } from 'node:events';
+import { resolve } from 'node:path';
 import {
   bindingPath,
   EVENT,
@@ -16,7 +17,7 @@ import { type CalibrationSubject, calibrate } from './calibration/calibrate.js';
 import type { Calibration } from './calibration/calibration.js';
 import { EngineCosts } from './calibration/engine-costs.js';
 import { fileHash, modelFingerprint } from './calibration/fingerprint.js';
-import type { Controller, StepReport } from './control/controller.js';
+import type { Controller, RequestInfo, StepReport } from './control/controller.js';
 import { ControllerPool } from './control/controller-pool.js';
 import type { CostTable } from './control/costs.js';
 import { ControllerDriver } from './control/driver.js';
@@ -28,6 +29,9 @@ import { StepExchange } from './exchange.js';
 import { Generation } from './generation.js';
 import { type ModelPair, openPair } from './models/pair.js';
 import { type AuditLog, openAuditLog } from './observe/audit-log.js';
+import { RequestTrace, StepTraceFile } from './observe/step-trace.js';
+import type { TraceGeneration } from './observe/trace-format.js';
+import { traceHeader } from './observe/trace-header.js';
 import {
   type CalibrateOptions,
   type CheckedEngineOptions,
@@ -124,6 +128,8 @@ export class Engine implements AsyncDisposable {
   readonly #loaded = deferred<NativeLoaded>();
   readonly #closed = deferred<void>();
   readonly #measurements = new Map<number, ReturnType<typeof deferred<number[]>>>();
+  /** Traces that requests named, by their absolute paths. */
+  readonly #traces = new Map<string, StepTraceFile>();
   /** Requests of our own, of which listeners hear nothing. */
   readonly #quiet = new Set<number>();
   #costs: EngineCosts | undefined;
@@ -279,12 +285,23 @@ export class Engine implements AsyncDisposable {
     const chosen = request.controller as Controller | string | undefined;
     const controller = this.#controllers.take(chosen, { depth: request.depth });
     const nativeDepth = this.#nativeDepth(controller);
+    const drafter = this.#drafterIndex(request.drafter);
     const { tokens, words } = this.#promptOf(request);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
     const drafters = this.#info.drafters;
     // Now, because by its first step the engine may be closing, and its vocabulary gone.
-    const promptText = words ?? (nativeDepth === undefined ? this.#native.detokenize(tokens) : '');
+    const wantsText = nativeDepth === undefined || request.trace !== undefined;
+    const promptText = words ?? (wantsText ? this.#native.detokenize(tokens) : '');
+    const { maxTokens, temperature } = request;
+    const prompt = { promptTokens: tokens.length, promptText, maxTokens, temperature };
+    const controllerName = nameOf(controller);
+    const trace = this.#requestTrace(request.trace, {
+      id: String(id),
+      kind: '',
+      ...prompt,
+      ...{ seed, controller: controllerName },
+    });
     const driver =
       nativeDepth === undefined
         ? new ControllerDriver(controller, {
@@ -299,24 +316,22 @@ export class Engine implements AsyncDisposable {
       id,
       native: this.#native,
       generation,
-      controllerName: nameOf(controller),
+      controllerName,
       driver,
-      begin: () =>
-        driver?.begin({
-          promptTokens: tokens.length,
-          promptText,
-          maxTokens: request.maxTokens,
-          maxDepth: this.#info.maxDepth,
-          drafters,
-          temperature: request.temperature,
-          ...(this.costs ? { costs: this.costs } : {}),
-        }),
+      begin: () => {
+        const { costs } = this;
+        const info: RequestInfo = { ...prompt, maxDepth: this.#info.maxDepth, drafters };
+        if (costs) info.costs = costs;
+        trace?.begin(info);
+        driver?.begin(info);
+      },
       observe: quiet ? undefined : (report, asked) => this.#costs?.observe(report, asked),
       drafters,
       seed,
       onAbort: request.onAbort,
       audit: this.#audit,
       onOver: () => this.#controllers.giveBack(chosen, controller),
+      trace,
     });
     const wasIdle = this.#requests.size === 0;
     this.#requests.set(id, running);
@@ -330,7 +345,7 @@ export class Engine implements AsyncDisposable {
       keepSteps: request.steps,
       asks: driver !== undefined,
       depth: nativeDepth ?? 0,
-      drafter: this.#drafterIndex(request.drafter),
+      drafter,
       temperature: request.temperature,
       topK: request.topK,
       topP: request.topP,
@@ -549,11 +564,31 @@ export class Engine implements AsyncDisposable {
         this.#guarded(() => this.#costs?.close());
         for (const measurement of this.#measurements.values()) measurement.reject(closedError());
         this.#measurements.clear();
-        this.#closed.resolve();
-        this.#emit('close');
+        Promise.all([...this.#traces.values()].map((trace) => trace.close())).then(() => {
+          this.#closed.resolve();
+          this.#emit('close');
+        });
         break;
     }
     return false;
+  }
+
+  #requestTrace(
+    path: string | undefined,
+    generation: TraceGeneration['generation'],
+  ): RequestTrace | undefined {
+    if (path === undefined) return undefined;
+    const { model, draft, maxDepth } = this.#info;
+    const absolute = resolve(path);
+    let file = this.#traces.get(absolute);
+    if (file === undefined) {
+      const { costs } = this;
+      const fields = { mode: 'steps', maxDepth, ...(costs ? { costs } : {}) } as const;
+      const header = () => traceHeader(draft === undefined ? { model } : { model, draft }, fields);
+      file = new StepTraceFile(absolute, header, (warning) => this.#warn(warning));
+      this.#traces.set(absolute, file);
+    }
+    return new RequestTrace(file, generation);
   }
 
   /** The depth that the engine can run without asking; undefined where the controller must be asked. */

@@ -54,6 +54,7 @@ export type { Generation, GenerationPart } from './generation.js';
 export { type AuditEntry, readAuditLog } from './observe/audit-log.js';
 export { type RecordedGeneration, readTrace, type Trace, TraceReader } from './observe/trace-file.js';
 export type { TraceHeader, TracePosition, TraceStep } from './observe/trace-format.js';
+export { recordedReport, recordedRequest } from './observe/trace-lines.js';
 export type {
   CalibrateOptions,
   EngineOptions,

@@ -151,6 +151,11 @@ export interface RequestOptions {
   ignoreEos?: boolean;
   /** Keep depth, drafted and accepted of every step in the result. Default false. */
   steps?: boolean;
+  /**
+   * A file that gets every step as JSON lines, gzipped where its name ends in .gz. The first request of an engine that
+   * names it makes it anew, later ones add to it. What can't be written costs the trace and a warning, never the text.
+   */
+  trace?: string;
   signal?: AbortSignal;
   /** Told of this request's warnings. Default: the engine's `onWarning`. */
   onWarning?: (warning: Warning) => void;
@@ -264,6 +269,13 @@ const requestFields = {
   ),
   ignoreEos: v.optional(flag, false),
   steps: v.optional(flag, false),
+  trace: v.optional(
+    v.pipe(
+      v.string('the path of a file'),
+      v.minLength(1, 'the path of a file'),
+      v.check((path) => !path.includes('\0'), 'a path without NUL characters'),
+    ),
+  ),
   signal: v.optional(v.instance(AbortSignal, 'an AbortSignal')),
   onWarning: v.optional(callback<(warning: Warning) => void>('a function')),
   onAbort: v.optional(oneOf(['throw', 'return']), 'throw'),

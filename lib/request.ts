@@ -7,6 +7,7 @@ import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import type { StepExchange } from './exchange.js';
 import { ABANDONED, type Generation, type GenerationSource } from './generation.js';
 import type { AuditLog } from './observe/audit-log.js';
+import type { RequestTrace } from './observe/step-trace.js';
 import { type GenerationResult, resultOf } from './result.js';
 
 export interface RequestParts {
@@ -26,6 +27,7 @@ export interface RequestParts {
   audit: AuditLog | undefined;
   /** Called when the request is over, however it ended. */
   onOver: () => void;
+  trace: RequestTrace | undefined;
 }
 
 /** Made by the engine when it submits a request, which then tells it of every step and of the end. */
@@ -56,14 +58,15 @@ export class RunningRequest implements GenerationSource {
     text: string,
     onReport: ((report: StepReport) => void) | undefined,
   ): boolean {
-    const { generation, driver, drafters, native, observe } = this.#parts;
+    const { generation, driver, drafters, native, observe, trace } = this.#parts;
     this.#text += text;
     const report = exchange.report(text, drafters);
     observe?.(report, this.#waited);
     this.#waited = driver !== undefined && exchange.isAsked;
     // Who listens gets a copy made before the controller can lay hands on the report.
-    if (onReport || generation.wantsSteps) {
+    if (onReport || generation.wantsSteps || trace) {
       const copy = copyOf(report);
+      trace?.step(copyOf(report), this.#waited);
       onReport?.(copy);
       if (generation.wantsSteps) generation.push({ type: 'step', step: copy });
     }
@@ -87,7 +90,7 @@ export class RunningRequest implements GenerationSource {
 
   /** Settles the generation. Answers the result, where there is one. */
   onEnd(native: NativeResult, engineClosed: boolean): GenerationResult | undefined {
-    const { generation, driver, controllerName, seed, onAbort, audit, onOver } = this.#parts;
+    const { generation, driver, controllerName, seed, onAbort, audit, onOver, trace } = this.#parts;
     onOver();
     const abandoned =
       this.#abortReason === ABANDONED || (this.#abortReason !== undefined && onAbort === 'return');
@@ -108,9 +111,14 @@ export class RunningRequest implements GenerationSource {
       };
       const dropped = (audit?.dropped ?? 0) - this.#droppedBefore;
       const result = resultOf(native, this.#text, seed, figures, dropped);
-      generation.finish(result);
+      // Who has the result may read the trace.
+      if (trace) {
+        const { tokens, finishReason } = result;
+        trace.end({ tokens: tokens.length, finishReason }).then(() => generation.finish(result));
+      } else generation.finish(result);
       return result;
     }
+    trace?.end();
     return undefined;
   }
 }

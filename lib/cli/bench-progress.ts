@@ -8,14 +8,23 @@ import { note } from './console.js';
 const TENTHS = 10;
 const REFRESH_MS = 200;
 
-export interface RunProgressPrinter {
-  show: (progress: BenchProgress) => void;
+export interface ProgressPrinter<Progress> {
+  show: (progress: Progress) => void;
   /** A line that stays. */
   line: (text: string) => void;
   end: () => void;
 }
 
+export type RunProgressPrinter = ProgressPrinter<BenchProgress>;
+
 export function runProgressPrinter(): RunProgressPrinter {
+  return progressPrinterOf(progressLine);
+}
+
+/** A printer for anything that says how much of it is done. */
+export function progressPrinterOf<Progress extends { done: number; total: number }>(
+  lineOf: (progress: Progress) => string,
+): ProgressPrinter<Progress> {
   const terminal = process.stderr.isTTY === true && process.env.TERM !== 'dumb';
   let lastShown = Number.NEGATIVE_INFINITY;
   let lastTenth = -1;
@@ -28,13 +37,13 @@ export function runProgressPrinter(): RunProgressPrinter {
       if (terminal) {
         if (performance.now() - lastShown < REFRESH_MS && done < total) return;
         lastShown = performance.now();
-        process.stderr.write(`\r\x1b[2K${progressLine(progress)}`);
+        process.stderr.write(`\r\x1b[2K${lineOf(progress)}`);
         return;
       }
       const tenth = Math.floor((TENTHS * done) / total);
       if (tenth === lastTenth) return;
       lastTenth = tenth;
-      note(progressLine(progress));
+      note(lineOf(progress));
     },
     line(text) {
       clear();

@@ -31,6 +31,7 @@ interface Flags extends EngineFlags {
   ignoreEos?: boolean;
   json?: boolean;
   steps?: boolean;
+  trace?: string;
 }
 
 export function addGenerate(program: Command): void {
@@ -53,7 +54,8 @@ export function addGenerate(program: Command): void {
     .option('--ignore-eos', "go on past the model's own end")
     .option('--calibrate <when>', 'auto, load or off: where controllers have the costs of a step from')
     .option('--json', 'one JSON object: text, tokens, finishReason, stats')
-    .option('--steps', 'depth, drafted and accepted of every step, in the JSON or on stderr');
+    .option('--steps', 'depth, drafted and accepted of every step, in the JSON or on stderr')
+    .option('--trace <file>', 'every step as JSON lines, in a file made anew; gzipped where it ends in .gz');
   addEngineFlags(command).action(run);
 }
 
@@ -102,6 +104,7 @@ async function requestOf(flags: Flags): Promise<RequestOptions> {
   if (flags.stop !== undefined) request.stop = flags.stop;
   if (flags.ignoreEos) request.ignoreEos = true;
   if (flags.steps) request.steps = true;
+  if (flags.trace !== undefined) request.trace = flags.trace;
   return request;
 }
 

@@ -13,6 +13,7 @@ import { addDoctor } from './doctor.js';
 import { addGenerate } from './generate.js';
 import { addModels } from './models.js';
 import { addReplay } from './replay.js';
+import { addTrace } from './trace.js';
 
 endWithClosedPipe();
 const { version, description } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
@@ -28,6 +29,7 @@ addModels(program);
 addDoctor(program);
 addCalibrate(program);
 addBench(program);
+addTrace(program);
 addReplay(program);
 
 try {

@@ -57,6 +57,8 @@ const generation = v.object({
     temperature: v.pipe(v.number(), v.finite(), v.minValue(0)),
     seed: v.pipe(v.number(), v.finite()),
     controller: v.optional(v.string()),
+    drafters: v.optional(v.pipe(v.array(v.string()), v.maxLength(64))),
+    costs: v.optional(costTable),
   }),
 });
 

@@ -15,7 +15,7 @@ export interface TraceHeader {
   /** Files of the target and the draft model, without folders, and the SHA-256 of each. */
   model: { file: string; sha256: string };
   draft?: { file: string; sha256: string };
-  /** Which drafter made the drafts: 'model', 'ngram' or 'hybrid'. Missing: 'model'. */
+  /** Exhaustive: which drafter made the drafts: 'model', 'ngram' or 'hybrid'. Missing: 'model'. */
   drafter?: string;
   /** Depth that was drafted at every position (exhaustive), or the largest allowed. */
   maxDepth: number;
@@ -35,8 +35,10 @@ export interface TraceGeneration {
     maxTokens: number;
     temperature: number;
     seed: number;
-    /** With mode 'steps': the controller's name. */
+    /** With mode 'steps': the controller's name; and where it was asked for plans, what it was told at its begin. */
     controller?: string;
+    drafters?: string[];
+    costs?: CostTable;
   };
 }
 
