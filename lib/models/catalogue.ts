@@ -35,10 +35,10 @@ export const DEFAULT_DRAFT: CatalogueEntry = {
   name: 'smollm2-135m-draft',
   role: 'draft',
   file: 'smollm2-135m-draft-hot.Q4_0.gguf',
-  size: 10_342_112,
-  sha256: 'a2a68e2513fe9676c978b50d4029f235bfb5eb6361edcca6b623f554726a62e4',
+  size: 10_217_632,
+  sha256: 'c28c6143ff9869126b9e2a29468d353e13045982f22c213c9c4a7d4f7784840c',
   licence: 'Apache-2.0',
-  description: 'three layers distilled for SmolLM2-135M-Instruct, vocabulary of 6,745 tokens, Q4_0',
+  description: 'three layers distilled for SmolLM2-135M-Instruct, vocabulary of 12,288 tokens, Q4_0',
   source: { kind: 'package' },
 };
 

@@ -1,0 +1,109 @@
+// Measures drafts against each other on prompts: how often the target agrees, and whether their probabilities tell.
+
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createEngine } from '../../dist/index.js';
+import { firstLoop } from './loops.mjs';
+
+const { values: options, positionals: files } = parseArgs({
+  allowPositionals: true,
+  options: {
+    prompts: { type: 'string', default: join(import.meta.dirname, '../../bench/prompts/dev.jsonl') },
+    tokens: { type: 'string', default: '192' },
+    // Depth of a second run, for acceptance by position; 0 for none.
+    depth: { type: 'string', default: '4' },
+    limit: { type: 'string', default: '1000' },
+    threads: { type: 'string', default: '1' },
+  },
+});
+if (files.length === 0) throw new Error('node tools/draft/evaluate.mjs DRAFT.gguf [DRAFT.gguf…]');
+const prompts = readFileSync(options.prompts, 'utf8')
+  .trim()
+  .split('\n')
+  .map(JSON.parse)
+  .slice(0, Number(options.limit));
+
+for (const file of files) {
+  const engine = await createEngine({ draft: file, threads: Number(options.threads), contextSize: 1024 });
+  const rows = [];
+  const positions = Array.from({ length: Number(options.depth) }, () => [0, 0]);
+  for (const { prompt, context } of prompts) {
+    const request = { messages: [{ role: 'user', content: prompt }], maxTokens: Number(options.tokens) };
+    let at = 0;
+    const drafts = [];
+    const controller = (report) => {
+      if (report.drafted > 0)
+        drafts.push({ at, accepted: report.accepted, probability: report.probabilities[0] });
+      at += report.tokens.length;
+      return 1;
+    };
+    const { tokens } = await engine.generate({ ...request, controller });
+    const loop = firstLoop(tokens);
+    const end = loop ? loop.start + loop.period : Number.POSITIVE_INFINITY;
+    for (const draft of drafts) rows.push({ ...draft, context, looping: draft.at >= end });
+    if (positions.length > 0) {
+      const { steps } = await engine.generate({
+        ...request,
+        depth: positions.length,
+        steps: true,
+        maxTokens: Math.min(Number(options.tokens), end),
+      });
+      for (const { drafted, accepted } of steps) {
+        for (let place = 0; place < drafted; place++) {
+          positions[place][1]++;
+          if (accepted > place) positions[place][0]++;
+        }
+      }
+    }
+  }
+  await engine.close();
+  const before = rows.filter(({ looping }) => !looping);
+  console.log(
+    `\n${basename(file)}: ${prompts.length} prompts, ${rows.length} first drafts, ${before.length} before the first loop`,
+  );
+  console.log(`accepted ${percent(share(before))} before the first loop, ${percent(share(rows))} of all`);
+  const contexts = [...new Set(prompts.map(({ context }) => context))];
+  console.log(
+    contexts
+      .map((name) => `${name} ${percent(share(before.filter(({ context }) => context === name)))}`)
+      .join(', '),
+  );
+  const mean = before.reduce((sum, { probability }) => sum + probability, 0) / before.length;
+  console.log(
+    `mean probability ${mean.toFixed(3)}, AUC ${auc(before).toFixed(3)}, calibration error ${calibrationError(before).toFixed(3)}`,
+  );
+  if (positions.length > 0) {
+    console.log(`by position: ${positions.map(([sum, n]) => percent(sum / n)).join(', ')}`);
+  }
+}
+
+function share(rows) {
+  return rows.filter(({ accepted }) => accepted > 0).length / rows.length;
+}
+
+/** How likely an accepted draft has a higher probability than a refused one. */
+function auc(rows) {
+  const sorted = [...rows].sort((a, b) => a.probability - b.probability);
+  const good = sorted.filter(({ accepted }) => accepted > 0).length;
+  let rankSum = 0;
+  sorted.forEach(({ accepted }, i) => {
+    if (accepted > 0) rankSum += i + 1;
+  });
+  return (rankSum - (good * (good + 1)) / 2) / (good * (sorted.length - good));
+}
+
+/** Mean distance between probability and acceptance over ten bins of equal width, by how much is in them. */
+function calibrationError(rows) {
+  const bins = Array.from({ length: 10 }, () => []);
+  for (const row of rows) bins[Math.min(9, Math.floor(row.probability * 10))].push(row);
+  return bins.reduce((sum, bin) => {
+    if (bin.length === 0) return sum;
+    const probability = bin.reduce((total, row) => total + row.probability, 0) / bin.length;
+    return sum + (bin.length / rows.length) * Math.abs(probability - share(bin));
+  }, 0);
+}
+
+function percent(value) {
+  return `${(100 * value).toFixed(1)} %`;
+}
