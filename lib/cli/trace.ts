@@ -1,6 +1,6 @@
 // `adaptive-spec trace`: records what the drafter would have proposed at every output position, for replay.
 
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Command } from 'commander';
 import { KINDS } from '../bench/bench-result.js';
@@ -170,6 +170,7 @@ function mustBeWritable(file: string): void {
   try {
     mkdirSync(dirname(file), { recursive: true });
     accessSync(dirname(file), constants.W_OK);
+    if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) throw new Error('it is a folder');
   } catch (cause) {
     throw usage(
       `--out is ${file}, which can't be written: ${(cause as Error).message}`,

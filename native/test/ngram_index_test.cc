@@ -103,13 +103,13 @@ TEST("n-gram index: the score is the formula that the docs give") {
   const auto once = index.predict({});
   REQUIRE(once.has_value());
   CHECK_EQUAL(once->token, 9);
-  const double z = -1.27 + 0.98 * std::log(4) + 0.79;
+  const double z = -1.46 + 1.09 * std::log(4) + 0.76;
   CHECK(std::abs(once->score - 1 / (1 + std::exp(-z))) < 1e-6);
   // The draft breaks the longer matches: 8 after another token was followed by 9 twice, 9 by 7 once in a row.
   const auto twice = index.predict(Tokens{1, 8});
   REQUIRE(twice.has_value());
   CHECK_EQUAL(twice->token, 9);
-  const double twice_z = -1.27 + 2.19 * std::log(2) - 0.69 * std::log(2) + 0.79;
+  const double twice_z = -1.46 + 2.02 * std::log(2) - 0.5 * std::log(2) + 0.76;
   CHECK(std::abs(twice->score - 1 / (1 + std::exp(-twice_z))) < 1e-6);
 }
 

@@ -3,24 +3,16 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { controllerNames, resolveController } from '../../lib/control/controllers.js';
 import { CostModel } from '../../lib/control/costs.js';
-import {
-  type Controller,
-  type DetailedPlan,
-  type Engine,
-  fixedDepth,
-  type Plan,
-  type StepReport,
-} from '../../lib/index.js';
+import { type Controller, type Engine, fixedDepth, type StepReport } from '../../lib/index.js';
 import type { TracePosition } from '../../lib/observe/trace-format.js';
 import { type ReplayGeneration, replayGeneration } from '../../lib/replay/generation.js';
 import { replay } from '../../lib/replay/replay.js';
 import { staircase } from '../unit/synthetic-trace.js';
-import { BEGINNINGS, random, tinyEngine } from './tiny-engine.js';
+import { moody, outline, PLAN_BY_TIME } from './policies.js';
+import { BEGINNINGS, tinyEngine } from './tiny-engine.js';
 
 const TOKENS = 48;
 const WIDTH = 12;
-/** Controllers whose plans follow measured times, which are other ones in a replay. */
-const PLAN_BY_TIME: ReadonlySet<string> = new Set(['vllm', 'goodput', 'auto', 'hedge']);
 let engine: Engine;
 let recorded: { prompt: Int32Array; generation: ReplayGeneration }[];
 
@@ -69,54 +61,6 @@ async function record(text: string): Promise<{ prompt: Int32Array; generation: R
   return { prompt, generation: replayGeneration(info, positions, WIDTH) };
 }
 
-/**
- * Plans of every form, by a seed; `heard` is what it was told, in short. Not how far the drafter had read: whether a
- * token is drafted ahead depends on how soon the answer comes.
- */
-function moody(seed: number): { controller: Controller; heard: string[] } {
-  const next = random(seed);
-  const heard: string[] = [];
-  const whole = (most: number) => Math.floor(next() * (most + 1));
-  const plan = (): Plan => {
-    if (next() < 0.3) return whole(WIDTH + 2) - 1;
-    const value = {
-      ...{
-        tokensPerMs: 0.2 + next(),
-        draftMs: 0.1,
-        verifyMs: [1, 1.2, 1.4, 1.6, 3, 3.2, 3.4],
-        rebuildMs: 0.1,
-      },
-      ahead: 0.5 + next() / 2,
-    };
-    const kind = whole(4);
-    const detailed: DetailedPlan = { depth: whole(WIDTH), steps: 1 + whole(2) };
-    if (kind === 0) detailed.stop = { minProbability: next(), keep: next() < 0.5 };
-    if (kind === 1) detailed.stop = { maxEntropy: 3 * next(), minSurvival: next() / 2 };
-    if (kind === 2) detailed.stop = { value };
-    if (kind === 3) return { ...detailed, stop: { value }, trim: true };
-    if (kind === 4) detailed.verify = whole(WIDTH);
-    return detailed;
-  };
-  const short = ({ step, position, drafted, verified, accepted, text }: StepReport) =>
-    heard.push([step, position, drafted, verified, accepted, text].join(' '));
-  const controller: Controller = {
-    name: 'moody',
-    observe: (report) => short(report),
-    nextPlan: (report) => {
-      short(report);
-      if (next() < 0.05) throw new Error('a bad day');
-      return plan();
-    },
-  };
-  return { controller, heard };
-}
-
-/** What a step was, without its times. */
-function outline(step: Pick<StepReport, 'depth' | 'drafted' | 'verified' | 'accepted'>) {
-  const { depth, drafted, verified, accepted } = step;
-  return { depth, drafted, verified, accepted };
-}
-
 function replayed(generation: ReplayGeneration, controller: Controller) {
   const steps: ReturnType<typeof outline>[] = [];
   replay(generation, controller, new CostModel(staircase), { onStep: (step) => steps.push(outline(step)) });
@@ -141,7 +85,7 @@ describe('replay', () => {
     'takes the steps of plans of every form (%i), and tells the controller the same',
     async (seed) => {
       for (const { prompt, generation } of recorded) {
-        const [there, here] = [moody(seed), moody(seed)];
+        const [there, here] = [moody(seed, WIDTH), moody(seed, WIDTH)];
         const steps = (await live(prompt, there.controller)).map(outline);
         expect(replayed(generation, here.controller)).toEqual(steps);
         expect(here.heard).toEqual(there.heard);
