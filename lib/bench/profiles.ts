@@ -38,10 +38,10 @@ export const PROFILES: Record<'smoke' | 'quick' | 'full', Profile> = {
     timeLimit: 580,
   },
   full: {
-    arms: arms([1, 2, 3, 4, 7, 8, 11, 12, 15, 16, 24], [1, 2, 3, 4, 5, 7, 8, 12, 16]),
+    arms: arms([1, 2, 3, 4, 7, 8, 15, 16], [1, 2, 3, 4, 5, 7, 8, 15, 16]),
     promptsPerKind: Number.POSITIVE_INFINITY,
     maxTokens: 192,
-    blocks: 2,
+    blocks: 1,
     temperatures: [0, 0.7],
     timeLimit: Number.POSITIVE_INFINITY,
   },
