@@ -1,7 +1,7 @@
 // Figures of one generation from its steps: sums for all tokens and for those before the first loop, and what
 // distributions are made of.
 
-import type { StepReport } from '../control/controller.js';
+import { ORIGIN, type StepReport } from '../control/controller.js';
 import type { RunFigures } from './bench-result.js';
 
 /** What is kept of a step. Times are in milliseconds. */
@@ -11,6 +11,8 @@ export interface StepSample {
   tokens: number;
   depth: number;
   drafted: number;
+  /** Of them, those that a draft model was asked for. */
+  modelTokens: number;
   verified: number;
   accepted: number;
   draftMs: number;
@@ -46,6 +48,7 @@ export function sampleOf(report: StepReport): StepSample {
     tokens: report.tokens.length,
     depth,
     drafted,
+    modelTokens: report.origins.reduce((n, origin) => n + (origin === ORIGIN.ngram ? 0 : 1), 0),
     verified,
     accepted,
     draftMs,

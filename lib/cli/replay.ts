@@ -49,7 +49,10 @@ export function addReplay(program: Command): void {
     .description('replay controllers over exhaustive traces: speed against fixed depths and the oracle')
     .argument('[traces...]', 'trace files, as adaptive-spec trace records them')
     .option('--controllers <list>', 'names with commas; fixed:8 for a depth (default: all built-in ones)')
-    .option('--costs <file>', 'JSON of adaptive-spec calibrate, or host96 (default: the costs in the trace)')
+    .option(
+      '--costs <file>',
+      'JSON of adaptive-spec calibrate or bench, or host96 (default: the costs in the trace)',
+    )
     .option('--table', "with --costs host96: the experiment's own table by that cost table")
     .option('--load <list>', 'sequences that run at once, with commas', '1')
     .option('--live <file>', 'JSON of adaptive-spec bench: compare the prediction for fixed depths first')

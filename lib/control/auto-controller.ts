@@ -188,7 +188,9 @@ export class AutoController implements DepthController {
     if (costs === undefined) return;
     const { draft, overheadMs, rebuildMs } = costs.table;
     let ms = overheadMs + catchUpMs + costs.verifyMs(rows, contextLength);
-    for (const origin of origins) if (origin !== ORIGIN.ngram) ms += draft.msPerToken;
+    let made = 0;
+    for (const origin of origins) if (origin !== ORIGIN.ngram) made++;
+    if (made > 0) ms += made * draft.msPerToken + (draft.startMs ?? 0);
     if (this.#rows > 0 && rows !== this.#rows) ms += rebuildMs;
     this.#tokens = RATE_KEEP * this.#tokens + tokens.length;
     this.#ms = RATE_KEEP * this.#ms + ms;

@@ -13,7 +13,12 @@ export interface CostTable {
   /** Measured points of v(n, contextLength), in any order; at least one. */
   target: readonly RowCost[];
   /** Time of a draft token on the number of threads that is fastest; 0 where nothing is drafted by a model. */
-  draft: { msPerToken: number; threads: number };
+  draft: {
+    msPerToken: number;
+    threads: number;
+    /** What a step's first draft token of a model costs more, with the tokens that it has yet to read. Default 0. */
+    startMs?: number;
+  };
   /** What a step costs besides: sampling, acceptance, roll-back, report. */
   overheadMs: number;
   /** More where the number of rows is another than in the step before. */

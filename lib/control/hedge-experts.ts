@@ -1,6 +1,7 @@
 // The experts of `hedge`, and what the plan of one would have made of a draft that another's plan asked for.
 
 import { AdaEdlController } from './adaedl-controller.js';
+import { AutoController } from './auto-controller.js';
 import { ConfidenceController } from './confidence-controller.js';
 import type { DepthController, DetailedPlan, Plan, StepReport } from './controller.js';
 import { DiscoController } from './disco-controller.js';
@@ -25,6 +26,8 @@ export interface Expert {
 }
 
 export const EXPERTS: readonly Expert[] = [
+  // Asked at every step, as all of them are.
+  { name: 'auto', make: () => new AutoController({ askingShare: 1 }), sees: 'all' },
   { name: 'goodput', make: () => new GoodputController(), sees: 'all' },
   { name: 'off', make: off, sees: 'own' },
   { name: 'fixed:1', make: () => fixedDepth(1), sees: 'own' },

@@ -29,7 +29,7 @@ const costTable = v.object({
     v.array(v.object({ rows: v.pipe(whole, v.minValue(1)), contextLength: whole, ms: positive() })),
     v.minLength(1),
   ),
-  draft: v.object({ msPerToken: milliseconds, threads: whole }),
+  draft: v.object({ msPerToken: milliseconds, threads: whole, startMs: v.optional(milliseconds) }),
   overheadMs: milliseconds,
   rebuildMs: milliseconds,
   callbackMs: milliseconds,

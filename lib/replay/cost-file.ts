@@ -1,4 +1,4 @@
-// Cost tables by name or from a file: what `adaptive-spec calibrate --json` prints.
+// Cost tables by name or from a file: what `adaptive-spec calibrate --json` or `bench --json` prints.
 
 import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
@@ -10,12 +10,15 @@ import { host96 } from './costs-host96.js';
 /** The table named 'host96', or that of a file. Throws INVALID_ARGUMENT where there is none. */
 export function costTableOf(nameOrFile: string): CostTable {
   if (nameOrFile === 'host96') return host96;
-  const result = v.safeParse(costTableSchema, readJson(nameOrFile, 'The cost table'));
+  const json = readJson(nameOrFile, 'The cost table') as { format?: unknown; costs?: unknown } | null;
+  // A benchmark's result holds what its own steps cost.
+  const table = json?.format === 'adaptive-spec-bench' ? json.costs : json;
+  const result = v.safeParse(costTableSchema, table);
   if (result.success) return result.output;
   throw new AdaptiveSpecError(
     'INVALID_ARGUMENT',
     `${JSON.stringify(nameOrFile)} holds no cost table: ${faultOf(result.issues[0])}`,
-    "Give what adaptive-spec calibrate --json prints, or the name 'host96'.",
+    "Give what adaptive-spec calibrate --json or bench --json prints, or the name 'host96'.",
   );
 }
 

@@ -291,7 +291,8 @@ class Replay {
     if (computed === 0) return { draftMs: 0, catchUpMs: 0 };
     const perToken = draftMsAt(this.#generation, position, this.#costs);
     const passes = this.#lag > USUAL_LAG ? Math.ceil((this.#lag - 1) / CATCH_UP_ROWS) : 0;
-    return { draftMs: computed * perToken, catchUpMs: passes * perToken };
+    const startMs = this.#costs.table.draft.startMs ?? 0;
+    return { draftMs: startMs + computed * perToken, catchUpMs: passes * perToken };
   }
 }
 

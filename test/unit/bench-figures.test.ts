@@ -232,16 +232,24 @@ describe('tokens of arms', () => {
 });
 
 describe('costs of steps', () => {
-  it('are medians by rows, with what a change costs apart', () => {
+  it('are means by rows, with what a change costs apart', () => {
     const repeat = (rows: number, verifyMs: number, count: number) =>
       Array.from({ length: count }, (_, i) =>
-        step(1, 0, { rows, verifyMs: i === 0 ? verifyMs + 2 : verifyMs, otherMs: 0.25, drafted: rows - 1 }),
+        step(1, 0, {
+          rows,
+          verifyMs: i === 0 ? verifyMs + 2 : verifyMs,
+          otherMs: 0.25,
+          drafted: rows - 1,
+          draftMs: rows > 1 ? 0.3 + 0.1 * (rows - 1) : 0,
+        }),
       );
     const phases = Array.from({ length: 6 }, () => [...repeat(1, 3, 3), ...repeat(5, 4, 3)]).flat();
     const costs = costsOfSteps(
       [
         measuredOf(runOf('fixed:4', 'code', 1, 1), phases),
-        measuredOf(runOf('adaptive', 'code', 1, 1), [step(1, 0, { otherMs: 0.75 })]),
+        measuredOf(runOf('adaptive', 'code', 1, 1), [
+          step(1, 0, { otherMs: 0.75, drafted: 1, draftMs: 0.4 }),
+        ]),
       ],
       { draftThreads: 2, depthOf: (arm) => (arm === 'fixed:4' ? 4 : undefined) },
     )!;
@@ -252,7 +260,9 @@ describe('costs of steps', () => {
     expect(costs.rebuildMs).toBeCloseTo(2, 9);
     expect(costs.overheadMs).toBe(0.25);
     expect(costs.callbackMs).toBe(0.5);
-    expect(costs.draft).toEqual({ msPerToken: 37 / (18 * 4 + 4), threads: 2 });
+    expect(costs.draft.msPerToken).toBeCloseTo(0.1, 9);
+    expect(costs.draft.startMs).toBeCloseTo(0.3, 9);
+    expect(costs.draft.threads).toBe(2);
   });
 
   it('are unknown where hardly a step ran', () => {

@@ -10,6 +10,7 @@ export function step(position: number, accepted: number, more: Partial<StepSampl
     tokens: accepted + 1,
     depth: 4,
     drafted: 4,
+    modelTokens: more.drafted ?? 4,
     verified: 4,
     accepted,
     draftMs: 1,
