@@ -248,7 +248,7 @@ describe('costs of steps', () => {
       [
         measuredOf(runOf('fixed:4', 'code', 1, 1), phases),
         measuredOf(runOf('adaptive', 'code', 1, 1), [
-          step(1, 0, { otherMs: 0.75, drafted: 1, draftMs: 0.4 }),
+          step(1, 0, { otherMs: 0.75, drafted: 1, draftMs: 0.4, verifyMs: 6 }),
         ]),
       ],
       { draftThreads: 2, depthOf: (arm) => (arm === 'fixed:4' ? 4 : undefined) },
