@@ -272,22 +272,23 @@ describe('costs of steps', () => {
 });
 
 describe('timelines', () => {
-  it('are the first run of each drafting arm on the first prompt of each kind', () => {
+  it('are the first run of each arm that changes its depth, on the first prompt of each kind', () => {
     const run = (arm: string, kind: string, prompt: number) =>
       measuredOf(runOf(arm, kind, prompt, 1), [step(5, 4)]);
     const timelines = timelinesOf([
       run('plain', 'code', 2),
       run('fixed:8', 'code', 2),
-      run('fixed:8', 'code', 2),
-      run('fixed:8', 'code', 1),
+      run('auto', 'code', 2),
+      run('auto', 'code', 2),
+      run('auto', 'code', 1),
       run('adaptive', 'prose', 1),
     ]);
     expect(timelines.map(({ arm, promptId }) => `${arm} ${promptId}`)).toEqual([
-      'fixed:8 code-2',
+      'auto code-2',
       'adaptive prose-1',
     ]);
     expect(timelines[0]!.steps).toEqual([
-      { position: 5, depth: 4, drafted: 4, verified: 4, accepted: 4, kind: 'code', text: 'ab' },
+      { position: 5, depth: 4, drafted: 4, verified: 4, accepted: 4, kind: 'prose', text: 'ab' },
     ]);
   });
 });
