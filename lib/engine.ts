@@ -16,7 +16,7 @@ import { type CacheFacts, machineFacts } from './calibration/cache-key.js';
 import { type CalibrationSubject, calibrate } from './calibration/calibrate.js';
 import type { Calibration } from './calibration/calibration.js';
 import { EngineCosts } from './calibration/engine-costs.js';
-import { fileHash, modelFingerprint } from './calibration/fingerprint.js';
+import { fileStamp, modelFingerprint } from './calibration/fingerprint.js';
 import type { Controller, RequestInfo, StepReport } from './control/controller.js';
 import { ControllerPool } from './control/controller-pool.js';
 import type { CostTable } from './control/costs.js';
@@ -690,7 +690,7 @@ function fileFacts({ target, draft }: ModelPair): FileFacts | undefined {
       model: modelFingerprint(target),
       draft: draft ? modelFingerprint(draft) : '',
       quantization: target.quantization,
-      addon: fileHash(bindingPath()),
+      addon: fileStamp(bindingPath()),
     };
   } catch {
     return undefined;

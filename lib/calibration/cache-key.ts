@@ -18,7 +18,7 @@ export interface CacheFacts {
   cpu: string;
   cpuFlags: string;
   cpus: number;
-  /** `fileHash` of the native addon. */
+  /** `fileStamp` of the native addon. */
   addon: string;
   kernels: string;
   numa: CheckedEngineOptions['numa'];

@@ -1,5 +1,5 @@
 // Cost tables on disk: found for the same facts only, never half written, and only worth it from a quiet machine.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -7,7 +7,7 @@ import { readCachedCosts, writeCachedCosts } from '../../lib/calibration/cache.j
 import { type CacheFacts, cacheKey, machineFacts } from '../../lib/calibration/cache-key.js';
 import type { Calibration } from '../../lib/calibration/calibration.js';
 import { EngineCosts, type EngineCostsOptions } from '../../lib/calibration/engine-costs.js';
-import { fileHash, modelFingerprint } from '../../lib/calibration/fingerprint.js';
+import { fileStamp, modelFingerprint } from '../../lib/calibration/fingerprint.js';
 import type { CpuTimes } from '../../lib/calibration/load-meter.js';
 import { CostModel, type CostTable } from '../../lib/control/costs.js';
 import { stepReport } from './step-report.js';
@@ -132,10 +132,16 @@ describe('fingerprints', () => {
     expect(modelFingerprint({ path, bytes: bytes.length - 1, id: 'x' })).not.toBe(same);
   });
 
-  it('of a file read whole is its hash, and the machine has a name', () => {
+  it('of an addon change with its size and time, and the machine has a name', () => {
     const path = join(folder, 'addon');
     writeFileSync(path, 'abc');
-    expect(fileHash(path)).toBe('ba7816bf8f01cfea414140de5dae2223');
+    const built = fileStamp(path);
+    expect(fileStamp(path)).toBe(built);
+    writeFileSync(path, 'abcd');
+    expect(fileStamp(path)).not.toBe(built);
+    writeFileSync(path, 'abc');
+    utimesSync(path, 1e9, 1e9);
+    expect(fileStamp(path)).not.toBe(built);
     expect(machineFacts().cpu).not.toBe('');
     expect(machineFacts()).toEqual(machineFacts());
   });
