@@ -349,7 +349,7 @@ describe('a model', () => {
     expect((await run([...args, '--drafter', 'ngram'])).code).toBe(0);
     expectError(
       await run([...args, '--drafter', 'hybrid']),
-      1,
+      2,
       'INVALID_ARGUMENT',
       /no drafter named "hybrid"/,
     );
