@@ -2,7 +2,7 @@
 
 import { LiveCosts, type LiveCostsState } from '../calibration/live.js';
 import { AcceptanceLearner, type Surroundings } from './acceptance-learner.js';
-import { ContextKindClassifier } from './context-kind.js';
+import { CONTEXT_KINDS, ContextKindClassifier } from './context-kind.js';
 import type { ContextKindState } from './context-kind-state.js';
 import {
   type DepthController,
@@ -16,7 +16,19 @@ import { COST_TABLE } from './cost-kinds.js';
 import { CostModel, type CostTable } from './costs.js';
 import { LossGuard, type LossGuardState } from './loss-guard.js';
 import { positionPhase } from './position-phase.js';
-import { type Kinds, list, optional, readSettings, readState, real, text, whole } from './settings.js';
+import {
+  flag,
+  type Kinds,
+  list,
+  oneOf,
+  optional,
+  readSettings,
+  readState,
+  real,
+  shape,
+  text,
+  whole,
+} from './settings.js';
 
 /** Settings of an `AutoController`. */
 export interface AutoConfig {
@@ -40,6 +52,9 @@ export interface AutoState {
   drafters: string[];
   position: number;
   rows: number;
+  /** Context length that the cost curve in use is of; undefined before the first. */
+  curveAt: number | undefined;
+  surroundings: Surroundings;
   costs: CostTable | undefined;
   live: LiveCostsState | undefined;
 }
@@ -62,6 +77,8 @@ const STATE_KINDS: Kinds<AutoState> = {
   drafters: list(text, 0, 64),
   position: whole(0, Number.MAX_SAFE_INTEGER),
   rows: whole(0, Number.MAX_SAFE_INTEGER),
+  curveAt: optional(whole(0, Number.MAX_SAFE_INTEGER)),
+  surroundings: shape<Surroundings>({ kind: oneOf(...CONTEXT_KINDS), recent: real(0, 1), isEarly: flag }),
   costs: optional(COST_TABLE),
   live: optional(PART),
 };
@@ -279,6 +296,8 @@ export class AutoController implements DepthController {
       drafters: [...this.#drafters],
       position: this.#position,
       rows: this.#rows,
+      curveAt: this.#curve && this.#curveAt,
+      surroundings: { ...this.#surroundings },
       costs: this.#costs?.table,
       live: this.#live?.snapshot(),
     };
@@ -306,6 +325,8 @@ export class AutoController implements DepthController {
     this.#limit = s.limit;
     this.#position = s.position;
     this.#rows = s.rows;
+    this.#surroundings = s.surroundings;
+    if (s.curveAt !== undefined && this.#costs !== undefined) this.#curveOf(this.#costs, s.curveAt);
   }
 }
 
