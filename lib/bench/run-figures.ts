@@ -1,7 +1,8 @@
 // Figures of one generation from its steps: sums for all tokens and for those before the first loop, and what
 // distributions are made of.
 
-import { ORIGIN, type StepReport } from '../control/controller.js';
+import type { StepReport } from '../control/controller.js';
+import { modelTokensOf } from '../control/stop-rule.js';
 import type { RunFigures } from './bench-result.js';
 
 /** What is kept of a step. Times are in milliseconds. */
@@ -48,7 +49,7 @@ export function sampleOf(report: StepReport): StepSample {
     tokens: report.tokens.length,
     depth,
     drafted,
-    modelTokens: report.origins.reduce((n, origin) => n + (origin === ORIGIN.ngram ? 0 : 1), 0),
+    modelTokens: modelTokensOf(report.origins),
     verified,
     accepted,
     draftMs,

@@ -1,7 +1,8 @@
 // Learns what steps cost from the reports of real ones. Pure: the same reports give the same table; O(1) a step.
 
-import { ORIGIN, type StepReport } from '../control/controller.js';
+import type { StepReport } from '../control/controller.js';
 import { CostModel, type CostTable, type RowCost } from '../control/costs.js';
+import { modelTokensOf } from '../control/stop-rule.js';
 import { RobustMean, type RobustMeanState } from './robust-mean.js';
 import { RowCell, type RowCellState } from './row-cell.js';
 
@@ -160,8 +161,7 @@ export class LiveCosts {
   #observeDraft({ drafter, drafted, depth, draftMs, origins }: StepReport): void {
     if (drafter !== 'model' && drafter !== 'hybrid') return;
     // What n-grams propose takes next to no time.
-    let made = 0;
-    for (const origin of origins) if (origin !== ORIGIN.ngram) made++;
+    const made = modelTokensOf(origins);
     if (made < 1 || !(draftMs > 0)) return;
     const most = draftMs / made;
     const least = draftMs / (drafted < depth ? made + 1 : made);

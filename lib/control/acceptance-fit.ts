@@ -2,7 +2,7 @@
 
 import type { AcceptanceModel, StepReport } from './controller.js';
 import { finite, type Kind, type Kinds, list, optional, shape, whole } from './settings.js';
-import { acceptanceOf } from './stop-rule.js';
+import { acceptanceOf, logOddsOf } from './stop-rule.js';
 
 /** The weights of an `AcceptanceModel`, in the order that lists of them have. */
 const WEIGHTS = ['bias', 'logit', 'margin', 'entropy', 'place'] as const;
@@ -155,11 +155,8 @@ function feature(weight: Weight, { probabilities, margins, entropies }: StepRepo
   switch (weight) {
     case 'bias':
       return 1;
-    case 'logit': {
-      // As AcceptanceModel has it.
-      const p = Math.min(Math.max(probabilities[j]!, 1e-6), 1 - 1e-6);
-      return Math.log(p / (1 - p));
-    }
+    case 'logit':
+      return logOddsOf(probabilities[j]!);
     case 'margin':
       return margins[j]!;
     case 'entropy':

@@ -4,6 +4,7 @@ import { CONTEXT_KINDS, type ContextKind } from './context-kind.js';
 import { type AcceptanceModel, ORIGIN, type StepReport } from './controller.js';
 import { recommendedDepth } from './recommended-depth.js';
 import { finite, type Kind, list } from './settings.js';
+import { logOddsOf } from './stop-rule.js';
 
 /** What a step's tokens have in common. */
 export interface Surroundings {
@@ -73,8 +74,7 @@ export class AcceptanceLearner {
 
   #learnToken(report: StepReport, j: number, { kind, recent, isEarly }: Surroundings, outcome: number): void {
     const x = this.#x.fill(0);
-    const p = Math.min(Math.max(report.probabilities[j]!, 1e-6), 1 - 1e-6);
-    const logOdds = Math.log(p / (1 - p));
+    const logOdds = logOddsOf(report.probabilities[j]!);
     const since = recent - USUAL_RECENT;
     if (report.origins[j] === ORIGIN.model) {
       x[0] = 1;

@@ -12,7 +12,7 @@ import {
   type RequestInfo,
   type StepReport,
 } from './controller.js';
-import { COST_TABLE } from './cost-kinds.js';
+import { COST_TABLE, LIVE_COSTS } from './cost-kinds.js';
 import { CostModel, type CostTable } from './costs.js';
 import { LossGuard, type LossGuardState } from './loss-guard.js';
 import { positionPhase } from './position-phase.js';
@@ -29,6 +29,7 @@ import {
   text,
   whole,
 } from './settings.js';
+import { modelTokensOf } from './stop-rule.js';
 
 /** Settings of an `AutoController`. */
 export interface AutoConfig {
@@ -62,7 +63,7 @@ export interface AutoState {
 const DEFAULTS: Readonly<AutoConfig> = { maxDepth: 24, askingShare: 0.01 };
 const KINDS: Kinds<AutoConfig> = { maxDepth: whole(1, MAX_DEPTH), askingShare: real(0, 1) };
 const POSITIVE = real(0, Number.MAX_VALUE);
-/** The parts that know their own states best check them in `restore`. */
+/** The classifier checks its own state in `restore`. */
 const PART = { is: (value: unknown) => typeof value === 'object' && value !== null, hint: 'Give an object.' };
 const STATE_KINDS: Kinds<AutoState> = {
   learner: AcceptanceLearner.kind,
@@ -80,7 +81,7 @@ const STATE_KINDS: Kinds<AutoState> = {
   curveAt: optional(whole(0, Number.MAX_SAFE_INTEGER)),
   surroundings: shape<Surroundings>({ kind: oneOf(...CONTEXT_KINDS), recent: real(0, 1), isEarly: flag }),
   costs: optional(COST_TABLE),
-  live: optional(PART),
+  live: optional(LIVE_COSTS),
 };
 /** What a step counts for in the rate after each further step: some fifty steps are remembered. */
 const RATE_KEEP = 0.98;
@@ -181,8 +182,9 @@ export class AutoController implements DepthController {
   #learnCosts(report: StepReport): void {
     if (this.#live === undefined) return;
     this.#live.observe(report);
-    const table = this.#live.rowsKnown >= 2 ? this.#live.table() : undefined;
-    if (table === undefined || report.step % 16 !== 0) return;
+    if (report.step % 16 !== 0 || this.#live.rowsKnown < 2) return;
+    const table = this.#live.table();
+    if (table === undefined) return;
     this.#costs = new CostModel(table);
     this.#curve = undefined;
   }
@@ -205,8 +207,7 @@ export class AutoController implements DepthController {
     if (costs === undefined) return;
     const { draft, overheadMs, rebuildMs } = costs.table;
     let ms = overheadMs + catchUpMs + costs.verifyMs(rows, contextLength);
-    let made = 0;
-    for (const origin of origins) if (origin !== ORIGIN.ngram) made++;
+    const made = modelTokensOf(origins);
     if (made > 0) ms += made * draft.msPerToken + (draft.startMs ?? 0);
     if (this.#rows > 0 && rows !== this.#rows) ms += rebuildMs;
     this.#tokens = RATE_KEEP * this.#tokens + tokens.length;
@@ -265,8 +266,9 @@ export class AutoController implements DepthController {
 
   /** Steps that a plan holds for, so that being asked costs no more than its share. */
   #stepsOf(costs: CostModel, stepMs: number): number {
-    const steps = Math.ceil(costs.table.callbackMs / (this.#config.askingShare * stepMs));
-    return Math.min(Math.max(steps, 1), MOST_STEPS);
+    const { callbackMs } = costs.table;
+    const share = this.#config.askingShare * stepMs;
+    return callbackMs > share ? Math.min(Math.ceil(callbackMs / share), MOST_STEPS) : 1;
   }
 
   /** `k` is what a step verifies of late, rounded; `acceptance` that of first tokens, of late. */

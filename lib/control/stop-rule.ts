@@ -12,12 +12,24 @@ export interface DraftSignals {
   origins?: ArrayLike<number>;
 }
 
+/** ln(p / (1 - p)) with p kept within 1e-6 of 0 and 1, as AcceptanceModel has it. */
+export function logOddsOf(probability: number): number {
+  const p = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
+  return Math.log(p / (1 - p));
+}
+
+/** Of tokens with these origins, those that a draft model was asked for. */
+export function modelTokensOf(origins: ArrayLike<number>): number {
+  let asked = 0;
+  for (let i = 0; i < origins.length; i++) if (origins[i] !== ORIGIN.ngram) asked++;
+  return asked;
+}
+
 /** The probability that the target agrees with the token at place `j`, given that it agreed with those before. */
 export function acceptanceOf(model: AcceptanceModel | undefined, signals: DraftSignals, j: number): number {
   const probability = signals.probabilities[j]!;
   if (model === undefined) return probability;
-  const p = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
-  const logOdds = Math.log(p / (1 - p));
+  const logOdds = logOddsOf(probability);
   const z =
     (signals.origins?.[j] ?? ORIGIN.model) === ORIGIN.model
       ? model.bias +

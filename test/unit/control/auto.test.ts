@@ -160,6 +160,8 @@ describe('auto', () => {
     const answer = begun(dear).nextPlan(stepReport()) as DetailedPlan;
     expect(answer.steps).toBe(5);
     expect((begun(costs()).nextPlan(stepReport()) as DetailedPlan).steps).toBe(1);
+    expect((begun(dear, { askingShare: 0 }).nextPlan(stepReport()) as DetailedPlan).steps).toBe(8);
+    expect((begun(costs(), { askingShare: 0 }).nextPlan(stepReport()) as DetailedPlan).steps).toBe(1);
     expect((begun(dear, { askingShare: 1 }).nextPlan(stepReport()) as DetailedPlan).steps).toBe(1);
   });
 
