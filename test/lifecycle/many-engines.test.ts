@@ -150,10 +150,10 @@ describe('memory', () => {
     expectPlateau(memory, 40);
   });
 
-  it('is given back by 45 worker threads that are terminated with an engine at work', async () => {
-    const { memory } = await deed('terminated', 45, ['--expose-gc']);
-    expect(memory).toHaveLength(45);
-    expectPlateau(memory, 20);
+  it('is given back by 90 worker threads that are terminated with an engine at work', async () => {
+    const { memory } = await deed('terminated', 90, ['--expose-gc']);
+    expect(memory).toHaveLength(90);
+    expectPlateau(memory, 45);
   });
 });
 
