@@ -17,12 +17,14 @@ import { type CalibrationSubject, calibrate } from './calibration/calibrate.js';
 import type { Calibration } from './calibration/calibration.js';
 import { EngineCosts } from './calibration/engine-costs.js';
 import { fileStamp, modelFingerprint } from './calibration/fingerprint.js';
+import type { StepSample } from './calibration/step-samples.js';
 import type { Controller, RequestInfo, StepReport } from './control/controller.js';
 import { ControllerPool } from './control/controller-pool.js';
 import type { CostTable } from './control/costs.js';
 import { ControllerDriver } from './control/driver.js';
-import { nativeDepthOf } from './control/fixed-depth.js';
+import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
+import { modelTokensOf } from './control/stop-rule.js';
 import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
@@ -458,6 +460,7 @@ export class Engine implements AsyncDisposable {
       draft: (tokens, repeats) => this.#measure(MEASURE.draft, [tokens], 0, repeats),
       sampling: (repeats) => this.#measure(MEASURE.sampling, [1], 0, repeats),
       steps: (count, asked) => this.#stepOverheads(count, asked),
+      draftingSteps: (count, depth) => this.#draftingSteps(count, depth),
     };
   }
 
@@ -496,6 +499,29 @@ export class Engine implements AsyncDisposable {
     for await (const part of parts)
       if (part.type === 'step' && part.step.step > 0) times.push(part.step.otherMs);
     return times;
+  }
+
+  /** Steps of a generation of its own that draft `depth` tokens each by the model. */
+  async #draftingSteps(count: number, depth: number): Promise<StepSample[]> {
+    const generation = new Generation();
+    const parts = generation.events();
+    const request = {
+      prompt: [0],
+      maxTokens: count * (depth + 1),
+      ignoreEos: true,
+      controller: depth === 0 ? 'off' : fixedDepth(depth),
+      ...(depth === 0 ? {} : { drafter: 'model' }),
+    };
+    this.start(checkRequestOptions(request), generation, true);
+    const samples: StepSample[] = [];
+    for await (const part of parts) {
+      if (part.type !== 'step' || part.step.step === 0) continue;
+      const { rows, contextLength, tokens, verifyMs, draftMs, origins } = part.step;
+      const before = contextLength - tokens.length;
+      samples.push({ rows, contextLength: before, verifyMs, draftMs, modelTokens: modelTokensOf(origins) });
+      if (samples.length === count) break;
+    }
+    return samples;
   }
 
   /** Ends running requests with DISPOSED and frees the models. Resolves when they are freed. */
