@@ -12,7 +12,7 @@ import {
   simpleFigures,
 } from './peer-settings.mjs';
 
-/** @import { Work, Figures } from './peer-settings.mjs' */
+/** @import { Work, Figures, SpecType } from './peer-settings.mjs' */
 /** @typedef {{ id: string, kind: string, text: string, ids: number[], file: string }} Prompt */
 
 // Whatever ends us ends them: a server left behind would spoil the next run.
@@ -59,10 +59,10 @@ export async function runWorker(script, folder, job) {
 }
 
 /**
- * llama-server at one depth: started, warmed up by the first prompt, asked prompt by prompt, stopped.
+ * llama-server at one setting: started, warmed up by the first prompt, asked prompt by prompt, stopped.
  * @param {string} program
  * @param {Work} work
- * @param {{ depth: number, build: 'upstream' | 'ours' }} how
+ * @param {{ type?: SpecType, depth?: number, build: 'upstream' | 'ours' }} how
  * @param {Prompt[]} prompts
  */
 export async function runServer(program, work, how, prompts) {
