@@ -78,7 +78,7 @@ describe('the drafter that a request names', () => {
     );
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect(error.message).toMatch(/no drafter named "nope"/);
-    expect(error.hint).toBe('It has: model, ngram, hybrid.');
+    expect(error.hint).toBe(`It has: ${['model', 'ngram', 'hybrid', ...OF_LLAMA_CPP].join(', ')}.`);
     await expect(
       engine.generate({ prompt, maxTokens: 4, drafter: 7 as unknown as string }),
     ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
@@ -113,7 +113,7 @@ describe('the drafter that a request names', () => {
     }
     await expect(engine.generate({ prompt, maxTokens: 4, drafter: 'model' })).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
-      hint: 'It has: ngram.',
+      hint: `It has: ${['ngram', ...OF_LLAMA_CPP].join(', ')}.`,
     });
   });
 
