@@ -125,7 +125,7 @@ export interface RequestOptions {
   controller?: Controller | ControllerName | (string & {});
   /** The depth of the controller 'fixed', which it alone means too. */
   depth?: number;
-  /** Who drafts where a plan names none: 'model', 'ngram' or 'hybrid'. Default: the first that the engine has. */
+  /** Who drafts where a plan names none, one of `engine.info.drafters`. Default: the first of these. */
   drafter?: 'model' | 'ngram' | 'hybrid' | (string & {});
   /** Most tokens to emit. Default 256. */
   maxTokens?: number;

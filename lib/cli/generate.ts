@@ -43,7 +43,10 @@ export function addGenerate(program: Command): void {
     .option('--chat', "put the prompt into words by the model's chat template, as the user's message")
     .option('-c, --controller <name|file>', `${controllerNames.join(', ')}, or a module's default export`)
     .option('-k, --depth <k>', 'the same depth at every step; 0 is plain decoding')
-    .option('--drafter <name>', 'model, ngram or hybrid, where a plan names none')
+    .option(
+      '--drafter <name>',
+      'model, ngram, hybrid or one of llama.cpp’s (ngram-cache, …), where a plan names none',
+    )
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
     .option('--top-k <n>', 'draw among so many likeliest tokens')

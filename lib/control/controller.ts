@@ -111,7 +111,10 @@ export interface RequestInfo {
   maxTokens: number;
   /** Largest depth that the engine accepts; larger plans are clamped to it. */
   maxDepth: number;
-  /** Names of the drafters that a plan may name: 'model', 'ngram', 'hybrid'. Empty: only depth 0 is possible. */
+  /**
+   * Names of the drafters that a plan may name: 'model', 'ngram', 'hybrid', and llama.cpp's. Empty: only depth 0 is
+   * possible.
+   */
   drafters: readonly string[];
   temperature: number;
   /** What a step costs on this machine, as far as it is known. */
@@ -149,9 +152,9 @@ export interface StepReport {
   text: string;
   /** Per draft token, the drafter's probability of it; length `drafted`. Empty where it gives none. */
   probabilities: Float32Array;
-  /** Per draft token, its probability less the second-best one's; length `drafted`. */
+  /** Per draft token, its probability less the second-best one's; as long as `probabilities`. */
   margins: Float32Array;
-  /** Per draft token, the entropy of the drafter's distribution in nats; length `drafted`. */
+  /** Per draft token, the entropy of the drafter's distribution in nats; as long as `probabilities`. */
   entropies: Float32Array;
   /** Per draft token, where it comes from: one of `ORIGIN`; length `drafted`. */
   origins: Uint8Array;

@@ -173,9 +173,10 @@ function signalsFit({
   o,
   x,
 }: Pick<TracePosition, 'draft' | 'p' | 'm' | 'h' | 'o' | 'x'>): boolean {
-  const { length } = p;
-  const asLong = [m, h, o, x].every((list) => list === undefined || list.length === length);
-  return asLong && (length === draft.length || length === 0);
+  // A drafter that says no probabilities still says where a token comes from.
+  const told = [m, h].every((list) => list === undefined || list.length === p.length);
+  const origins = [o, x].every((list) => list === undefined || list.length === draft.length);
+  return told && origins && (p.length === draft.length || p.length === 0);
 }
 
 function positive() {

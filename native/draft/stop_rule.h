@@ -24,6 +24,8 @@ struct Signals {
   float match = 0;        // of a model's token: the score of a match that proposes it too, less than 0 for another token
   Origin origin = Origin::kModel;
 
+  // Whether its drafter says how sure it is; else the first three are NaN, and no rule stops at it.
+  bool told() const { return probability == probability; }
   // A match knows one token only: margin and entropy are those of right or wrong.
   static Signals of_match(float score, Origin origin);
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "draft/common_drafter.h"
 #include "draft/hybrid_drafter.h"
 #include "draft/model_drafter.h"
 #include "draft/ngram_drafter.h"
@@ -208,6 +209,8 @@ void Engine::add_ngram_drafters() {
   auto hybrid = model ? std::make_unique<HybridDrafter>(*model, *ngram) : nullptr;
   drafters_.push_back(std::move(ngram));
   if (hybrid) drafters_.push_back(std::move(hybrid));
+  for (const std::string& name : CommonDrafter::names())
+    drafters_.push_back(std::make_unique<CommonDrafter>(name, options_.parallel, options_.max_depth, eog_));
 }
 
 // The largest batch once, so that buffers have their final size and pages are there before the first request.

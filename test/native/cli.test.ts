@@ -497,6 +497,31 @@ describe('calibrate', () => {
   });
 });
 
+describe('trim-draft', () => {
+  const trim = (...args: string[]) => run(['trim-draft', models.draft, '--target', models.target, ...args]);
+
+  it('writes a draft that generate takes, and says what it kept', async () => {
+    const corpus = file('corpus.txt', BEGINNINGS.join('\n'));
+    const out = join(folder, 'small.gguf');
+    const { code, stdout, stderr } = await trim('--corpus', corpus, '--size', '280', '--out', out);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(
+      /small\.gguf: 280 tokens of \d+\nit can propose \d+\.\d % of the corpus's \d+ tokens/,
+    );
+    const small = ['--model', models.target, '--draft', out, '--context-size', '512', '--prompt', prompt];
+    const drafted = await run(['generate', ...small, '-n', '40', '--depth', '4']);
+    const plain = await run(['generate', ...small, '-n', '40', '--depth', '0']);
+    expect(drafted.stdout).toBe(plain.stdout);
+  });
+
+  it('needs a corpus, a size and a file', async () => {
+    const corpus = file('corpus.txt', 'the world');
+    expectError(await trim('--size', '280', '--out', 'x'), 2, 'INVALID_ARGUMENT', /corpus/);
+    const bad = await trim('--corpus', corpus, '--size', 'many', '--out', 'x');
+    expectError(bad, 2, 'INVALID_ARGUMENT', /--size is "many"/);
+  });
+});
+
 describe('doctor', () => {
   it('examines a pair and tries it, as JSON', async () => {
     const { code, stdout, stderr } = await run(['doctor', '--json', ...pair]);
