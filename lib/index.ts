@@ -60,6 +60,7 @@ export type {
   EngineOptions,
   KvCacheType,
   Message,
+  NgramStoreOptions,
   Progress,
   RequestOptions,
   Warning,
