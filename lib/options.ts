@@ -91,7 +91,7 @@ export interface EngineOptions {
 export interface NgramStoreOptions {
   /** A file that is made where there is none. Default: none, and the text goes with the engine. */
   path?: string;
-  /** Tokens, of 36 bytes each, that are kept at most; the oldest go first. 1024 to 16,777,216. Default 1,048,576. */
+  /** Tokens, of 36 bytes each, that are kept at most; the oldest go first. 1024 to 4,194,304. Default 1,048,576. */
   maxTokens?: number;
 }
 
@@ -258,10 +258,10 @@ const engineFields = {
         v.boolean(),
         v.strictObject({
           path: v.optional(filePath),
-          maxTokens: v.optional(integer(1024, 16_777_216), STORE_TOKENS),
+          maxTokens: v.optional(integer(1024, 4_194_304), STORE_TOKENS),
         }),
       ],
-      "true, false, or an object with 'path' and 'maxTokens' (1024 to 16777216) only",
+      "true, false, or an object with 'path' and 'maxTokens' (1024 to 4194304) only",
     ),
     false,
   ),

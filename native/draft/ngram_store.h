@@ -39,7 +39,7 @@ class NgramStore {
  private:
   static constexpr std::array kLengths = {2, 4, 8, 16};
   static constexpr int kCandidates = 8;  // that a look-up compares, the latest first
-  static constexpr int kSteps = 16;      // that it goes along a chain, past other n-grams of the same hash
+  static constexpr int kSteps = 64;      // that it goes along a chain, past other n-grams of the same hash
 
   struct Free {
     void operator()(void* memory) const { std::free(memory); }
