@@ -76,8 +76,8 @@ Found search(const Tokens& held, const Tokens& end) {
 }
 
 float score_of(const Found& found) {
-  const double z = -2.47 + 0.92 * std::log(found.length) + 1.2 * std::log(found.agree) - 0.47 * std::log(found.seen) +
-                   1.1 * (found.agree == found.seen);
+  const double z = -3.03 + 1.11 * std::log(found.length) + 1.11 * std::log(found.agree) - 0.42 * std::log(found.seen) +
+                   1.17 * (found.agree == found.seen);
   return static_cast<float>(1 / (1 + std::exp(-z)));
 }
 
