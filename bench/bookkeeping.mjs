@@ -86,9 +86,9 @@ await main(async () => {
 async function fill(ngramStore) {
   const tiny = { ...SHAPE, name: 'tiny-152k', layers: 1, width: 256, feedForward: 256, heads: 4 };
   const model = await shapeModel(tiny, 'Q4_0');
-  const engine = await createEngine({ model, calibrate: 'off', contextSize: 4096, ngramStore });
+  const engine = await createEngine({ model, calibrate: 'off', contextSize: 1024, ngramStore });
   const random = randomFrom(1);
-  const length = 4000;
+  const length = 1000;
   for (let filled = 0; filled < ngramStore.maxTokens; filled += length) {
     const prompt = Int32Array.from({ length }, () => 300 + Math.floor(random() * (SHAPE.vocabulary - 300)));
     await engine.generate({ prompt, maxTokens: 1, controller: 'off' });
