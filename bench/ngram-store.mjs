@@ -1,9 +1,10 @@
 // What the store of finished requests' text gains: on a request's first run beside other prompts' texts, on the same
 // request again, and on one that is worded otherwise. Plain decoding and the same drafter without the store beside it.
-import { parseArgs } from 'node:util';
+
 import { join } from 'node:path';
-import { createEngine } from '../dist/index.js';
+import { parseArgs } from 'node:util';
 import { choosePrompts, defaultPrompts } from '../dist/bench/prompts.js';
+import { createEngine } from '../dist/index.js';
 import { main, root } from '../scripts/steps.mjs';
 import { waitForQuiet } from './environment.mjs';
 import { writeReport } from './report.mjs';

@@ -44,7 +44,10 @@ export function addGenerate(program: Command): void {
     .option('-c, --controller <name|file>', `${controllerNames.join(', ')}, or a module's default export`)
     .option('-k, --depth <k>', 'the same depth at every step; 0 is plain decoding')
     .option('--drafter <name>', 'model, ngram or hybrid, where a plan names none')
-    .option('--ngram-store <file>', 'draft from the texts that earlier runs left in this file, and add this one')
+    .option(
+      '--ngram-store <file>',
+      'draft from the texts that earlier runs left in this file, and add this one',
+    )
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
     .option('--top-k <n>', 'draw among so many likeliest tokens')
