@@ -21,7 +21,7 @@ const SHAPE = {
   vocabulary: 152_000,
 };
 
-/** Random weights leave logits flat; without top-k, top-p would keep thousands of tokens, as no trained model does. */
+/** Random weights leave logits flat: without top-k, top-p would keep thousands of tokens, as with no trained model. */
 const SAMPLING = { topK: 40, topP: 0.95, seed: 1 };
 
 const { values: options } = parseArgs({
