@@ -34,6 +34,10 @@ export interface NativeEngineOptions {
   /** '' for none. */
   numa: string;
   planDeadlineMs: number;
+  /** Tokens of finished requests that are kept to draft from; 0: none are. */
+  storeTokens: number;
+  /** Where they lie between engines; '' nowhere. */
+  storePath: string;
 }
 
 /** One request as native code reads it. */
@@ -44,6 +48,8 @@ export interface NativeRequest {
   stop: string[];
   ignoreEos: boolean;
   keepSteps: boolean;
+  /** Whether its text is kept in the engine's store, and it drafts from there. */
+  shares: boolean;
   /** True where every step asks for a plan; else `depth` holds throughout. */
   asks: boolean;
   depth: number;

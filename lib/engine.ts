@@ -30,6 +30,7 @@ import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
 import { Generation } from './generation.js';
 import { type ModelPair, openPair } from './models/pair.js';
+import { mustBeStorable, nativeStore } from './ngram-store.js';
 import { type AuditLog, openAuditLog } from './observe/audit-log.js';
 import { RequestTrace, StepTraceFile } from './observe/step-trace.js';
 import type { TraceGeneration } from './observe/trace-format.js';
@@ -109,10 +110,11 @@ export interface TokenizeOptions {
 /**
  * Loads a pair of models. Without options: the default pair, which is downloaded if it isn't there.
  * Throws INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_INVALID, DOWNLOAD_FAILED, VOCAB_MISMATCH, OUT_OF_MEMORY, UNSUPPORTED,
- * NATIVE_MISSING, CPU_UNSUPPORTED or AUDIT_FAILED.
+ * NATIVE_MISSING, CPU_UNSUPPORTED, AUDIT_FAILED, STORE_INVALID or STORE_FAILED.
  */
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
   const checked = checkEngineOptions(options);
+  mustBeStorable(checked.ngramStore);
   const binding = loadBinding();
   const pair = await openPair(checked);
   return Engine.load(binding.NativeEngine, binding.variant, checked, pair);
@@ -230,6 +232,7 @@ export class Engine implements AsyncDisposable {
         kernels: options.kernels,
         numa: options.numa === 'none' ? '' : options.numa,
         planDeadlineMs: options.planDeadlineMs,
+        ...nativeStore(options.ngramStore),
       },
       this.#exchange.arrays,
       (kind, requestId, value) => this.#dispatch(kind, requestId, value),
@@ -345,6 +348,7 @@ export class Engine implements AsyncDisposable {
       stop: typeof request.stop === 'string' ? [request.stop] : [...request.stop],
       ignoreEos: request.ignoreEos,
       keepSteps: request.steps,
+      shares: request.share && !quiet,
       asks: driver !== undefined,
       depth: nativeDepth ?? 0,
       drafter,

@@ -17,6 +17,8 @@ export type ErrorCode =
   | 'AUDIT_FAILED'
   | 'TRACE_FAILED'
   | 'TRACE_INVALID'
+  | 'STORE_FAILED'
+  | 'STORE_INVALID'
   | 'NATIVE_MISSING'
   | 'CPU_UNSUPPORTED'
   | 'NATIVE_FAILURE';

@@ -61,6 +61,7 @@ export type {
   EngineOptions,
   KvCacheType,
   Message,
+  NgramStoreOptions,
   Progress,
   RequestOptions,
   Warning,

@@ -74,11 +74,25 @@ export interface EngineOptions {
   calibrate?: 'auto' | 'load' | 'off';
   /** Where changes of K are logged. Default: the file that ADAPTIVE_SPEC_AUDIT names, or nowhere. */
   audit?: { path?: string; onError?: 'drop' | 'fail' };
+  /**
+   * Keep the text of finished requests, for `ngram` and `hybrid` to draft from in later ones. `true` keeps it in memory;
+   * with a `path` it is read from that file at load and written there at close. Default false: each request drafts from
+   * its own text alone, so that no request's speed tells anything of another one's text.
+   */
+  ngramStore?: boolean | NgramStoreOptions;
   /** Use no network: a model that isn't there yet is an error. Default false. */
   offline?: boolean;
   onProgress?: (progress: Progress) => void;
   /** Told of warnings. Default: Node's `process.emitWarning`. */
   onWarning?: (warning: Warning) => void;
+}
+
+/** Where text of finished requests is kept, and how much. */
+export interface NgramStoreOptions {
+  /** A file that is made where there is none. Default: none, and the text goes with the engine. */
+  path?: string;
+  /** Tokens, of 36 bytes each, that are kept at most; the oldest go first. 1024 to 4,194,304. Default 1,048,576. */
+  maxTokens?: number;
 }
 
 export type KvCacheType = (typeof KV_CACHE_TYPES)[number];
@@ -127,6 +141,11 @@ export interface RequestOptions {
   depth?: number;
   /** Who drafts where a plan names none, one of `engine.info.drafters`. Default: the first of these. */
   drafter?: 'model' | 'ngram' | 'hybrid' | (string & {});
+  /**
+   * Whether an engine with an `ngramStore` keeps this request's text and drafts from other requests' text for it.
+   * Default true.
+   */
+  share?: boolean;
   /** Most tokens to emit. Default 256. */
   maxTokens?: number;
   /** 0 (default) always takes the likeliest token; above, tokens are drawn from the target's own distribution. */
@@ -168,6 +187,9 @@ export type CheckedEngineOptions = ReturnType<typeof checkEngineOptions>;
 /** `RequestOptions` after the check; what depends on the model is still open. */
 export type CheckedRequest = ReturnType<typeof checkRequestOptions>;
 
+/** Tokens that an `ngramStore` keeps where nothing else is said. */
+export const STORE_TOKENS = 1_048_576;
+
 const MAX_CONTEXT = 16_777_216;
 const MAX_SEED = 4_294_967_295;
 
@@ -198,6 +220,12 @@ const modelReference = v.pipe(
   v.check((text) => !text.includes('\0'), 'a path without NUL characters'),
 );
 
+const filePath = v.pipe(
+  v.string('the path of a file'),
+  v.minLength(1, 'the path of a file'),
+  v.check((path) => !path.includes('\0'), 'a path without NUL characters'),
+);
+
 const engineFields = {
   model: v.optional(modelReference),
   draft: v.optional(v.union([v.literal(false), modelReference], 'a path, an address, or false for no draft')),
@@ -223,6 +251,19 @@ const engineFields = {
       },
       "an object with 'path' and 'onError' only",
     ),
+  ),
+  ngramStore: v.optional(
+    v.union(
+      [
+        v.boolean(),
+        v.strictObject({
+          path: v.optional(filePath),
+          maxTokens: v.optional(integer(1024, 4_194_304), STORE_TOKENS),
+        }),
+      ],
+      "true, false, or an object with 'path' and 'maxTokens' (1024 to 4194304) only",
+    ),
+    false,
   ),
   offline: v.optional(flag, false),
   onProgress: v.optional(callback<(progress: Progress) => void>('a function')),
@@ -250,6 +291,7 @@ const requestFields = {
   controller: v.optional(v.custom<Controller | string>(() => true)),
   depth: v.optional(integer(0, MAX_DEPTH)),
   drafter: v.optional(v.string('the name of a drafter')),
+  share: v.optional(flag, true),
   maxTokens: v.optional(integer(1, MAX_CONTEXT), 256),
   temperature: v.optional(real(0, 100), 0),
   topK: v.optional(integer(0, 1_000_000), 0),
@@ -269,13 +311,7 @@ const requestFields = {
   ),
   ignoreEos: v.optional(flag, false),
   steps: v.optional(flag, false),
-  trace: v.optional(
-    v.pipe(
-      v.string('the path of a file'),
-      v.minLength(1, 'the path of a file'),
-      v.check((path) => !path.includes('\0'), 'a path without NUL characters'),
-    ),
-  ),
+  trace: v.optional(filePath),
   signal: v.optional(v.instance(AbortSignal, 'an AbortSignal')),
   onWarning: v.optional(callback<(warning: Warning) => void>('a function')),
   onAbort: v.optional(oneOf(['throw', 'return']), 'throw'),

@@ -47,6 +47,10 @@ export function addGenerate(program: Command): void {
       '--drafter <name>',
       'model, ngram, hybrid or one of llama.cpp’s (ngram-cache, …), where a plan names none',
     )
+    .option(
+      '--ngram-store <file>',
+      'draft from the texts that earlier runs left in this file, and add this one',
+    )
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
     .option('--top-k <n>', 'draw among so many likeliest tokens')

@@ -137,7 +137,11 @@ function encodeHeader({ metadata, tensors }: GgufFile, alignment: number): Uint8
   if (names.size !== tensors.length) throw invalid('two tensors have the same name');
   const parts: Buffer[] = [Buffer.from('GGUF'), scalar('uint32', 3)];
   parts.push(scalar('uint64', BigInt(tensors.length)), scalar('uint64', BigInt(metadata.size)));
-  for (const [key, entry] of metadata) parts.push(scalar('string', key), ...encodeValue(entry));
+  for (const [key, entry] of metadata) {
+    parts.push(scalar('string', key));
+    // One by one: a vocabulary can be longer than the arguments of a call.
+    for (const part of encodeValue(entry)) parts.push(part);
+  }
   let offset = 0;
   for (const { name, type, shape, data } of tensors) {
     const expected = tensorBytes(type, shape);

@@ -19,6 +19,7 @@ struct Draft {
   int depth = 0;                      // grow to this many tokens
   const StopRule* stop = nullptr;     // ends it before that; null: nothing does
   bool mask_eog = false;              // never propose an end of generation
+  bool shares = false;                // other requests' text may be proposed
   bool stopped = false;               // the drafter won't grow this draft further
   std::vector<int32_t> tokens;        // proposed, target ids
   std::vector<Signals> signals;

@@ -29,6 +29,7 @@ class ModelDrafter : public Drafter {
 
  private:
   int32_t draft_id(const Draft& draft, int position) const;
+  int lag(const Draft& draft) const;
   // Accepted and draft tokens that the cache lacks.
   int unread(const Draft& draft) const;
   // Reads all of them but the last, in batches of its own.
@@ -44,6 +45,8 @@ class ModelDrafter : public Drafter {
   std::vector<int> cached_;  // by sequence: positions in the cache, accepted ones and drafted ones
   bool bad_ = false;         // a row was: nothing is drafted until its sequence, or another, ends
   std::vector<Draft*> growing_;
+  std::vector<Draft*> behind_;  // of them, those with more to read than usual
+  std::vector<double> usual_ms_;  // by drafts in a pass, less one: what it takes where none is behind; 0: not known
   std::vector<int> rows_;  // by index in growing_: the batch row with its logits
 };
 

@@ -20,6 +20,7 @@ Sequence::Sequence(Request r, int slot, const llama_vocab* vocab, const std::vec
       context_size_(context_size) {
   draft.seq = slot;
   draft.mask_eog = request.ignore_eos;
+  draft.shares = request.shares;
   result.prompt_tokens = static_cast<int>(request.prompt.size());
   result.queue_ms = now_ms() - request.submitted_ms;
 }

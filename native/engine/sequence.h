@@ -22,6 +22,7 @@ struct Request {
   SamplingParams sampling;
   bool ignore_eos = false;
   bool keep_steps = false;
+  bool shares = false;  // its text goes into the engine's store, and it may draft from there
   bool asks = false;  // a controller is asked at every step; without one `plan` holds throughout
   Plan plan;
   double submitted_ms = 0;

@@ -126,6 +126,24 @@ describe('generate --json', () => {
   });
 });
 
+describe('generate --ngram-store', () => {
+  it('drafts from the texts of earlier runs with the same file', async () => {
+    const flags = ['--json', '--max-tokens', '60', '--depth', '8', '--drafter', 'ngram'];
+    const runs = [];
+    for (let i = 0; i < 2; i++)
+      runs.push(JSON.parse((await generate(...flags, '--ngram-store', 'answers')).stdout));
+    expect(existsSync(join(folder, 'answers'))).toBe(true);
+    expect(runs[1].tokens).toEqual(runs[0].tokens);
+    expect(runs[1].stats.steps).toBeLessThan(runs[0].stats.steps);
+  });
+
+  it('says what is wrong with a file that is none', async () => {
+    const path = file('none', 'no store at all, but long enough to be one');
+    const result = await generate('--ngram-store', path);
+    expectError(result, 1, 'STORE_INVALID', /another kind of file/, /Delete it/);
+  });
+});
+
 describe('generate', () => {
   it('puts the text on stdout and everything else on stderr', async () => {
     const json = JSON.parse((await generate('--json', '--max-tokens', '24')).stdout);
