@@ -88,7 +88,9 @@ export interface NativeSyntax {
 /** A prompt that offers tools. */
 export interface NativeToolPrompt {
   prompt: string;
-  /** With text '' where the model's template has no way to call tools. */
+  /** Whether the model's template has a way to put tool calls. */
+  knowsCalls: boolean;
+  /** With text '' where none is needed. */
   grammar: NativeGrammarSource;
   stops: string[];
   named: Int32Array;

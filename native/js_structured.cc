@@ -66,6 +66,7 @@ Napi::Value to_js(Napi::Env env, const ToolPrompt& made) {
   syntax["generationPrompt"] = made.syntax.generation_prompt;
   Napi::Object o = Napi::Object::New(env);
   o["prompt"] = made.prompt;
+  o["knowsCalls"] = made.knows_calls;
   o["grammar"] = grammar;
   o["stops"] = to_array(env, made.stops);
   Napi::Int32Array named = Napi::Int32Array::New(env, made.named.size());

@@ -20,7 +20,8 @@ export function genericMessages(
   return [{ role: 'system', content: `${first.content}\n\n${offer}` }, ...rest];
 }
 
-function plainMessage({ role, content, toolCalls, name }: Message): Message {
+/** A message without calls or results, which not every template can put. */
+export function plainMessage({ role, content, toolCalls, name }: Message): Message {
   if (toolCalls?.[0]) {
     const { name, parsed = {} } = toolCall(toolCalls[0], 0);
     return { role, content: JSON.stringify({ tool_call: { name, arguments: parsed } }) };

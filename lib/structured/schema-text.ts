@@ -57,12 +57,18 @@ export function schemaText(schema: unknown, what: string, strict = false): strin
       refuse(`an object has more than ${MOST_OPTIONAL} properties that are not required`);
     }
     if (typeof $ref === 'string' && isEndless(root, $ref)) refuse(`$ref ${$ref.slice(0, 80)} leads to itself`);
+    // The converter ignores these, and says so on stderr.
+    const { pattern } = value;
+    if (isSchema && typeof pattern === 'string' && !/^\^.*\$$/s.test(pattern)) {
+      if (strict) refuse(`the pattern ${JSON.stringify(pattern.slice(0, 80))} isn't anchored by ^ and $`);
+      delete value.pattern;
+    }
     if (strict && isSchema) {
       const ignored = Object.keys(value).find((name) => !KNOWN.has(name));
       if (ignored !== undefined) refuse(`a grammar can't keep '${ignored.slice(0, 80)}', and it is strict`);
     }
   }
-  return text;
+  return JSON.stringify(root);
 }
 
 interface Visited {

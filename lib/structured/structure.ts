@@ -11,7 +11,7 @@ import { AdaptiveSpecError } from '../errors.js';
 import { guardNative } from '../guard-native.js';
 import type { CheckedRequest, Message } from '../options.js';
 import type { GenerationResult } from '../result.js';
-import { genericAnswer, genericMessages, genericSchema } from './generic-tools.js';
+import { genericAnswer, genericMessages, genericSchema, plainMessage } from './generic-tools.js';
 import { type JsonSchema, schemaText } from './schema-text.js';
 import { messagesText, offeredTools, type ToolAnswer, toolCall } from './tools.js';
 
@@ -78,8 +78,11 @@ function toolStructure(
   const tools = offeredTools(request.tools ?? [], request.toolChoice);
   const required = request.toolChoice !== 'auto' && tools.length > 0;
   const made = guardNative(() => native.applyTools(messagesText(messages), JSON.stringify(tools), required));
-  if (tools.length === 0) return { ...FREE, prompt: made.prompt, stops: made.stops };
-  if (made.grammar.text !== '') return nativeTools(native, made);
+  if (tools.length === 0) {
+    if (!made.knowsCalls) return { ...FREE, prompt: applyTemplate(messages.map(plainMessage)) };
+    return { ...FREE, prompt: made.prompt, stops: made.stops };
+  }
+  if (made.knowsCalls && made.grammar.text !== '') return nativeTools(native, made);
   const what = "The tools' parameters";
   return {
     ...FREE,

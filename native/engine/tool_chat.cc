@@ -39,6 +39,7 @@ ToolPrompt apply_tools(const ChatTemplate& chat, const llama_vocab* vocab, const
                       "Use the roles system, user, assistant and tool, in the order that the model expects.");
   }
   ToolPrompt made{.prompt = std::move(params.prompt), .stops = std::move(params.additional_stops)};
+  made.knows_calls = common_chat_templates_get_caps(chat.get())["supports_tool_calls"];
   made.grammar.text = std::move(params.grammar);
   if (params.grammar_lazy)
     add_triggers(params.grammar_triggers, made.grammar);

@@ -18,7 +18,8 @@ struct AnswerSyntax {
 
 struct ToolPrompt {
   std::string prompt;
-  GrammarSource grammar;           // text '': the template has no way of its own to call tools
+  bool knows_calls = false;        // the template has a way to put tool calls
+  GrammarSource grammar;           // text '': of nothing
   std::vector<std::string> stops;  // that the template asks for
   std::vector<int32_t> named;      // control tokens whose names belong to the answer's text
   AnswerSyntax syntax;

@@ -1,10 +1,14 @@
 // Options that give the text a form: what is refused before native code sees it, and how generic tool calls are put.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { AcceptanceLearner } from '../../lib/control/acceptance-learner.js';
+import { ORIGIN } from '../../lib/control/controller.js';
+import { acceptanceOf, draftedBy, modelTokensOf } from '../../lib/control/stop-rule.js';
 import { checkRequestOptions } from '../../lib/options.js';
 import { genericAnswer, genericMessages, genericSchema } from '../../lib/structured/generic-tools.js';
 import { schemaText } from '../../lib/structured/schema-text.js';
 import { messagesText, offeredTools, type Tool, toolCall } from '../../lib/structured/tools.js';
+import { stepReport } from './step-report.js';
 
 const prompt = 'x';
 const messages = [{ role: 'user', content: 'x' }];
@@ -116,6 +120,14 @@ describe('a schema', () => {
     expect(() => schemaText({ not: {} }, 'The schema')).not.toThrow();
   });
 
+  it('loses patterns that a grammar ignores, or is refused for them', () => {
+    const loose = { properties: { pattern: { type: 'string', pattern: 'a+' }, b: { pattern: '^b$' } } };
+    expect(JSON.parse(schemaText(loose, 'The schema'))).toEqual({
+      properties: { pattern: { type: 'string' }, b: { pattern: '^b$' } },
+    });
+    expect(thrown(() => schemaText(loose, 'The schema', true)).message).toMatch(/"a\+" isn't anchored/);
+  });
+
   it('of any kind is written or refused with its code', () => {
     fc.assert(
       fc.property(fc.anything(), (schema) => {
@@ -170,6 +182,37 @@ describe('tools', () => {
       parsed: { x: 1 },
     });
     expect(toolCall({ id: 'q', name: 'a', arguments: '{' }, 0)).toEqual({ id: 'q', name: 'a', arguments: '{' });
+  });
+});
+
+describe('tokens that a grammar forces', () => {
+  const signals = {
+    probabilities: [0.9, 0.9],
+    margins: [0.9, 0.9],
+    entropies: [0, 0],
+    origins: [ORIGIN.grammar, ORIGIN.model],
+  };
+  const acceptance = { bias: -9, logit: 1, margin: 0, entropy: 0, place: 0 };
+
+  it('cost nothing, and are as probable as they say', () => {
+    expect(modelTokensOf(signals.origins)).toBe(1);
+    expect(acceptanceOf(acceptance, signals, 0)).toBe(0.9);
+    expect(acceptanceOf(acceptance, signals, 1)).toBeLessThan(0.1);
+    const stop = { acceptance, value: { tokensPerMs: 1, draftMs: 100, verifyMs: [1, 1.1, 1.2], ahead: 0.5 } };
+    expect(draftedBy(stop, signals, 2)).toEqual({ drafted: 1, computed: 0, wantsMore: false });
+  });
+
+  it('teach nothing of acceptance', () => {
+    const learner = new AcceptanceLearner();
+    const surroundings = { kind: 'json', recent: 0.5, isEarly: false } as const;
+    const before = learner.model(surroundings);
+    for (let i = 0; i < 50; i++) {
+      learner.learn(
+        stepReport({ drafted: 1, accepted: 0, verified: 1, probabilities: Float32Array.of(0.9), origins: Uint8Array.of(ORIGIN.grammar) }),
+        surroundings,
+      );
+    }
+    expect(learner.model(surroundings)).toEqual(before);
   });
 });
 
