@@ -113,7 +113,9 @@ add_library(llama_static INTERFACE)
 target_include_directories(llama_static SYSTEM INTERFACE "${llama_source}/include" "${llama_source}/ggml/include"
   "${llama_source}/common" "${llama_source}/vendor"
   # The kernels' hook and ggml's block layouts are not in its public headers.
-  "${llama_source}/ggml/src" "${llama_source}/ggml/src/ggml-cpu")
+  "${llama_source}/ggml/src" "${llama_source}/ggml/src/ggml-cpu"
+  # Nor is the parser of grammars. Last, since libcommon has headers of the same names.
+  "${llama_source}/src")
 if(APPLE)
   target_link_libraries(llama_static INTERFACE ${archives} Threads::Threads)
 else()

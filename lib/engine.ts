@@ -29,6 +29,7 @@ import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
 import { Generation } from './generation.js';
+import { guardNative } from './guard-native.js';
 import { type ModelPair, openPair } from './models/pair.js';
 import { mustBeStorable, nativeStore } from './ngram-store.js';
 import { type AuditLog, openAuditLog } from './observe/audit-log.js';
@@ -50,6 +51,7 @@ import {
 } from './options.js';
 import { closedError, RunningRequest } from './request.js';
 import type { GenerationResult } from './result.js';
+import { structureOf } from './structured/structure.js';
 
 /** What an engine runs. */
 export interface EngineInfo {
@@ -291,7 +293,8 @@ export class Engine implements AsyncDisposable {
     const controller = this.#controllers.take(chosen, { depth: request.depth });
     const nativeDepth = this.#nativeDepth(controller);
     const drafter = this.#drafterIndex(request.drafter);
-    const { tokens, words } = this.#promptOf(request);
+    const structure = structureOf(request, this.#native, (messages) => this.applyChatTemplate(messages));
+    const { tokens, words } = this.#promptOf(request, structure.prompt);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
     const drafters = this.#info.drafters;
@@ -337,6 +340,7 @@ export class Engine implements AsyncDisposable {
       audit: this.#audit,
       onOver: () => this.#controllers.giveBack(chosen, controller),
       trace,
+      read: structure.read,
     });
     const wasIdle = this.#requests.size === 0;
     this.#requests.set(id, running);
@@ -345,7 +349,7 @@ export class Engine implements AsyncDisposable {
       id,
       prompt: tokens,
       maxTokens: request.maxTokens,
-      stop: typeof request.stop === 'string' ? [request.stop] : [...request.stop],
+      stop: [...(typeof request.stop === 'string' ? [request.stop] : request.stop), ...structure.stops],
       ignoreEos: request.ignoreEos,
       keepSteps: request.steps,
       shares: request.share && !quiet,
@@ -361,6 +365,8 @@ export class Engine implements AsyncDisposable {
       presencePenalty: request.presencePenalty,
       penaltyLastN: request.penaltyLastN,
       seed,
+      ...(structure.grammar ? { grammar: structure.grammar } : {}),
+      named: structure.named,
     });
     if (wasIdle) this.#costs?.busy(true);
     generation.connect(running);
@@ -648,9 +654,9 @@ export class Engine implements AsyncDisposable {
     );
   }
 
-  #promptOf(request: CheckedRequest): { tokens: Int32Array; words?: string } {
+  #promptOf(request: CheckedRequest, prompt?: string): { tokens: Int32Array; words?: string } {
     const { contextSize } = this.#info;
-    const words = request.messages ? this.applyChatTemplate(request.messages) : request.prompt!;
+    const words = prompt ?? (request.messages ? this.applyChatTemplate(request.messages) : request.prompt!);
     const tokens = typeof words === 'string' ? this.tokenize(words) : this.#tokenIds(words);
     if (tokens.length === 0) {
       throw new AdaptiveSpecError(
@@ -754,20 +760,6 @@ function overflow(what: string, contextSize: number): AdaptiveSpecError {
     `${what} does not fit into a context of ${contextSize}`,
     'Shorten it, or give a larger contextSize.',
   );
-}
-
-/** Runs a native call. Our errors carry code and hint; an exception of llama.cpp's own gets them here. */
-function guardNative<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    const {
-      code = 'NATIVE_FAILURE',
-      message,
-      hint = 'Run `adaptive-spec doctor`; the engine stays usable.',
-    } = error as Partial<NativeFault>;
-    throw new AdaptiveSpecError(code as ErrorCode, String(message), hint, { cause: error });
-  }
 }
 
 function mustBeWhole(name: string, value: number, min: number, max: number): void {

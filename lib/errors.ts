@@ -8,6 +8,8 @@ export type ErrorCode =
   | 'DOWNLOAD_FAILED'
   | 'VOCAB_MISMATCH'
   | 'CONTEXT_OVERFLOW'
+  | 'SCHEMA_INVALID'
+  | 'GRAMMAR_INVALID'
   | 'OUT_OF_MEMORY'
   | 'UNSUPPORTED'
   | 'DISPOSED'

@@ -67,3 +67,6 @@ export type {
   Warning,
 } from './options.js';
 export type { FinishReason, GenerationResult, Statistics, StepCounts } from './result.js';
+export type { JsonSchema } from './structured/schema-text.js';
+export type { ResponseFormat } from './structured/structure.js';
+export type { Tool, ToolCall, ToolChoice } from './structured/tools.js';

@@ -6,6 +6,9 @@ import { closestName } from './control/closest-name.js';
 import { type Controller, MAX_DEPTH } from './control/controller.js';
 import type { ControllerName } from './control/controllers.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
+import { mustFitTogether, structuredFields } from './structured/fields.js';
+import type { ResponseFormat } from './structured/structure.js';
+import type { Tool, ToolCall, ToolChoice } from './structured/tools.js';
 
 /** Something that went wrong without ending what was asked for. */
 export interface Warning {
@@ -125,8 +128,13 @@ export interface CalibrateOptions {
 
 /** One message of a conversation. */
 export interface Message {
-  role: 'system' | 'user' | 'assistant' | (string & {});
+  role: 'system' | 'user' | 'assistant' | 'tool' | (string & {});
   content: string;
+  /** Of an assistant's message: the calls that it made. */
+  toolCalls?: readonly ToolCall[];
+  /** Of a tool's message: the call that it answers, and the tool's name. */
+  toolCallId?: string;
+  name?: string;
 }
 
 /** What to generate, and how. Exactly one of `prompt` and `messages` is needed. */
@@ -166,6 +174,14 @@ export interface RequestOptions {
   seed?: number;
   /** The text ends before the first of these. */
   stop?: string | readonly string[];
+  /** How the text must look: JSON, or JSON by a schema. It can look no other way. Default: as the model likes. */
+  responseFormat?: ResponseFormat;
+  /** A GBNF grammar, with a rule `root`, that the text must keep to. */
+  grammar?: string;
+  /** Functions that the model may call; needs `messages`. */
+  tools?: readonly Tool[];
+  /** Default 'auto'. */
+  toolChoice?: ToolChoice;
   /** Go on past the model's end of generation, for benchmarks. Default false. */
   ignoreEos?: boolean;
   /** Keep depth, drafted and accepted of every step in the result. Default false. */
@@ -271,7 +287,18 @@ const engineFields = {
 };
 
 const message = v.object(
-  { role: v.string("a string such as 'user'"), content: v.string('a string') },
+  {
+    role: v.string("a string such as 'user'"),
+    content: v.string('a string'),
+    toolCalls: v.optional(
+      v.array(
+        v.object({ id: v.string('a string'), name: v.string('a string'), arguments: v.string('JSON as a string') }),
+        'an array of { id, name, arguments }',
+      ),
+    ),
+    toolCallId: v.optional(v.string('a string')),
+    name: v.optional(v.string('a string')),
+  },
   'an object with role and content',
 );
 
@@ -309,6 +336,7 @@ const requestFields = {
     ),
     [],
   ),
+  ...structuredFields,
   ignoreEos: v.optional(flag, false),
   steps: v.optional(flag, false),
   trace: v.optional(filePath),
@@ -354,6 +382,7 @@ export function checkRequestOptions(options: unknown) {
       "Give one of them: { prompt: 'Once upon a time' } or { messages: [{ role: 'user', content: '…' }] }.",
     );
   }
+  mustFitTogether(checked);
   return checked;
 }
 

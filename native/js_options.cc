@@ -47,6 +47,8 @@ Request request(Napi::Object o) {
   r.max_tokens = integer(o, "maxTokens");
   const auto stops = o.Get("stop").As<Napi::Array>();
   for (uint32_t i = 0; i < stops.Length(); ++i) r.stops.push_back(stops.Get(i).As<Napi::String>().Utf8Value());
+  const auto named = o.Get("named").As<Napi::Int32Array>();
+  r.named.assign(named.Data(), named.Data() + named.ElementLength());
   r.ignore_eos = flag(o, "ignoreEos");
   r.keep_steps = flag(o, "keepSteps");
   r.shares = flag(o, "shares");

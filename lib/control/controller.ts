@@ -54,6 +54,8 @@ export const ORIGIN = {
   ngram: 1,
   /** An n-gram that was preferred to what the model said. */
   ngramOverModel: 2,
+  /** The only text that the request's grammar allows there; nobody was asked. */
+  grammar: 3,
 } as const;
 
 /** When the drafter stops before the planned depth; runs natively, per draft token. Every condition given counts. */

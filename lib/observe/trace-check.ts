@@ -19,7 +19,7 @@ const tokens = numbers(0, MOST, MAX_DEPTH + 1, true);
 const draft = numbers(0, MOST, MAX_DEPTH, true);
 // A softmax in float32 may end a little beyond 0 and 1, and an entropy a little below 0.
 const shares = numbers(-0.001, 1.001, MAX_DEPTH, false);
-const origins = v.optional(numbers(0, 2, MAX_DEPTH, true));
+const origins = v.optional(numbers(0, 3, MAX_DEPTH, true));
 const matches = v.optional(numbers(-1.001, 1.001, MAX_DEPTH, false));
 const nats = numbers(-0.001, 1000, MAX_DEPTH, false);
 const file = v.object({ file: v.string(), sha256: v.string() });

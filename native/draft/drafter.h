@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "draft/guide.h"
 #include "draft/stop_rule.h"
 #include "engine/load_watch.h"
 
@@ -20,6 +21,7 @@ struct Draft {
   const StopRule* stop = nullptr;     // ends it before that; null: nothing does
   bool mask_eog = false;              // never propose an end of generation
   bool shares = false;                // other requests' text may be proposed
+  DraftGuide* guide = nullptr;        // what it must keep to; null: nothing
   bool stopped = false;               // the drafter won't grow this draft further
   std::vector<int32_t> tokens;        // proposed, target ids
   std::vector<Signals> signals;
@@ -34,14 +36,28 @@ struct Draft {
   bool wants(const Signals& match) const { return !stop || stop->worth_more(tokens.size(), survival, depth, &match); }
   // Takes a proposal in, or stops at it: then it is the last token or none, as the stop rule says.
   void offer(int32_t token, const Signals& of_token) {
+    if (guide && !guide->take(token)) {
+      stopped = true;  // nothing behind it can be accepted
+      return;
+    }
     stopped = stop && stop->refuses(of_token, static_cast<int>(tokens.size()), survival);
     if (stopped && !stop->keep) return;
     tokens.push_back(token);
     signals.push_back(of_token);
   }
 
+  // Takes in what the guide forces, as far as it is worth verifying. Asked before any other proposal.
+  void take_forced() {
+    while (guide && wants_any()) {
+      const std::optional<int32_t> token = guide->forced();
+      if (!token || !wants(Signals::of_forced())) return;
+      offer(*token, Signals::of_forced());
+    }
+  }
+
   void clear() {
     stopped = false;
+    if (guide) guide->rewind();
     tokens.clear();
     signals.clear();
     survival = 1;

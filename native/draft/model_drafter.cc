@@ -21,6 +21,8 @@ constexpr int kTogether = 16;
 
 // Weight of a new time in a running mean.
 constexpr double kNews = 1.0 / 8;
+// The model knows nothing of a grammar: so many of its likeliest tokens may be illegal before a draft ends.
+constexpr int kOthers = 8;
 
 }  // namespace
 
@@ -41,7 +43,10 @@ void ModelDrafter::extend(std::span<Draft*> drafts) {
 }
 
 bool ModelDrafter::propose(std::span<Draft*> drafts, const TakeProposal& take) {
-  for (Draft* draft : drafts) draft->stopped |= bad_;
+  for (Draft* draft : drafts) {
+    draft->stopped |= bad_;
+    draft->take_forced();
+  }
   context_->clear_batch();
   // Behind n-grams' tokens there may be more to read than a batch of all sequences has room for.
   const int room_each = context_->room() / std::max<int>(1, drafts.size());
@@ -132,11 +137,20 @@ bool ModelDrafter::decode(std::span<Draft*> in_batch) {
   return false;
 }
 
+bool ModelDrafter::may_propose(const Draft& draft, int32_t id) const {
+  const int32_t token = map_.to_target(id);
+  return !draft.guide || token < 0 || draft.guide->allows(token);
+}
+
 void ModelDrafter::read(Draft& draft, int row, const TakeProposal& take) {
   float* logits = context_->logits(row);
   if (draft.mask_eog)
     for (int32_t id : map_.draft_eog()) logits[id] = -std::numeric_limits<float>::infinity();
-  const Choice choice = choose(logits, context_->n_vocab());
+  Choice choice = choose(logits, context_->n_vocab());
+  for (int others = 0; choice.id >= 0 && !may_propose(draft, choice.id) && others < kOthers; ++others) {
+    logits[choice.id] = -std::numeric_limits<float>::infinity();
+    choice = choose(logits, context_->n_vocab());
+  }
   if (choice.id < 0) {
     // Whether the request can go on is the target's to say. What is cached may be bad too, and is left alone.
     draft.stopped = bad_ = true;

@@ -37,6 +37,8 @@ class ModelDrafter : public Drafter {
   // Adds what is new of a sequence to the batch, its last row with logits. False: this draft ends here.
   bool feed(Draft& draft);
   void read(Draft& draft, int row, const TakeProposal& take);
+  // Whether the draft's guide, if it has one, allows what the model proposes.
+  bool may_propose(const Draft& draft, int32_t id) const;
   bool decode(std::span<Draft*> in_batch);
 
   ModelHandle model_;

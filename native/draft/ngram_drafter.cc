@@ -17,13 +17,14 @@ std::optional<NgramIndex::Match> NgramDrafter::look(const Draft& draft) {
         other && (!match || (other->length > match->length && other->score > match->score)))
       match = other;
   if (match && draft.mask_eog && std::find(never_.begin(), never_.end(), match->token) != never_.end()) return std::nullopt;
+  if (match && draft.guide && !draft.guide->allows(match->token)) return std::nullopt;
   return match;
 }
 
 void NgramDrafter::extend(std::span<Draft*> drafts) {
   for (Draft* draft : drafts) {
     const double start = now_ms();
-    while (draft->wants_any()) {
+    while (draft->take_forced(), draft->wants_any()) {
       const auto match = look(*draft);
       if (!match) {
         draft->stopped = true;

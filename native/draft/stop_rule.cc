@@ -5,6 +5,13 @@
 #include <cmath>
 
 namespace adaptive_spec {
+namespace {
+
+// How probable it is that the target writes a forced text in the tokenizer's own tokens. One that hasn't been told what
+// comes often begins it with a shorter one.
+constexpr float kForced = 0.8f;
+
+}  // namespace
 
 Signals Signals::of_match(float score, Origin origin) {
   const float other = 1 - score;
@@ -15,9 +22,13 @@ Signals Signals::of_match(float score, Origin origin) {
           .origin = origin};
 }
 
+Signals Signals::of_forced() {
+  return {.probability = kForced, .margin = kForced, .origin = Origin::kGrammar};
+}
+
 double AcceptanceModel::of(const Signals& signals, int place_in_draft) const {
   const double probability = signals.probability;
-  if (is_drafters_own) return probability;
+  if (is_drafters_own || signals.origin == Origin::kGrammar) return probability;
   const double p = std::clamp(probability, 1e-6, 1 - 1e-6);
   const double log_odds = std::log(p / (1 - p));
   const double z = signals.origin == Origin::kModel

@@ -6,6 +6,12 @@
 #include "kernels/logits.h"
 
 namespace adaptive_spec {
+namespace {
+
+// Tokens that are looked at one by one before a row is masked as a whole, which takes as long as some hundred.
+constexpr int kOthers = 16;
+
+}  // namespace
 
 SamplerChain llama_chain(const SamplingParams& params, int n_vocab) {
   SamplerChain chain(llama_sampler_chain_init({.no_perf = true}));
@@ -28,8 +34,8 @@ SamplerChain llama_chain(const SamplingParams& params, int n_vocab) {
 }
 
 Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, std::vector<int32_t> masked,
-                 int n_vocab)
-    : masked_(std::move(masked)), n_vocab_(n_vocab) {
+                 int n_vocab, Grammar* grammar)
+    : masked_(std::move(masked)), n_vocab_(n_vocab), grammar_(grammar) {
   if (params.temperature <= 0 && !params.penalizes()) return;
   chain_ = llama_chain(params, n_vocab);
   for (int32_t token : prompt) llama_sampler_accept(chain_.get(), token);
@@ -38,6 +44,29 @@ Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, 
 
 int32_t Sampler::sample(float* logits) {
   for (int32_t id : masked_) logits[id] = -std::numeric_limits<float>::infinity();
+  int32_t token = pick(logits);
+  if (grammar_ && token >= 0 && !grammar_->allows(token)) token = pick_legal(logits, token);
+  if (token < 0) return token;
+  if (chain_) llama_sampler_accept(chain_.get(), token);
+  if (grammar_) grammar_->accept(token);
+  return token;
+}
+
+// As llama.cpp has it: where the token that was picked without the grammar is illegal, the row is masked and the
+// whole chain picks again. Greedy comes to the same by looking at the next best tokens first.
+int32_t Sampler::pick_legal(float* logits, int32_t illegal) {
+  for (int others = 0; !chain_ && illegal >= 0 && others < kOthers; ++others) {
+    logits[illegal] = -std::numeric_limits<float>::infinity();
+    illegal = argmax(logits, n_vocab_);
+    if (illegal >= 0 && grammar_->allows(illegal)) return illegal;
+  }
+  grammar_->mask(logits);
+  const int32_t token = pick(logits);
+  is_stuck_ = token < 0;
+  return token;
+}
+
+int32_t Sampler::pick(float* logits) {
   if (!chain_) return argmax(logits, n_vocab_);
   if (shortlist_) {
     const Shortlist::Outcome outcome = shortlist_->shorten(logits);
@@ -53,9 +82,7 @@ int32_t Sampler::sample(float* logits) {
 int32_t Sampler::draw(llama_token_data_array row, int first) {
   for (int link = first; link < llama_sampler_chain_n(chain_.get()); ++link)
     llama_sampler_apply(llama_sampler_chain_get(chain_.get(), link), &row);
-  const int32_t token = row.data[row.selected].id;
-  llama_sampler_accept(chain_.get(), token);
-  return token;
+  return row.data[row.selected].id;
 }
 
 }  // namespace adaptive_spec
