@@ -58,6 +58,8 @@ export interface NativeRequest {
   presencePenalty: number;
   penaltyLastN: number;
   seed: number;
+  /** Draws draft tokens and accepts them by rejection sampling; without effect at temperature 0. */
+  rejection: boolean;
 }
 
 /** Arrays that a step's numbers cross in; native code writes all but `plan`, which it reads. */

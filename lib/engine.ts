@@ -355,6 +355,7 @@ export class Engine implements AsyncDisposable {
       presencePenalty: request.presencePenalty,
       penaltyLastN: request.penaltyLastN,
       seed,
+      rejection: request.acceptance === 'rejection',
     });
     if (wasIdle) this.#costs?.busy(true);
     generation.connect(running);

@@ -20,8 +20,14 @@ Sequence::Sequence(Request r, int slot, const llama_vocab* vocab, const std::vec
       context_size_(context_size) {
   draft.seq = slot;
   draft.mask_eog = request.ignore_eos;
+  if (request.sampling.rejects()) draft.sampling = &request.sampling;
   result.prompt_tokens = static_cast<int>(request.prompt.size());
   result.queue_ms = now_ms() - request.submitted_ms;
+}
+
+int32_t Sequence::pick(float* logits, size_t row) {
+  if (row >= static_cast<size_t>(verified) || draft.drawn_from[row].empty()) return sampler.sample(logits);
+  return sampler.sample(logits, {draft.tokens[row], &draft.drawn_from[row]}, tokens.size());
 }
 
 bool Sequence::emit(int32_t token) {
