@@ -84,8 +84,9 @@ TEST("drawn drafts: each token comes from its distribution, whose ids are in ord
     for (uint32_t seed = 0; seed < 50; ++seed) {
       const SamplingParams sampling{.temperature = 1.5f, .seed = seed, .rejection = true};
       const Draft draft = drafted(drafters, *drafters.model, &sampling, 4);
-      CHECK_EQUAL(draft.tokens.size(), size_t{4});
-      REQUIRE(draft.drawn_from.size() == draft.tokens.size());
+      // Where the likeliest token is one that the target lacks, a draft ends.
+      CHECK(draft.tokens.size() == 4 || draft.stopped);
+      REQUIRE(!draft.tokens.empty() && draft.drawn_from.size() == draft.tokens.size());
       for (size_t k = 0; k < draft.tokens.size(); ++k) {
         const Distribution& from = draft.drawn_from[k];
         CHECK(probability_of(from, draft.tokens[k]) > 0);
