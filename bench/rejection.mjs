@@ -32,7 +32,10 @@ await main(async () => {
   const all = readFileSync(join(root, 'bench/prompts/dev.jsonl'), 'utf8').trim().split('\n').map(JSON.parse);
   // As many of each kind, since a kind's prompts stand together.
   const stride = all.length / Number(options.prompts);
-  const prompts = Array.from({ length: Number(options.prompts) }, (_, i) => all[Math.floor(i * stride)].prompt);
+  const prompts = Array.from(
+    { length: Number(options.prompts) },
+    (_, i) => all[Math.floor(i * stride)].prompt,
+  );
   const engine = await createEngine();
   const load = await waitForQuiet();
   const random = randomFrom(1);
@@ -51,8 +54,7 @@ await main(async () => {
       }
     const sum = (arm, field) => runs[arm].reduce((total, run) => total + run[field], 0);
     const speeds = (arm) => runs[arm].map(({ tokens, decodeMs }) => (1000 * tokens) / decodeMs);
-    const against = (arm, base) =>
-      ratioWithInterval(speeds(arm).map((speed, i) => speed / speeds(base)[i]));
+    const against = (arm, base) => ratioWithInterval(speeds(arm).map((speed, i) => speed / speeds(base)[i]));
     for (const arm of Object.keys(ARMS)) {
       const base = { rejection: 'compare', 'auto rejection': 'auto compare' }[arm];
       const row = {

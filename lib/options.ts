@@ -134,8 +134,9 @@ export interface RequestOptions {
   /**
    * How draft tokens are accepted where temperature is above 0. 'compare' (default): the target draws a token for every
    * place, and accepts the draft's where they are the same; one seed gives one text, whatever is drafted. 'rejection':
-   * the draft model draws too, and its token is accepted with probability min(1, p / q): the same distribution and more
-   * tokens accepted, but the text also depends on what was drafted. At temperature 0 both are the same.
+   * the draft model draws too, and its token is accepted with probability min(1, p / q): the same distribution, with more
+   * tokens accepted where the draft's is like the target's, but the text also depends on what was drafted. At
+   * temperature 0 both are the same.
    */
   acceptance?: 'compare' | 'rejection';
   /** Draw among so many likeliest tokens; 0 (default) among all. */

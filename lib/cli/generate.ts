@@ -47,7 +47,10 @@ export function addGenerate(program: Command): void {
     .option('--drafter <name>', 'model, ngram or hybrid, where a plan names none')
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
-    .option('--acceptance <method>', 'compare or rejection, of draft tokens above temperature 0 (default: compare)')
+    .option(
+      '--acceptance <method>',
+      'compare or rejection, of draft tokens above temperature 0 (default: compare)',
+    )
     .option('--top-k <n>', 'draw among so many likeliest tokens')
     .option('--top-p <p>', 'draw among the likeliest tokens that hold this probability')
     .option('--min-p <p>', "draw among tokens at least this probable, of the likeliest's")

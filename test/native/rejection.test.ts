@@ -36,7 +36,10 @@ describe.each(PAIRS)('%s with %s', (target, draft) => {
   it("gives one text for one seed and the same plans, also where they come from a controller's calls", async () => {
     const controller = (): Controller => {
       const next = random(5);
-      return () => ({ depth: Math.floor(next() * 9), stop: { minProbability: next() / 2, keep: next() < 0.5 } });
+      return () => ({
+        depth: Math.floor(next() * 9),
+        stop: { minProbability: next() / 2, keep: next() < 0.5 },
+      });
     };
     const request = { ...REJECTION, prompt: BEGINNINGS[1]!, seed: 3 };
     const runs = [];
