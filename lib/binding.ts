@@ -101,6 +101,8 @@ export interface NativeToolPrompt {
   stops: string[];
   named: Int32Array;
   syntax: NativeSyntax;
+  /** Draws draft tokens and accepts them by rejection sampling; without effect at temperature 0. */
+  rejection: boolean;
 }
 
 /** Arrays that a step's numbers cross in; native code writes all but `plan`, which it reads. */

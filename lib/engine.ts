@@ -367,6 +367,7 @@ export class Engine implements AsyncDisposable {
       seed,
       ...(structure.grammar ? { grammar: structure.grammar } : {}),
       named: structure.named,
+      rejection: request.acceptance === 'rejection',
     });
     if (wasIdle) this.#costs?.busy(true);
     generation.connect(running);

@@ -158,6 +158,14 @@ export interface RequestOptions {
   maxTokens?: number;
   /** 0 (default) always takes the likeliest token; above, tokens are drawn from the target's own distribution. */
   temperature?: number;
+  /**
+   * How draft tokens are accepted where temperature is above 0. 'compare' (default): the target draws a token for every
+   * place, and accepts the draft's where they are the same; one seed gives one text, whatever is drafted. 'rejection':
+   * the draft model draws too, and its token is accepted with probability min(1, p / q): the same distribution, with more
+   * tokens accepted where the draft's is like the target's, but the text also depends on what was drafted. At
+   * temperature 0 both are the same.
+   */
+  acceptance?: 'compare' | 'rejection';
   /** Draw among so many likeliest tokens; 0 (default) among all. */
   topK?: number;
   /** Draw among the likeliest tokens that hold this much probability. Default 1: all. */
@@ -321,6 +329,7 @@ const requestFields = {
   share: v.optional(flag, true),
   maxTokens: v.optional(integer(1, MAX_CONTEXT), 256),
   temperature: v.optional(real(0, 100), 0),
+  acceptance: v.optional(oneOf(['compare', 'rejection']), 'compare'),
   topK: v.optional(integer(0, 1_000_000), 0),
   topP: v.optional(real(0, 1), 1),
   minP: v.optional(real(0, 1), 0),

@@ -63,7 +63,8 @@ Request request(Napi::Object o) {
                 .frequency_penalty = static_cast<float>(real(o, "frequencyPenalty")),
                 .presence_penalty = static_cast<float>(real(o, "presencePenalty")),
                 .penalty_last_n = integer(o, "penaltyLastN"),
-                .seed = o.Get("seed").As<Napi::Number>().Uint32Value()};
+                .seed = o.Get("seed").As<Napi::Number>().Uint32Value(),
+                .rejection = flag(o, "rejection")};
   return r;
 }
 

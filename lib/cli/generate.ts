@@ -23,6 +23,7 @@ interface Flags extends EngineFlags {
   drafter?: string;
   maxTokens?: string;
   temperature?: string;
+  acceptance?: string;
   topK?: string;
   topP?: string;
   minP?: string;
@@ -57,6 +58,10 @@ export function addGenerate(program: Command): void {
     )
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
+    .option(
+      '--acceptance <method>',
+      'compare or rejection, of draft tokens above temperature 0 (default: compare)',
+    )
     .option('--top-k <n>', 'draw among so many likeliest tokens')
     .option('--top-p <p>', 'draw among the likeliest tokens that hold this probability')
     .option('--min-p <p>', "draw among tokens at least this probable, of the likeliest's")
@@ -112,6 +117,8 @@ async function requestOf(flags: Flags): Promise<RequestOptions> {
   if (flags.drafter !== undefined) request.drafter = flags.drafter;
   if (flags.maxTokens !== undefined) request.maxTokens = numberOf('--max-tokens', flags.maxTokens);
   if (flags.temperature !== undefined) request.temperature = numberOf('--temperature', flags.temperature);
+  if (flags.acceptance !== undefined)
+    request.acceptance = flags.acceptance as NonNullable<RequestOptions['acceptance']>;
   if (flags.topK !== undefined) request.topK = numberOf('--top-k', flags.topK);
   if (flags.topP !== undefined) request.topP = numberOf('--top-p', flags.topP);
   if (flags.minP !== undefined) request.minP = numberOf('--min-p', flags.minP);

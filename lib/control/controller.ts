@@ -89,6 +89,7 @@ export interface DetailedPlan {
   /**
    * Verify only as many of the drafted tokens as are worth their time by `stop.value`: the j with the largest
    * 1 + (sum of the first j survivals) - tokensPerMs * v(j + 1), rebuildMs added where j + 1 rows are a change.
+   * Without effect on drafts with tokens that were drawn (`acceptance: 'rejection'`): all of them are verified.
    */
   trim?: boolean;
   /** Draft tokens to verify at most. 0 only looks at what would be drafted. Default: all. */
@@ -152,7 +153,10 @@ export interface StepReport {
   tokens: Int32Array;
   /** Text that this step released: whole characters only, and nothing that may yet be a stop string. */
   text: string;
-  /** Per draft token, the drafter's probability of it; length `drafted`. Empty where it gives none. */
+  /**
+   * Per draft token, the drafter's probability of it; length `drafted`. Empty where it gives none. With `acceptance:
+   * 'rejection'` these, the margins and the entropies are of its likeliest token, whichever was drawn in its place.
+   */
   probabilities: Float32Array;
   /** Per draft token, its probability less the second-best one's; as long as `probabilities`. */
   margins: Float32Array;

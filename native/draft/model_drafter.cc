@@ -24,6 +24,10 @@ constexpr double kNews = 1.0 / 8;
 // The model knows nothing of a grammar: so many of its likeliest tokens may be illegal before a draft ends.
 constexpr int kOthers = 8;
 
+// A drawn token is one of the model's likeliest: to draw among all would take a pass over the vocabulary, for tokens
+// that the target hardly ever accepts.
+constexpr int kDrawnAmong = 128;
+
 }  // namespace
 
 ModelDrafter::ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOptions& options,
@@ -31,6 +35,7 @@ ModelDrafter::ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOp
     : model_(std::move(model)),
       map_(std::move(map)),
       cached_(options.parallel, 0),
+      samplers_(options.parallel),
       usual_ms_(options.parallel, 0) {
   context_ = std::make_unique<Context>(model_.get(), options, pool, abort);
   growing_.reserve(options.parallel);
@@ -157,10 +162,34 @@ void ModelDrafter::read(Draft& draft, int row, const TakeProposal& take) {
     return;
   }
   const int32_t token = map_.to_target(choice.id);
-  if (token < 0)
+  if (token < 0) {
     draft.stopped = true;
-  else
-    take(draft, token, {choice.probability, choice.margin, choice.entropy});
+    return;
+  }
+  const size_t place = draft.tokens.size();
+  take(draft, token, {choice.probability, choice.margin, choice.entropy});
+  if (draft.sampling && draft.tokens.size() > place && draft.signals[place].origin == Origin::kModel)
+    draw_last(draft, logits);
+}
+
+void ModelDrafter::draw_last(Draft& draft, float* logits) {
+  std::optional<Sampler>& sampler = samplers_[draft.seq];
+  if (!sampler) {
+    // The nearer to the target's distribution, the more is accepted; but the penalties' history is the target's alone.
+    SamplingParams params = *draft.sampling;
+    params.top_k = params.top_k > 0 ? std::min(params.top_k, kDrawnAmong) : kDrawnAmong;
+    params.penalty_last_n = 0;
+    sampler.emplace(params, std::span<const int32_t>{}, std::vector<int32_t>{}, context_->n_vocab());
+  }
+  Distribution from = sampler->distribution(logits);
+  for (Probability& one : from) one.id = map_.to_target(one.id);
+  std::erase_if(from, [](const Probability& one) { return one.id < 0; });
+  // A step begins once at each length of the text. Its numbers serve no other step, since what the controller saw of
+  // an earlier one would tell it of this one's tokens before it says which of them are verified.
+  const double u = uniform_at(draft.sampling->seed, Use::kDraft, draft.accepted.size(), draft.tokens.size() - 1);
+  if (!normalise(from)) return;
+  draft.tokens.back() = draw(from, u);
+  draft.drawn_from.back() = std::move(from);
 }
 
 void ModelDrafter::roll_back(int seq, int length, int kept) {
@@ -175,6 +204,7 @@ int ModelDrafter::lag(int seq, int length) const { return std::max(0, length - c
 void ModelDrafter::end(int seq) {
   context_->forget(seq);
   cached_[seq] = 0;
+  samplers_[seq].reset();
   if (!bad_) return;
   context_->wipe();
   std::fill(cached_.begin(), cached_.end(), 0);

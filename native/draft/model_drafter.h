@@ -1,12 +1,15 @@
-// Drafts with a small model of its own: greedy, one token a decode, all sequences in one batch.
+// Drafts with a small model of its own: its likeliest token or a drawn one, one token a decode, all sequences in one
+// batch.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "draft/drafter.h"
 #include "draft/vocabulary_map.h"
 #include "engine/context.h"
+#include "verify/sampler.h"
 
 namespace adaptive_spec {
 
@@ -18,6 +21,8 @@ class ModelDrafter : public Drafter {
   const char* name() const override { return "model"; }
   void extend(std::span<Draft*> drafts) override;
   // One token for each draft that wants one, to `take` rather than into the draft. False: there was none to be had.
+  // Where a draft's tokens are drawn, `take` gets the likeliest all the same, and so decides without knowing the drawn
+  // one, which replaces it in the draft.
   using TakeProposal = std::function<void(Draft&, int32_t token, const Signals&)>;
   bool propose(std::span<Draft*> drafts, const TakeProposal& take);
   void roll_back(int seq, int length, int kept) override;
@@ -39,12 +44,15 @@ class ModelDrafter : public Drafter {
   void read(Draft& draft, int row, const TakeProposal& take);
   // Whether the draft's guide, if it has one, allows what the model proposes.
   bool may_propose(const Draft& draft, int32_t id) const;
+  // Puts a drawn token in place of the draft's last one.
+  void draw_last(Draft& draft, float* logits);
   bool decode(std::span<Draft*> in_batch);
 
   ModelHandle model_;
   VocabularyMap map_;
   std::unique_ptr<Context> context_;
   std::vector<int> cached_;  // by sequence: positions in the cache, accepted ones and drafted ones
+  std::vector<std::optional<Sampler>> samplers_;  // by sequence; none before it draws
   bool bad_ = false;         // a row was: nothing is drafted until its sequence, or another, ends
   std::vector<Draft*> growing_;
   std::vector<Draft*> behind_;  // of them, those with more to read than usual

@@ -22,8 +22,16 @@ Sequence::Sequence(Request r, int slot, const llama_vocab* vocab, const std::vec
   draft.mask_eog = request.ignore_eos;
   draft.shares = request.shares;
   if (request.grammar) draft.guide = &walk.emplace(*request.grammar);
+  // A drawn token that the grammar forbids is never offered, so that what is offered was drawn from another distribution
+  // than the draft's: beside a grammar tokens are compared.
+  if (request.sampling.rejects() && !request.grammar) draft.sampling = &request.sampling;
   result.prompt_tokens = static_cast<int>(request.prompt.size());
   result.queue_ms = now_ms() - request.submitted_ms;
+}
+
+int32_t Sequence::pick(float* logits, size_t row) {
+  if (row >= static_cast<size_t>(verified) || draft.drawn_from[row].empty()) return sampler.sample(logits);
+  return sampler.sample(logits, {draft.tokens[row], &draft.drawn_from[row]}, tokens.size());
 }
 
 bool Sequence::emit(int32_t token) {

@@ -35,6 +35,8 @@ class Sequence {
  public:
   Sequence(Request request, int slot, const llama_vocab* vocab, const std::vector<int32_t>& eog, int context_size);
 
+  // The token that the target's row after draft token `row` - 1 gives; -1 where the row is bad.
+  int32_t pick(float* logits, size_t row);
   // Appends a token that the target chose. False when the sequence is over; `finish` then says why.
   bool emit(int32_t token);
   // Tokens that a draft may have at most now: limits of length, and of the context.

@@ -122,11 +122,13 @@ void Step::judge_start(Sequence& s) {
   if (draft.tokens.empty()) return;
   const int32_t token = draft.tokens[0];
   const Signals first = draft.signals[0];
+  Distribution from = std::move(draft.drawn_from[0]);
   draft.tokens.clear();
   draft.signals.clear();
+  draft.drawn_from.clear();
   if (draft.guide) draft.guide->rewind();
-  const bool is_free = first.is_free();
-  if (same_drafter && draft.wants_any() && (is_free ? draft.wants(first) : draft.wants_more())) draft.offer(token, first);
+  if (same_drafter && draft.wants_any() && (first.is_free() ? draft.wants(first) : draft.wants_more()))
+    draft.offer(token, first, std::move(from));
   if (!s.awaits) return;
   ++s.result.overlapped_drafts;
   s.result.wasted_drafts += draft.tokens.empty();
@@ -142,7 +144,8 @@ void Step::extend_drafts() {
 void Step::trim_drafts() {
   for (Sequence* s : sequences_) {
     s->verified = std::min(static_cast<int>(s->draft.tokens.size()), s->plan.verify);
-    if (!s->plan.trim) continue;
+    // Whether a drawn token is verified must not hang on that token, nor on what was drawn after it.
+    if (!s->plan.trim || s->draft.has_drawn_tokens()) continue;
     const std::span<const Signals> signals = s->draft.signals;
     s->verified = s->plan.stop.trimmed(signals.first(s->verified), s->rows_before);
   }
@@ -182,7 +185,8 @@ void Step::accept() {
     Sequence& s = *sequences_[i];
     const int first = first_row_[i];
     accepted_.push_back(accept_chain(
-        std::span<const int32_t>(s.draft.tokens).first(s.verified), [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); },
+        std::span<const int32_t>(s.draft.tokens).first(s.verified),
+        [&](size_t row) { return s.pick(target_.logits(first + static_cast<int>(row)), row); },
         [&](int32_t token) { return token < 0 ? end_at_bad_row(s) : s.emit(token); }));
   }
   bool answer_wanted = false;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "verify/grammar.h"
+#include "verify/rejection.h"
 #include "verify/shortlist.h"
 
 namespace adaptive_spec {
@@ -35,18 +36,28 @@ class Sampler {
   int32_t sample(float* logits);
   // After -1: whether the row was good, and the grammar allows no token.
   bool is_stuck() const { return is_stuck_; }
+  // The same for a place whose draft token was drawn: rejection sampling, on random numbers of this position in the
+  // text. Temperature above 0, and no grammar.
+  int32_t sample(float* logits, const Proposal& drawn, uint64_t position);
+  // What `sample` would draw from; empty where the row is bad. Temperature above 0.
+  Distribution distribution(float* logits);
 
  private:
   int32_t pick(float* logits);
   int32_t pick_legal(float* logits, int32_t illegal);
+  // What the chain makes of a row that is masked already: entries with probabilities, one of them selected. None where
+  // the row is bad.
+  std::optional<llama_token_data_array> apply_chain(const float* logits);
   // From the chain's link `first` on.
-  int32_t draw(llama_token_data_array row, int first);
+  llama_token_data_array apply_chain(llama_token_data_array row, int first);
+  void mask(float* logits) const;
 
   SamplerChain chain_;  // null: argmax alone
   std::optional<Shortlist> shortlist_;
   std::vector<llama_token_data> whole_row_;
   std::vector<int32_t> masked_;
   int n_vocab_;
+  uint32_t seed_;
   Grammar* grammar_;
   bool is_stuck_ = false;
 };

@@ -202,6 +202,15 @@ describe('generate', () => {
     expect(await tokensOf('6')).not.toEqual(tokens);
   });
 
+  it('accepts by rejection sampling where --acceptance says so, which is another text of the same seed', async () => {
+    const drawn = ['--json', '--max-tokens', '24', '--temperature', '1', '--seed', '5', '--depth', '4'];
+    const tokensOf = async (...more: string[]) =>
+      JSON.parse((await generate(...drawn, ...more)).stdout).tokens;
+    const compared = await tokensOf();
+    expect(await tokensOf('--acceptance', 'compare')).toEqual(compared);
+    expect(await tokensOf('--acceptance', 'rejection')).not.toEqual(compared);
+  });
+
   it('ends before a stop text, and says so', async () => {
     const { text } = JSON.parse((await generate('--json', '--max-tokens', '24')).stdout);
     const stop = text.slice(8, 11);
@@ -294,6 +303,12 @@ describe('wrong usage', () => {
     ['an empty number', ['generate', '-p', 'a', '--max-tokens', ''], /--max-tokens/, /number/],
     ['half a token', ['generate', '-p', 'a', '--max-tokens', '1.5'], /maxTokens is 1\.5/, /whole/],
     ['a cache type that there is not', ['generate', '-p', 'a', '--kv-cache-type', 'f17'], /f17/, /'f16'/],
+    [
+      'an acceptance that there is not',
+      ['generate', '-p', 'a', '--acceptance', 'typical'],
+      /acceptance is "typical"/,
+      /'rejection'/,
+    ],
     ['rows that are no number', ['calibrate', '--rows', '1,x'], /--rows is "x"/, /number/],
     ['half a repeat', ['calibrate', '--repeats', '1.5'], /repeats is 1\.5/, /whole/],
     ['less than no time', ['calibrate', '--budget', '-1'], /--budget is -1/, /seconds/],

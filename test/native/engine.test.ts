@@ -161,6 +161,7 @@ describe('wrong options', () => {
     [{ prompt: 'x', maxTokens: 1.5 }, /maxTokens is 1.5/],
     [{ prompt: 'x', temperature: Number.NaN }, /temperature is NaN/],
     [{ prompt: 'x', topP: 2 }, /topP is 2/],
+    [{ prompt: 'x', acceptance: 'typical' }, /acceptance is "typical"/],
     [{ prompt: 'x', stop: '' }, /stop/],
     [{ prompt: 'x', stop: ['a', ''] }, /stop/],
     [{ prompt: 'x', seed: -1 }, /seed is -1/],
