@@ -19,6 +19,8 @@ export interface NativeEngineOptions {
   /** Sequences that run at once. */
   parallel: number;
   maxDepth: number;
+  /** Most tokens that a step verifies beside its draft; 0: chains alone. */
+  branches: number;
   /** Rows of one batch of the prompt. */
   batchSize: number;
   threads: number;
@@ -49,6 +51,8 @@ export interface NativeRequest {
   depth: number;
   /** Index of the drafter for plans that name none. */
   drafter: number;
+  /** `NativePlan.treeNodes` of plans that leave it to the request. */
+  treeNodes: number;
   temperature: number;
   topK: number;
   topP: number;
@@ -70,6 +74,9 @@ export interface Exchange {
   entropies: Float32Array;
   matches: Float32Array;
   origins: Uint8Array;
+  besideTokens: Int32Array;
+  besideParents: Int32Array;
+  besideProbabilities: Float32Array;
   /** As lib/exchange.ts lays it out. */
   plan: Float64Array;
 }
@@ -101,6 +108,7 @@ export interface NativeLoaded {
   draftThreads: number;
   kernels: string;
   canRollBack: boolean;
+  branches: number;
   hasChatTemplate: boolean;
   drafters: string[];
   loadMs: number;
@@ -126,6 +134,8 @@ export interface NativeResult {
   draftTokens: number;
   verifiedTokens: number;
   acceptedTokens: number;
+  besideTokens: number;
+  besideAccepted: number;
   latePlans: number;
   overlappedDrafts: number;
   wastedDrafts: number;

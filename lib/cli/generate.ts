@@ -6,7 +6,12 @@ import type { Controller } from '../control/controller.js';
 import { controllerNames, resolveController } from '../control/controllers.js';
 import { createEngine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
-import { checkEngineOptions, checkRequestOptions, type RequestOptions } from '../options.js';
+import {
+  checkEngineOptions,
+  checkRequestOptions,
+  DEFAULT_BRANCHES,
+  type RequestOptions,
+} from '../options.js';
 import type { GenerationResult } from '../result.js';
 import { note } from './console.js';
 import { importController, isControllerFile } from './controller-flag.js';
@@ -21,6 +26,7 @@ interface Flags extends EngineFlags {
   controller?: string;
   depth?: string;
   drafter?: string;
+  tree?: string;
   maxTokens?: string;
   temperature?: string;
   topK?: string;
@@ -44,6 +50,7 @@ export function addGenerate(program: Command): void {
     .option('-c, --controller <name|file>', `${controllerNames.join(', ')}, or a module's default export`)
     .option('-k, --depth <k>', 'the same depth at every step; 0 is plain decoding')
     .option('--drafter <name>', 'model, ngram or hybrid, where a plan names none')
+    .option('--tree <nodes>', 'verify guesses beside the draft too, up to so many tokens with it')
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
     .option('--top-k <n>', 'draw among so many likeliest tokens')
@@ -65,7 +72,8 @@ async function run(flags: Flags): Promise<void> {
   // Before the models are loaded, so that a slip of the keyboard costs nothing.
   checkRequestOptions(request);
   resolveController(request.controller, { depth: request.depth });
-  if ((request.depth ?? 0) > 32) engineOptions.maxDepth ??= 64;
+  if (Math.max(request.depth ?? 0, request.tree ?? 0) > 32) engineOptions.maxDepth ??= 64;
+  if ((request.tree ?? 0) > 0) engineOptions.branches ??= DEFAULT_BRANCHES;
   checkEngineOptions(engineOptions);
 
   const interrupt = new Interruption();
@@ -95,6 +103,7 @@ async function requestOf(flags: Flags): Promise<RequestOptions> {
   if (flags.controller !== undefined) request.controller = await controllerOf(flags.controller);
   if (flags.depth !== undefined) request.depth = numberOf('--depth', flags.depth);
   if (flags.drafter !== undefined) request.drafter = flags.drafter;
+  if (flags.tree !== undefined) request.tree = numberOf('--tree', flags.tree);
   if (flags.maxTokens !== undefined) request.maxTokens = numberOf('--max-tokens', flags.maxTokens);
   if (flags.temperature !== undefined) request.temperature = numberOf('--temperature', flags.temperature);
   if (flags.topK !== undefined) request.topK = numberOf('--top-k', flags.topK);

@@ -1,11 +1,13 @@
 // The interface behind which every drafter stands: something cheap that proposes the next tokens of a sequence.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "draft/stop_rule.h"
+#include "draft/token_tree.h"
 #include "engine/load_watch.h"
 
 struct ggml_threadpool;
@@ -19,9 +21,11 @@ struct Draft {
   int depth = 0;                      // grow to this many tokens
   const StopRule* stop = nullptr;     // ends it before that; null: nothing does
   bool mask_eog = false;              // never propose an end of generation
+  bool wants_guesses = false;         // other tokens too, where the drafter has them for nothing
   bool stopped = false;               // the drafter won't grow this draft further
   std::vector<int32_t> tokens;        // proposed, target ids
   std::vector<Signals> signals;
+  std::vector<Guess> guesses;         // beside `tokens`; more than one may be of a place
   double survival = 1;                // probability that all of them are right, by the stop rule
   double draft_ms = 0, catch_up_ms = 0;
 
@@ -39,10 +43,19 @@ struct Draft {
     signals.push_back(of_token);
   }
 
+  // Another token for a place that has one.
+  void guess(int place, int32_t token, float share) {
+    if (!wants_guesses || token < 0 || place >= static_cast<int>(tokens.size()) || token == tokens[place]) return;
+    for (const Guess& other : guesses)
+      if (other.place == place && other.token == token) return;
+    guesses.push_back({place, token, std::clamp(share, 0.0f, 1.0f)});
+  }
+
   void clear() {
     stopped = false;
     tokens.clear();
     signals.clear();
+    guesses.clear();
     survival = 1;
     draft_ms = catch_up_ms = 0;
   }

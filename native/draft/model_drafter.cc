@@ -14,6 +14,8 @@ namespace {
 // After a step with this drafter at most two tokens are new (the last draft token and the target's own); more is
 // catching up.
 constexpr int kUsualLag = 2;
+// Of a row, behind the likeliest: later ones are too seldom right to be worth a row of the target's batch.
+constexpr int kGuesses = 2;
 
 }  // namespace
 
@@ -119,10 +121,24 @@ void ModelDrafter::read(Draft& draft, int row, const TakeProposal& take) {
     return;
   }
   const int32_t token = map_.to_target(choice.id);
-  if (token < 0)
+  if (token < 0) {
     draft.stopped = true;
-  else
-    take(draft, token, {choice.probability, choice.margin, choice.entropy});
+    return;
+  }
+  const int place = static_cast<int>(draft.tokens.size());
+  take(draft, token, {choice.probability, choice.margin, choice.entropy});
+  if (draft.wants_guesses) guess_others(draft, place, logits, choice);
+}
+
+void ModelDrafter::guess_others(Draft& draft, int place, float* logits, const Choice& first) {
+  int32_t id = first.id;
+  for (int i = 0; i < kGuesses; ++i) {
+    logits[id] = -std::numeric_limits<float>::infinity();
+    id = argmax(logits, context_->n_vocab());
+    if (id < 0) return;
+    const float probability = std::exp(logits[id] - first.log_sum_exp);
+    draft.guess(place, map_.to_target(id), probability / std::max(1 - first.probability, 1e-6f));
+  }
 }
 
 void ModelDrafter::roll_back(int seq, int length, int kept) {

@@ -7,6 +7,7 @@
 #include "draft/drafter.h"
 #include "draft/vocabulary_map.h"
 #include "engine/context.h"
+#include "kernels/logits.h"
 
 namespace adaptive_spec {
 
@@ -36,6 +37,8 @@ class ModelDrafter : public Drafter {
   // Adds what is new of a sequence to the batch, its last row with logits. False: this draft ends here.
   bool feed(Draft& draft);
   void read(Draft& draft, int row, const TakeProposal& take);
+  // The likeliest ids behind the first, which leaves the row without them.
+  void guess_others(Draft& draft, int place, float* logits, const Choice& first);
   bool decode(std::span<Draft*> in_batch);
 
   ModelHandle model_;
