@@ -2,11 +2,11 @@
 // wrong, what a row costs, and the speed of trees over chains of the same pair. Chains run on an engine that has no
 // branches, so that what branches cost by being there is the trees' to pay.
 import { readFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CostModel, createEngine } from '../dist/index.js';
 import { main, root, StepFailure } from '../scripts/steps.mjs';
-import { waitForQuiet } from './environment.mjs';
 import { writeReport } from './report.mjs';
 import { geometricMean, ratioWithInterval } from './statistics.mjs';
 
@@ -22,27 +22,6 @@ const { values: options } = parseArgs({
 });
 const BINS = [0.2, 0.4, 0.6, 0.8, 1.01];
 const DEEP = 4;
-
-  const trees = await createEngine({ branches: 2 * DEEP, calibrate: 'off' });
-  const load = await waitForQuiet();
-  const ranks = await ranksOf(trees, prompts);
-  for (const { upTo, places, first, second, third } of ranks)
-    console.log(`p < ${upTo}: ${places} places, right: first ${first}, second ${second}, third ${third}`);
-  const curve = await curveOf(chains);
-  console.log(`v(n) / v(1): ${curve.map((x) => x.toFixed(2)).join(' ')}`);
-  const arms = await compare(chains, trees, prompts);
-  writeReport(options.out, {
-    what: 'right guesses by rank and probability, cost of rows, and tokens per second of trees over chains',
-    command: `node bench/trees.mjs --prompts-per-kind ${options['prompts-per-kind']} --tokens ${options.tokens} --chains ${options.chains} --trees ${options.trees} --drafter ${options.drafter}`,
-    models: [chains.info.model, chains.info.draft],
-    loadBefore: load,
-    ranks,
-    rowsOverOneRow: curve,
-    arms,
-  });
-  await chains.close();
-  await trees.close();
-});
 
 function promptsOf(perKind) {
   const lines = readFileSync(join(root, 'bench/prompts/dev.jsonl'), 'utf8').trim().split('\n');
@@ -84,7 +63,11 @@ async function ranksOf(engine, prompts) {
 }
 
 async function curveOf(engine) {
-  const table = await engine.calibrate({ rows: [1, 2, 3, 4, 5, 6, 7, 8, 9], repeats: 15, contextLength: 100 });
+  const table = await engine.calibrate({
+    rows: [1, 2, 3, 4, 5, 6, 7, 8, 9],
+    repeats: 15,
+    contextLength: 100,
+  });
   const model = new CostModel(table);
   return Array.from({ length: 9 }, (_, i) => model.verifyMs(i + 1, 100) / model.verifyMs(1, 100));
 }
@@ -92,7 +75,9 @@ async function curveOf(engine) {
 async function compare(chains, trees, prompts) {
   const arms = [
     { name: 'plain', engine: chains, request: { depth: 0 } },
-    ...options.chains.split(',').map((k) => ({ name: `fixed:${k}`, engine: chains, request: { depth: Number(k) } })),
+    ...options.chains
+      .split(',')
+      .map((k) => ({ name: `fixed:${k}`, engine: chains, request: { depth: Number(k) } })),
     ...options.trees.split(',').map((pair) => {
       const [depth, tree] = pair.split(':').map(Number);
       return { name: `fixed:${depth}+tree:${tree}`, engine: trees, request: { depth, tree } };
@@ -107,7 +92,10 @@ async function compare(chains, trees, prompts) {
       const { tokens, stats } = await arm.engine.generate(requestOf(prompt, arm.request));
       plain ??= tokens.join();
       if (tokens.join() !== plain)
-        throw new StepFailure(`${arm.name} gives another text on ${prompt.id}`, 'report this: it is a defect');
+        throw new StepFailure(
+          `${arm.name} gives another text on ${prompt.id}`,
+          'report this: it is a defect',
+        );
       arm.speeds[i] = Math.sqrt((arm.speeds[i] ?? stats.tokensPerSecond) * stats.tokensPerSecond);
       arm.beside += stats.branchTokens;
       arm.right += stats.acceptedBranchTokens;
@@ -139,3 +127,23 @@ async function compare(chains, trees, prompts) {
 await main(async () => {
   const prompts = promptsOf(Number(options['prompts-per-kind']));
   const chains = await createEngine({ calibrate: 'off' });
+  const trees = await createEngine({ branches: 2 * DEEP, calibrate: 'off' });
+  const load = loadavg()[0];
+  const ranks = await ranksOf(trees, prompts);
+  for (const { upTo, places, first, second, third } of ranks)
+    console.log(`p < ${upTo}: ${places} places, right: first ${first}, second ${second}, third ${third}`);
+  const curve = await curveOf(chains);
+  console.log(`v(n) / v(1): ${curve.map((x) => x.toFixed(2)).join(' ')}`);
+  const arms = await compare(chains, trees, prompts);
+  writeReport(options.out, {
+    what: 'right guesses by rank and probability, cost of rows, and tokens per second of trees over chains',
+    command: `node bench/trees.mjs --prompts-per-kind ${options['prompts-per-kind']} --tokens ${options.tokens} --chains ${options.chains} --trees ${options.trees} --drafter ${options.drafter}`,
+    models: [chains.info.model, chains.info.draft],
+    loadBefore: load,
+    ranks,
+    rowsOverOneRow: curve,
+    arms,
+  });
+  await chains.close();
+  await trees.close();
+});
