@@ -251,7 +251,11 @@ const message = v.object(
     content: v.string('a string'),
     toolCalls: v.optional(
       v.array(
-        v.object({ id: v.string('a string'), name: v.string('a string'), arguments: v.string('JSON as a string') }),
+        v.object({
+          id: v.string('a string'),
+          name: v.string('a string'),
+          arguments: v.string('JSON as a string'),
+        }),
         'an array of { id, name, arguments }',
       ),
     ),

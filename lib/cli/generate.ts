@@ -58,7 +58,7 @@ export function addGenerate(program: Command): void {
     .option('--ignore-eos', "go on past the model's own end")
     .option('--json-schema <schema|file>', 'a JSON schema that the text keeps to')
     .option('--grammar <gbnf|file>', 'a GBNF grammar that the text keeps to')
-    .option('--tools <json|file>', 'functions that the model may call, in OpenAI\'s form; with --chat')
+    .option('--tools <json|file>', "functions that the model may call, in OpenAI's form; with --chat")
     .option('--tool-choice <choice>', 'auto, none, required, or the name of a tool')
     .option('--calibrate <when>', 'auto, load or off: where controllers have the costs of a step from')
     .option('--json', 'one JSON object: text, tokens, finishReason, stats')
@@ -146,7 +146,10 @@ function fileOf(flag: string, path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw usage(`${flag}: ${path} can't be read: ${(cause as Error).message}`, 'Give the path of a file, or its text.');
+    throw usage(
+      `${flag}: ${path} can't be read: ${(cause as Error).message}`,
+      'Give the path of a file, or its text.',
+    );
   }
 }
 
