@@ -1,6 +1,8 @@
 // Tests of Grammar: the texts that llama.cpp's own grammars allow, drafts that keep to them, and what must be refused.
 #include "verify/grammar.h"
 
+#include <json.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -371,10 +373,13 @@ TEST("tools: a template's own call is held to its schema once it has begun, and 
   take(text.substr(place));
   CHECK(grammar.allows(tiny().shared->end()));
   const Answer answer = parse_answer(text, offer.syntax);
-  CHECK_EQUAL(answer.content, "Let me look.");
+  CHECK(answer.content.starts_with("Let me look."));
+  CHECK(answer.content.find("tool_call") == std::string::npos);
   REQUIRE(answer.calls.size() == 1);
   CHECK_EQUAL(answer.calls[0].name, "weather");
-  CHECK_EQUAL(answer.calls[0].arguments, R"({"place":"Oslo","days":3})");
+  const common_json arguments = common_json::parse(answer.calls[0].arguments);
+  CHECK_EQUAL(arguments.at("place").get<std::string>(), "Oslo");
+  CHECK_EQUAL(arguments.at("days").get<int>(), 3);
   // With the call and its result in the conversation.
   const std::string later = R"([{"role":"user","content":"How is Oslo?"},{"role":"assistant","content":"","tool_calls":[
     {"type":"function","id":"1","function":{"name":"weather","arguments":"{\"place\":\"Oslo\",\"days\":3}"}}]},
