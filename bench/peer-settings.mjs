@@ -44,11 +44,12 @@ function common({ target, threads }) {
  * @param {Work} work
  * @param {number} depth
  * @param {'upstream' | 'ours'} build
+ * @param {number} [draftThreads]
  */
-function draftSimple({ draft, threads }, depth, build) {
+function draftSimple({ draft, threads }, depth, build, draftThreads = threads) {
   const args = ['-md', draft, '--spec-type', 'draft-simple', '--spec-draft-n-max', depth];
   // Neither may end a draft early: the depth is fixed, as it is on our side.
-  args.push('--spec-draft-n-min', 0, '--spec-draft-p-min', 0, '-td', threads, '-tbd', threads);
+  args.push('--spec-draft-n-min', 0, '--spec-draft-p-min', 0, '-td', draftThreads, '-tbd', draftThreads);
   // Without OpenMP the two thread pools spin against each other, at a tenth of the speed: let them sleep instead.
   return build === 'ours' ? [...args, '--poll', 0, '--spec-draft-poll', 0] : args;
 }
@@ -77,11 +78,13 @@ function ngrams(type, depth) {
  */
 export function serverArguments(work, { type, depth, build, port }) {
   const listen = ['--host', '127.0.0.1', '--port', port, '-np', 1, '--cache-ram', 0, '--no-cache-prompt'];
+  // The server gives its draft no thread pool: without OpenMP each pass would make its threads anew.
+  const draftThreads = build === 'ours' ? 1 : work.threads;
   const drafting =
     type === undefined
       ? []
       : type === 'draft-simple'
-        ? draftSimple(work, depth ?? 0, build)
+        ? draftSimple(work, depth ?? 0, build, draftThreads)
         : ngrams(type, depth);
   return [...common(work), ...drafting, ...listen].map(String);
 }

@@ -299,6 +299,7 @@ export class Engine implements AsyncDisposable {
     const nativeDepth = this.#nativeDepth(controller);
     const drafter = this.#drafterIndex(request.drafter);
     this.#mustBranch(request.tree);
+    if (request.messages) this.#mustHaveTemplate();
     const structure = structureOf(request, this.#native, (messages) => this.applyChatTemplate(messages));
     const { tokens, words } = this.#promptOf(request, structure.prompt);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
@@ -405,13 +406,7 @@ export class Engine implements AsyncDisposable {
   /** A conversation in the words of the model's own chat template. Throws UNSUPPORTED where it has none. */
   applyChatTemplate(messages: readonly Message[]): string {
     this.#mustBeOpen();
-    if (!this.#info.hasChatTemplate) {
-      throw new AdaptiveSpecError(
-        'UNSUPPORTED',
-        `${this.#info.model} has no chat template`,
-        "Give a prompt instead of messages, or use an 'Instruct' model.",
-      );
-    }
+    this.#mustHaveTemplate();
     return guardNative(() =>
       this.#native.applyTemplate(messages.map(({ role, content }) => ({ role, content }))),
     );
@@ -704,6 +699,15 @@ export class Engine implements AsyncDisposable {
       );
     }
     return Int32Array.from(ids as number[]);
+  }
+
+  #mustHaveTemplate(): void {
+    if (this.#info.hasChatTemplate) return;
+    throw new AdaptiveSpecError(
+      'UNSUPPORTED',
+      `${this.#info.model} has no chat template`,
+      "Give a prompt instead of messages, or use an 'Instruct' model.",
+    );
   }
 
   #mustBeOpen(): void {

@@ -44,7 +44,7 @@ const FREE: Structure = { stops: [], named: new Int32Array(0), read: () => {} };
 
 /**
  * What the request asks for. Throws SCHEMA_INVALID, GRAMMAR_INVALID, and INVALID_ARGUMENT for messages and tools that
- * the chat template refuses. `applyTemplate` puts plain messages into words.
+ * the chat template refuses. `applyTemplate` puts plain messages into words; there is a template.
  */
 export function structureOf(
   request: CheckedRequest,
@@ -73,8 +73,6 @@ function toolStructure(
   applyTemplate: (messages: readonly Message[]) => string,
 ): Structure {
   const messages = request.messages as readonly Message[];
-  // Said first, since it is what there is to say where there is no template.
-  applyTemplate(messages.map(({ role, content }) => ({ role, content })));
   const tools = offeredTools(request.tools ?? [], request.toolChoice);
   const required = request.toolChoice !== 'auto' && tools.length > 0;
   const made = guardNative(() => native.applyTools(messagesText(messages), JSON.stringify(tools), required));

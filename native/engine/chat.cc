@@ -8,12 +8,12 @@
 
 namespace adaptive_spec {
 
-ChatTemplate::ChatTemplate(const llama_model* model)
+ChatTemplate::ChatTemplate(const llama_model* model, const std::string& source)
     : templates_(nullptr, [](common_chat_templates* p) { common_chat_templates_free(p); }) {
   // libcommon's log would start a thread of its own.
   common_log_set_verbosity_thold(-1);
   try {
-    templates_.reset(common_chat_templates_init(model, "").release());
+    templates_.reset(common_chat_templates_init(model, source).release());
   } catch (const std::exception& error) {
     throw EngineError("MODEL_INVALID", std::string("The model's chat template can't be read: ") + error.what(),
                       "Pass `prompt` instead of `messages`, or a model with a valid template.");

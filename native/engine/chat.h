@@ -14,8 +14,8 @@ namespace adaptive_spec {
 
 class ChatTemplate {
  public:
-  // Throws EngineError MODEL_INVALID for a template that can't be parsed.
-  explicit ChatTemplate(const llama_model* model);
+  // The model's own, unless `source` is another. Throws EngineError MODEL_INVALID for one that can't be parsed.
+  explicit ChatTemplate(const llama_model* model, const std::string& source = "");
   ~ChatTemplate();
   // Role and content of each message; the prompt ends where the assistant's answer begins. Throws EngineError
   // INVALID_ARGUMENT for messages that the template refuses. May run on any one thread.

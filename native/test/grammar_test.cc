@@ -1,6 +1,8 @@
 // Tests of Grammar: the texts that llama.cpp's own grammars allow, drafts that keep to them, and what must be refused.
 #include "verify/grammar.h"
 
+#include <json.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -56,12 +58,13 @@ std::vector<std::string> grammars() {
       schema_to_grammar(kPerson),
       schema_to_grammar(R"({"type":"object"})"),
       R"(root ::= "the " ("world" | "wor" "k"+) [.!]? "\n"{1,3})",
-      R"(root ::= item (", " item){2,5}  item ::= [a-f0-9]{2} | [^a-z"\\\n]+ ";")",
+      "root ::= item (\", \" item){2,5}\nitem ::= [a-f0-9]{2} | [^a-z\"\\\\\\n]+ \";\"",
       R"(root ::= "→" [à-ü]* ("é" | "—") [^é] .  # arrows)",
       "root ::= \"(\" root \")\" | expression\nexpression ::= term (\"+\" term)*\nterm ::= [0-9]+ | \"(\" expression \")\"",
       "root ::= a b c\na ::= \"a\"?\nb ::= \"b\"*\nc ::= \"\" | \"c\" root",
       "root ::= \"def\" <[1]> [a-z]+ (!<[40]> | <[40]> \".\")",
       "root ::= [🙂-🙅]+ | [^🙂]\n",
+      "root ::= x* \".\"\nx ::= y\ny ::= \"a\"? z\nz ::= \"b\" | \"\"",
   };
 }
 
@@ -256,6 +259,8 @@ TEST("grammar: refuses what doesn't parse, never ends, or is beyond all use in s
       "root ::= root \"a\" | \"b\"",
       "root ::= a\na ::= b \"x\"\nb ::= c a\nc ::= d*\nd ::= \"y\"",
       "root ::= [a-",
+      "root ::= a\na ::= b | b\nb ::= a",
+      "root ::= \"x\" a\na ::= a \"\" b\nb ::= \"y\"?",
       "root ::= \"a\"{5000}",
       "root ::= \"a\"{99999999999999999999}",
       "root ::= <nope>",
@@ -326,6 +331,74 @@ TEST("grammar: schemas that no value fits, or that are none, are refused with a 
       code = error.code;
     }
     CHECK_EQUAL(code, "SCHEMA_INVALID");
+  }
+}
+
+// As Qwen and Hermes have it.
+const char kToolTemplate[] =
+    "{%- if tools %}{{- '<|im_start|>system\\n# Tools\\n<tools>' }}{%- for tool in tools %}{{- '\\n' }}{{- tool | tojson }}"
+    "{%- endfor %}{{- '\\n</tools>\\nReturn a call as <tool_call>\\n{\"name\": <name>, \"arguments\": <object>}\\n</tool_call>"
+    "<|im_end|>\\n' }}{%- endif %}{%- for message in messages %}{%- if message.role == 'assistant' and message.tool_calls %}"
+    "{{- '<|im_start|>assistant' }}{%- if message.content %}{{- '\\n' + message.content }}{%- endif %}"
+    "{%- for tool_call in message.tool_calls %}{%- if tool_call.function %}{%- set tool_call = tool_call.function %}"
+    "{%- endif %}{{- '\\n<tool_call>\\n{\"name\": \"' }}{{- tool_call.name }}{{- '\", \"arguments\": ' }}"
+    "{{- tool_call.arguments | tojson }}{{- '}\\n</tool_call>' }}{%- endfor %}{{- '<|im_end|>\\n' }}"
+    "{%- elif message.role == 'tool' %}{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + "
+    "'\\n</tool_response><|im_end|>\\n' }}{%- else %}{{- '<|im_start|>' + message.role + '\\n' + message.content + "
+    "'<|im_end|>\\n' }}{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}";
+
+TEST("tools: a template's own call is held to its schema once it has begun, and read back") {
+  const ChatTemplate chat(tiny().model.get(), kToolTemplate);
+  const std::string tools = R"([{"type":"function","function":{"name":"weather","parameters":{"type":"object",
+    "properties":{"place":{"enum":["Rome","Oslo"]},"days":{"type":"integer"}},"required":["place","days"]}}}])";
+  const std::string asked = R"([{"role":"user","content":"How is Rome?"}])";
+  const ToolPrompt offer = apply_tools(chat, tiny().vocab, asked, tools, false);
+  CHECK(offer.knows_calls);
+  CHECK(offer.prompt.find("\"weather\"") != std::string::npos);
+  REQUIRE(!offer.grammar.text.empty());
+  CHECK(!offer.grammar.words.empty());
+  const std::string text =
+      "Let me look.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\": \"Oslo\", \"days\": 3}}\n</tool_call>";
+  Grammar grammar(tiny().shared, offer.grammar);
+  const auto take = [&](const std::string& part) {
+    for (const int32_t token : tiny().tokens(part)) {
+      REQUIRE(grammar.allows(token));
+      grammar.accept(token);
+    }
+  };
+  const size_t place = text.find("Oslo");
+  take(text.substr(0, place));
+  CHECK(!grammar.allows(tiny().tokens("P")[0]));
+  CHECK(!grammar.allows(tiny().shared->end()));
+  take(text.substr(place));
+  CHECK(grammar.allows(tiny().shared->end()));
+  const Answer answer = parse_answer(text, offer.syntax);
+  CHECK(answer.content.starts_with("Let me look."));
+  CHECK(answer.content.find("tool_call") == std::string::npos);
+  REQUIRE(answer.calls.size() == 1);
+  CHECK_EQUAL(answer.calls[0].name, "weather");
+  const common_json arguments = common_json::parse(answer.calls[0].arguments);
+  CHECK_EQUAL(arguments.at("place").get<std::string>(), "Oslo");
+  CHECK_EQUAL(arguments.at("days").get<int>(), 3);
+  // With the call and its result in the conversation.
+  const std::string later = R"([{"role":"user","content":"How is Oslo?"},{"role":"assistant","content":"","tool_calls":[
+    {"type":"function","id":"1","function":{"name":"weather","arguments":"{\"place\":\"Oslo\",\"days\":3}"}}]},
+    {"role":"tool","content":"snow","tool_call_id":"1"}])";
+  const ToolPrompt next = apply_tools(chat, tiny().vocab, later, "[]", false);
+  CHECK(next.prompt.find("<tool_response>\nsnow") != std::string::npos);
+  CHECK(next.grammar.text.empty());
+}
+
+TEST("tools: messages and tools that make no sense are refused") {
+  const ChatTemplate chat(tiny().model.get(), kToolTemplate);
+  for (const char* bad : {"", "{}", "[{}]", "[{\"role\":\"user\"}]", "[3]"}) {
+    std::string code;
+    try {
+      apply_tools(chat, tiny().vocab, bad, "[]", false);
+    } catch (const EngineError& error) {
+      code = error.code;
+    }
+    CHECK_EQUAL(code, "INVALID_ARGUMENT");
   }
 }
 

@@ -45,6 +45,9 @@ Grammar::Grammar(std::shared_ptr<const GrammarVocabulary> vocabulary, const Gram
     throw EngineError("GRAMMAR_INVALID", std::string("A pattern that begins the grammar is invalid: ") + error.what(),
                       "Use another chat template, or toolChoice 'required'.");
   }
+  if (start_.stacks.empty())
+    throw EngineError("GRAMMAR_INVALID", "The grammar allows no text: its rules lead nowhere but to each other.",
+                      "Let each rule come to characters, or to nothing.");
   place_ = start_;
   place_.waiting = !words_.empty() || !patterns_.empty();
   if (source.prefill.empty()) return;
@@ -213,6 +216,7 @@ bool Grammar::walk(Place& place, int32_t token) {
   try {
     if (!advance(place, token, what.bytes, after)) return false;
   } catch (const TooMuch&) {
+    too_ambiguous_ = true;
     return false;
   }
   place = std::move(after);
@@ -220,7 +224,7 @@ bool Grammar::walk(Place& place, int32_t token) {
 }
 
 bool Grammar::allows(int32_t token) {
-  if (too_ambiguous_) return false;
+  if (lost_) return false;
   if (!place_.waiting) {
     Place place = place_;
     return walk(place, token);
@@ -248,14 +252,14 @@ void Grammar::accept(int32_t token) {
       place_ = std::move(after);
     }
   } catch (const TooMuch&) {
-    too_ambiguous_ = true;
+    too_ambiguous_ = lost_ = true;
   }
 }
 
 // --- Rows.
 
 void Grammar::mask(float* row) {
-  if (too_ambiguous_) {
+  if (lost_) {
     std::fill_n(row, vocabulary_->size(), kMasked);
     return;
   }

@@ -41,7 +41,7 @@ class Grammar {
   void mask(float* row);
   // A token that is allowed.
   void accept(int32_t token);
-  // True where reading it took more than any useful grammar does. Nothing is allowed from then on.
+  // True where some text took more to read than any useful grammar takes; such a text is not allowed.
   bool is_too_ambiguous() const { return too_ambiguous_; }
 
   const Place& place() const { return place_; }
@@ -91,7 +91,7 @@ class Grammar {
   std::vector<uint32_t> marks_;  // by frame: the last search that met it
   uint32_t search_ = 0;
   Place start_, place_;
-  bool too_ambiguous_ = false;
+  bool too_ambiguous_ = false, lost_ = false;  // lost: the accepted text itself was such a one
 
   std::vector<std::string> words_;
   struct Pattern {

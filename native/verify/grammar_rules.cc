@@ -139,43 +139,65 @@ std::vector<bool> empty_rules(const GrammarRules& rules) {
   return empty;
 }
 
-// Whether some rule can begin with itself: reading would never come to a character.
+// Rules that begin with each other, in a circle: the circle's number by rule. Tarjan's algorithm, with a stack of our
+// own, since a grammar may have a hundred thousand rules in a row.
+std::vector<uint32_t> circles(const std::vector<std::vector<uint32_t>>& begins_with) {
+  const size_t n = begins_with.size();
+  std::vector<uint32_t> met(n), lowest(n), circle(n), waiting;  // met, circle: from 1 on, 0 is not yet
+  uint32_t count = 0, circle_count = 0;
+  std::vector<std::pair<uint32_t, size_t>> open;
+  const auto meet = [&](uint32_t rule) {
+    met[rule] = lowest[rule] = ++count;
+    waiting.push_back(rule);
+    open.push_back({rule, 0});
+  };
+  for (uint32_t rule = 0; rule < n; ++rule) {
+    if (met[rule] == 0) meet(rule);
+    while (!open.empty()) {
+      const uint32_t top = open.back().first;
+      if (open.back().second < begins_with[top].size()) {
+        const uint32_t next = begins_with[top][open.back().second++];
+        if (met[next] == 0)
+          meet(next);
+        else if (circle[next] == 0)
+          lowest[top] = std::min(lowest[top], met[next]);
+        continue;
+      }
+      open.pop_back();
+      if (!open.empty()) lowest[open.back().first] = std::min(lowest[open.back().first], lowest[top]);
+      if (lowest[top] != met[top]) continue;
+      ++circle_count;
+      while (circle[top] == 0) {
+        circle[waiting.back()] = circle_count;
+        waiting.pop_back();
+      }
+    }
+  }
+  return circle;
+}
+
+// Whether some rule can begin with itself and go on: stacks would grow for ever before a character is read. One that
+// begins with itself and ends there, as repeated empty text does, leads nowhere and does no harm.
 bool recurses_on_the_left(const GrammarRules& rules) {
   const std::vector<bool> empty = empty_rules(rules);
   const size_t n = rules.starts.size();
   std::vector<std::vector<uint32_t>> begins_with(n);
-  for (size_t rule = 0; rule < n; ++rule) {
+  std::vector<std::pair<uint32_t, uint32_t>> goes_on;  // rules that begin with another one, and don't end with it
+  for (uint32_t rule = 0; rule < n; ++rule) {
     bool first = true;
     for (uint32_t at = rules.starts[rule]; rules.elements[at].kind != GrammarElement::kEnd; ++at) {
       const GrammarElement element = rules.elements[at];
-      if (first && element.kind == GrammarElement::kRule) begins_with[rule].push_back(element.value);
+      if (first && element.kind == GrammarElement::kRule) {
+        begins_with[rule].push_back(element.value);
+        if (!rules.at_end(at + 1)) goes_on.push_back({rule, element.value});
+      }
       first = element.kind == GrammarElement::kAlternative ||
               (first && element.kind == GrammarElement::kRule && empty[element.value]);
     }
   }
-  // Depth first, with a stack of our own: a grammar may have a hundred thousand rules in a row.
-  enum { kNew, kOpen, kDone };
-  std::vector<char> state(n, kNew);
-  std::vector<std::pair<uint32_t, size_t>> open;
-  for (uint32_t rule = 0; rule < n; ++rule) {
-    if (state[rule] != kNew) continue;
-    open.push_back({rule, 0});
-    state[rule] = kOpen;
-    while (!open.empty()) {
-      const uint32_t top = open.back().first;
-      if (open.back().second == begins_with[top].size()) {
-        state[top] = kDone;
-        open.pop_back();
-        continue;
-      }
-      const uint32_t next = begins_with[top][open.back().second++];
-      if (state[next] == kOpen) return true;
-      if (state[next] == kDone) continue;
-      state[next] = kOpen;
-      open.push_back({next, 0});
-    }
-  }
-  return false;
+  const std::vector<uint32_t> circle = circles(begins_with);
+  return std::any_of(goes_on.begin(), goes_on.end(),
+                     [&](const auto& pair) { return circle[pair.first] == circle[pair.second]; });
 }
 
 }  // namespace

@@ -85,7 +85,7 @@ GrammarVocabulary::GrammarVocabulary(const llama_vocab* vocab) : vocab_(vocab) {
     shared_.push_back(static_cast<uint32_t>(differs - points.begin()));
     before = points;
   }
-  for (int32_t id : {llama_vocab_eot(vocab), llama_vocab_eos(vocab)})
+  for (int32_t id : {llama_vocab_eos(vocab), llama_vocab_eot(vocab)})
     if (end_ < 0 && id >= 0 && id < n && entries_[id].is_eog) end_ = id;
 }
 

@@ -337,13 +337,14 @@ describe('tools', () => {
   });
 
   const TEMPLATES = resolve(import.meta.dirname, '../../llama.cpp/models/templates');
-  const NAMES = [
-    'Qwen-Qwen2.5-7B-Instruct',
-    'NousResearch-Hermes-3-Llama-3.1-8B-tool_use',
-    'meta-llama-Llama-3.2-3B-Instruct',
-    'mistralai-Mistral-Nemo-Instruct-2407',
-  ];
-  it.each(NAMES)("are called as the model's own template has it: %s", async (template) => {
+  // Of these only Llama's has a call begin the answer; with the others a model may say something before it, and a
+  // random one goes on for ever. native/test/grammar_test.cc has their calls.
+  it.each([
+    ['meta-llama-Llama-3.2-3B-Instruct', true],
+    ['Qwen-Qwen2.5-7B-Instruct', false],
+    ['NousResearch-Hermes-3-Llama-3.1-8B-tool_use', false],
+    ['mistralai-Mistral-Nemo-Instruct-2407', false],
+  ])("are offered as the model's own template has it: %s", async (template, beginsAtOnce) => {
     const folder = mkdtempSync(join(tmpdir(), 'adaptive-spec-template-'));
     try {
       const path = join(folder, 'target.gguf');
@@ -359,19 +360,17 @@ describe('tools', () => {
       await using engine = await createEngine({
         ...{ model: path, draft: (await tinyModels()).draft, contextSize: 6144, calibrate: 'off' },
       });
-      const plain = await engine.generate({ ...request, toolChoice: { name: 'weather' }, depth: 0 });
-      expect(plain.finishReason, plain.text).toBe('tool_calls');
-      expect(plain.toolCalls![0]).toMatchObject({
-        name: 'weather',
-        parsed: { place: expect.stringMatching(/^(Berlin|Rome)$/), days: expect.any(Number) },
-      });
-      for (const drafter of ['model', 'hybrid']) {
-        const result = await engine.generate({
-          ...request,
-          toolChoice: { name: 'weather' },
-          depth: 6,
-          drafter,
+      const named = { ...request, toolChoice: { name: 'weather' }, maxTokens: beginsAtOnce ? 400 : 80 };
+      const plain = await engine.generate({ ...named, depth: 0 });
+      if (beginsAtOnce) {
+        expect(plain.finishReason, plain.text).toBe('tool_calls');
+        expect(plain.toolCalls![0]).toMatchObject({
+          name: 'weather',
+          parsed: { place: expect.stringMatching(/^(Berlin|Rome)$/), days: expect.any(Number) },
         });
+      }
+      for (const drafter of ['model', 'hybrid']) {
+        const result = await engine.generate({ ...named, depth: 6, drafter });
         expect(result.tokens).toEqual(plain.tokens);
         expect(result.toolCalls).toEqual(plain.toolCalls);
       }
@@ -385,7 +384,11 @@ describe('tools', () => {
         ...request,
         messages: [
           ...messages,
-          { role: 'assistant', content: '', toolCalls: [{ ...plain.toolCalls![0]!, id: 'abcdefghi' }] },
+          {
+            role: 'assistant',
+            content: '',
+            toolCalls: [{ id: 'abcdefghi', name: 'weather', arguments: '{"place":"Rome","days":2}' }],
+          },
           { role: 'tool', content: 'sunny', toolCallId: 'abcdefghi', name: 'weather' },
         ],
         maxTokens: 4,

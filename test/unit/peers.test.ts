@@ -37,6 +37,9 @@ describe("llama.cpp's programs", () => {
     const type = 'draft-simple';
     expect(serverArguments(work, { type, depth: 1, build: 'ours', port: 99 })).toContain('--poll');
     expect(serverArguments(work, { type, depth: 1, build: 'upstream', port: 99 })).not.toContain('--poll');
+    expect(after(serverArguments(work, { type, depth: 1, build: 'ours', port: 99 }), '-td')).toBe('1');
+    const simple = simpleArguments(work, { depth: 1, build: 'ours', promptFile: 'p.txt' });
+    expect(after(simple, '-td')).toBe('3');
   });
 
   it('draft with n-grams without a draft model, as they come or to a depth', () => {
