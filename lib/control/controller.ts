@@ -54,6 +54,8 @@ export const ORIGIN = {
   ngram: 1,
   /** An n-gram that was preferred to what the model said. */
   ngramOverModel: 2,
+  /** The only text that the request's grammar allows there; nobody was asked. */
+  grammar: 3,
 } as const;
 
 /** When the drafter stops before the planned depth; runs natively, per draft token. Every condition given counts. */
@@ -112,7 +114,10 @@ export interface RequestInfo {
   maxTokens: number;
   /** Largest depth that the engine accepts; larger plans are clamped to it. */
   maxDepth: number;
-  /** Names of the drafters that a plan may name: 'model', 'ngram', 'hybrid'. Empty: only depth 0 is possible. */
+  /**
+   * Names of the drafters that a plan may name: 'model', 'ngram', 'hybrid', and llama.cpp's. Empty: only depth 0 is
+   * possible.
+   */
   drafters: readonly string[];
   temperature: number;
   /** What a step costs on this machine, as far as it is known. */
@@ -153,9 +158,9 @@ export interface StepReport {
    * 'rejection'` these, the margins and the entropies are of its likeliest token, whichever was drawn in its place.
    */
   probabilities: Float32Array;
-  /** Per draft token, its probability less the second-best one's; length `drafted`. */
+  /** Per draft token, its probability less the second-best one's; as long as `probabilities`. */
   margins: Float32Array;
-  /** Per draft token, the entropy of the drafter's distribution in nats; length `drafted`. */
+  /** Per draft token, the entropy of the drafter's distribution in nats; as long as `probabilities`. */
   entropies: Float32Array;
   /** Per draft token, where it comes from: one of `ORIGIN`; length `drafted`. */
   origins: Uint8Array;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "draft/guide.h"
 #include "draft/stop_rule.h"
 #include "engine/load_watch.h"
 #include "verify/distribution.h"
@@ -23,6 +24,8 @@ struct Draft {
   int depth = 0;                      // grow to this many tokens
   const StopRule* stop = nullptr;     // ends it before that; null: nothing does
   bool mask_eog = false;              // never propose an end of generation
+  bool shares = false;                // other requests' text may be proposed
+  DraftGuide* guide = nullptr;        // what it must keep to; null: nothing
   const SamplingParams* sampling = nullptr;  // draw the model's tokens by these; null: take its likeliest
   bool stopped = false;               // the drafter won't grow this draft further
   std::vector<int32_t> tokens;        // proposed, target ids
@@ -39,6 +42,10 @@ struct Draft {
   bool wants(const Signals& match) const { return !stop || stop->worth_more(tokens.size(), survival, depth, &match); }
   // Takes a proposal in, or stops at it: then it is the last token or none, as the stop rule says.
   void offer(int32_t token, const Signals& of_token, Distribution from = {}) {
+    if (guide && !guide->take(token)) {
+      stopped = true;  // nothing behind it can be accepted
+      return;
+    }
     stopped = stop && stop->refuses(of_token, static_cast<int>(tokens.size()), survival);
     if (stopped && !stop->keep) return;
     tokens.push_back(token);
@@ -49,8 +56,18 @@ struct Draft {
     return std::any_of(drawn_from.begin(), drawn_from.end(), [](const Distribution& from) { return !from.empty(); });
   }
 
+  // Takes in what the guide forces, as far as it is worth verifying. Asked before any other proposal.
+  void take_forced() {
+    while (guide && wants_any()) {
+      const std::optional<int32_t> token = guide->forced();
+      if (!token || !wants(Signals::of_forced())) return;
+      offer(*token, Signals::of_forced());
+    }
+  }
+
   void clear() {
     stopped = false;
+    if (guide) guide->rewind();
     tokens.clear();
     signals.clear();
     drawn_from.clear();

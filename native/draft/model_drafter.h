@@ -34,6 +34,7 @@ class ModelDrafter : public Drafter {
 
  private:
   int32_t draft_id(const Draft& draft, int position) const;
+  int lag(const Draft& draft) const;
   // Accepted and draft tokens that the cache lacks.
   int unread(const Draft& draft) const;
   // Reads all of them but the last, in batches of its own.
@@ -41,6 +42,8 @@ class ModelDrafter : public Drafter {
   // Adds what is new of a sequence to the batch, its last row with logits. False: this draft ends here.
   bool feed(Draft& draft);
   void read(Draft& draft, int row, const TakeProposal& take);
+  // Whether the draft's guide, if it has one, allows what the model proposes.
+  bool may_propose(const Draft& draft, int32_t id) const;
   // Puts a drawn token in place of the draft's last one.
   void draw_last(Draft& draft, float* logits);
   bool decode(std::span<Draft*> in_batch);
@@ -52,6 +55,8 @@ class ModelDrafter : public Drafter {
   std::vector<std::optional<Sampler>> samplers_;  // by sequence; none before it draws
   bool bad_ = false;         // a row was: nothing is drafted until its sequence, or another, ends
   std::vector<Draft*> growing_;
+  std::vector<Draft*> behind_;  // of them, those with more to read than usual
+  std::vector<double> usual_ms_;  // by drafts in a pass, less one: what it takes where none is behind; 0: not known
   std::vector<int> rows_;  // by index in growing_: the batch row with its logits
 };
 

@@ -6,6 +6,7 @@
 
 #include "draft/drafter.h"
 #include "engine/context.h"
+#include "engine/draft_walk.h"
 #include "engine/plan.h"
 #include "engine/report.h"
 #include "engine/text_stream.h"
@@ -20,8 +21,11 @@ struct Request {
   int max_tokens = 0;
   std::vector<std::string> stops;
   SamplingParams sampling;
+  std::shared_ptr<Grammar> grammar;  // this request's own; null: none
+  std::vector<int32_t> named;        // control tokens whose names belong to the text
   bool ignore_eos = false;
   bool keep_steps = false;
+  bool shares = false;  // its text goes into the engine's store, and it may draft from there
   bool asks = false;  // a controller is asked at every step; without one `plan` holds throughout
   Plan plan;
   double submitted_ms = 0;
@@ -52,6 +56,7 @@ class Sequence {
   TextStream text;
   Draft draft;
   Plan plan;          // for the step in progress
+  std::optional<DraftWalk> walk;  // through the grammar, where there is one
   int drafter = -1;   // that drafted in this step
   int verified = 0;   // draft tokens in this step's batch
   int rows_before = 0;  // rows of the step before, 0 before the first

@@ -18,8 +18,20 @@ namespace {
 // Text that nobody answers to may be this old when it is passed on; a step more, at most. Too short to be seen.
 constexpr double kQuietMs = 30;
 
+EngineError stuck_in(const Grammar& grammar) {
+  if (grammar.is_too_ambiguous())
+    return {"GRAMMAR_INVALID", "The grammar can be read in too many ways at once.",
+            "Give a grammar whose alternatives differ in what they begin with."};
+  return {"GRAMMAR_INVALID", "No token of the vocabulary goes on as the grammar wants.",
+          "Allow characters in the grammar that the model's tokens can write."};
+}
+
 // The tokens before that row were the target's own, and stay. Answers as emit does: this sequence is over.
 bool end_at_bad_row(Sequence& s) {
+  if (s.sampler.is_stuck()) {
+    s.fail(stuck_in(*s.request.grammar));
+    return false;
+  }
   s.fail({kBadLogits,
           "The target's logits after token " + std::to_string(s.tokens.size()) + " are NaN or infinite.",
           "The model's file is damaged, or its numbers overflow: download it again, or use another quantisation."});
@@ -114,8 +126,8 @@ void Step::judge_start(Sequence& s) {
   draft.tokens.clear();
   draft.signals.clear();
   draft.drawn_from.clear();
-  const bool is_free = first.origin == Origin::kNgram;
-  if (same_drafter && draft.wants_any() && (is_free ? draft.wants(first) : draft.wants_more()))
+  if (draft.guide) draft.guide->rewind();
+  if (same_drafter && draft.wants_any() && (first.is_free() ? draft.wants(first) : draft.wants_more()))
     draft.offer(token, first, std::move(from));
   if (!s.awaits) return;
   ++s.result.overlapped_drafts;

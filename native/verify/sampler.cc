@@ -9,6 +9,9 @@
 namespace adaptive_spec {
 namespace {
 
+// Tokens that are looked at one by one before a row is masked as a whole, which takes as long as some hundred.
+constexpr int kOthers = 16;
+
 float probability_in(const llama_token_data_array& row, int32_t token) {
   // A whole row has each id at its own place.
   if (token < static_cast<int32_t>(row.size) && row.data[token].id == token) return row.data[token].p;
@@ -46,8 +49,8 @@ SamplerChain llama_chain(const SamplingParams& params, int n_vocab) {
 }
 
 Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, std::vector<int32_t> masked,
-                 int n_vocab)
-    : masked_(std::move(masked)), n_vocab_(n_vocab), seed_(params.seed) {
+                 int n_vocab, Grammar* grammar)
+    : masked_(std::move(masked)), n_vocab_(n_vocab), seed_(params.seed), grammar_(grammar) {
   if (params.temperature <= 0 && !params.penalizes()) return;
   chain_ = llama_chain(params, n_vocab);
   for (int32_t token : prompt) llama_sampler_accept(chain_.get(), token);
@@ -56,12 +59,32 @@ Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, 
 
 int32_t Sampler::sample(float* logits) {
   mask(logits);
+  int32_t token = pick(logits);
+  if (grammar_ && token >= 0 && !grammar_->allows(token)) token = pick_legal(logits, token);
+  if (token < 0) return token;
+  if (chain_) llama_sampler_accept(chain_.get(), token);
+  if (grammar_) grammar_->accept(token);
+  return token;
+}
+
+// As llama.cpp has it: where the token that was picked without the grammar is illegal, the row is masked and the
+// whole chain picks again. Greedy comes to the same by looking at the next best tokens first.
+int32_t Sampler::pick_legal(float* logits, int32_t illegal) {
+  for (int others = 0; !chain_ && illegal >= 0 && others < kOthers; ++others) {
+    logits[illegal] = -std::numeric_limits<float>::infinity();
+    illegal = argmax(logits, n_vocab_);
+    if (illegal >= 0 && grammar_->allows(illegal)) return illegal;
+  }
+  grammar_->mask(logits);
+  const int32_t token = pick(logits);
+  is_stuck_ = token < 0;
+  return token;
+}
+
+int32_t Sampler::pick(float* logits) {
   if (!chain_) return argmax(logits, n_vocab_);
   const auto row = apply_chain(logits);
-  if (!row) return -1;
-  const int32_t token = row->data[row->selected].id;
-  llama_sampler_accept(chain_.get(), token);
-  return token;
+  return row ? row->data[row->selected].id : -1;
 }
 
 int32_t Sampler::sample(float* logits, const Proposal& drawn, uint64_t position) {
