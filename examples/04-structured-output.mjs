@@ -9,7 +9,10 @@ const { json } = await engine.generate({
     type: 'json_schema',
     schema: {
       type: 'object',
-      properties: { name: { type: 'string', maxLength: 20 }, age: { type: 'integer', minimum: 0, maximum: 120 } },
+      properties: {
+        name: { type: 'string', maxLength: 20 },
+        age: { type: 'integer', minimum: 0, maximum: 120 },
+      },
       required: ['name', 'age'],
     },
   },
@@ -24,7 +27,11 @@ const { toolCalls } = await engine.generate({
       function: {
         name: 'get_weather',
         description: 'Tells the weather of a city.',
-        parameters: { type: 'object', properties: { city: { type: 'string', maxLength: 20 } }, required: ['city'] },
+        parameters: {
+          type: 'object',
+          properties: { city: { type: 'string', maxLength: 20 } },
+          required: ['city'],
+        },
       },
     },
   ],

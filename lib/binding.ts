@@ -19,6 +19,8 @@ export interface NativeEngineOptions {
   /** Sequences that run at once. */
   parallel: number;
   maxDepth: number;
+  /** Most tokens that a step verifies beside its draft; 0: chains alone. */
+  branches: number;
   /** Rows of one batch of the prompt. */
   batchSize: number;
   threads: number;
@@ -55,6 +57,8 @@ export interface NativeRequest {
   depth: number;
   /** Index of the drafter for plans that name none. */
   drafter: number;
+  /** `NativePlan.treeNodes` of plans that leave it to the request. */
+  treeNodes: number;
   temperature: number;
   topK: number;
   topP: number;
@@ -64,6 +68,8 @@ export interface NativeRequest {
   presencePenalty: number;
   penaltyLastN: number;
   seed: number;
+  /** Draws draft tokens and accepts them by rejection sampling; without effect at temperature 0. */
+  rejection: boolean;
   /** Compiled for this request, and used up by it. */
   grammar?: NativeGrammar;
   /** Control tokens whose names belong to the text. */
@@ -101,8 +107,6 @@ export interface NativeToolPrompt {
   stops: string[];
   named: Int32Array;
   syntax: NativeSyntax;
-  /** Draws draft tokens and accepts them by rejection sampling; without effect at temperature 0. */
-  rejection: boolean;
 }
 
 /** Arrays that a step's numbers cross in; native code writes all but `plan`, which it reads. */
@@ -115,6 +119,9 @@ export interface Exchange {
   entropies: Float32Array;
   matches: Float32Array;
   origins: Uint8Array;
+  besideTokens: Int32Array;
+  besideParents: Int32Array;
+  besideProbabilities: Float32Array;
   /** As lib/exchange.ts lays it out. */
   plan: Float64Array;
 }
@@ -146,6 +153,7 @@ export interface NativeLoaded {
   draftThreads: number;
   kernels: string;
   canRollBack: boolean;
+  branches: number;
   hasChatTemplate: boolean;
   drafters: string[];
   loadMs: number;
@@ -171,6 +179,8 @@ export interface NativeResult {
   draftTokens: number;
   verifiedTokens: number;
   acceptedTokens: number;
+  besideTokens: number;
+  besideAccepted: number;
   latePlans: number;
   overlappedDrafts: number;
   wastedDrafts: number;

@@ -43,6 +43,7 @@ import {
   checkCalibrateOptions,
   checkEngineOptions,
   checkRequestOptions,
+  DEFAULT_BRANCHES,
   type EngineOptions,
   type Message,
   type RequestOptions,
@@ -74,6 +75,8 @@ export interface EngineInfo {
   kernels: string;
   parallel: number;
   maxDepth: number;
+  /** Most tokens that a step verifies beside its draft; 0 where drafts are chains. */
+  branches: number;
   /** Names that a plan may use; empty where nothing can be drafted. */
   drafters: readonly string[];
   hasChatTemplate: boolean;
@@ -168,6 +171,7 @@ export class Engine implements AsyncDisposable {
       kernels: loaded.kernels,
       parallel: options.parallel,
       maxDepth: pair.maxDepth,
+      branches: loaded.branches,
       drafters: loaded.drafters,
       hasChatTemplate: loaded.hasChatTemplate,
       variant,
@@ -224,6 +228,7 @@ export class Engine implements AsyncDisposable {
         contextSize: pair.contextSize,
         parallel: options.parallel,
         maxDepth: pair.maxDepth,
+        branches: options.branches,
         batchSize: Math.min(options.batchSize, pair.contextSize),
         threads,
         draftThreads: Math.min(options.draftThreads ?? 0, threadLimit()),
@@ -293,6 +298,7 @@ export class Engine implements AsyncDisposable {
     const controller = this.#controllers.take(chosen, { depth: request.depth });
     const nativeDepth = this.#nativeDepth(controller);
     const drafter = this.#drafterIndex(request.drafter);
+    this.#mustBranch(request.tree);
     const structure = structureOf(request, this.#native, (messages) => this.applyChatTemplate(messages));
     const { tokens, words } = this.#promptOf(request, structure.prompt);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
@@ -356,6 +362,7 @@ export class Engine implements AsyncDisposable {
       asks: driver !== undefined,
       depth: nativeDepth ?? 0,
       drafter,
+      treeNodes: request.tree,
       temperature: request.temperature,
       topK: request.topK,
       topP: request.topP,
@@ -640,6 +647,16 @@ export class Engine implements AsyncDisposable {
       );
     }
     return depth;
+  }
+
+  /** An engine whose target can't branch has said so when it was loaded: there a tree is its chain. */
+  #mustBranch(nodes: number): void {
+    if (nodes === 0 || this.#options.branches > 0) return;
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      "A tree is asked for, and this engine's drafts are chains",
+      `Give createEngine() { branches: ${DEFAULT_BRANCHES} }.`,
+    );
   }
 
   /** Where a plan that names no drafter goes: an index into the engine's. */

@@ -28,6 +28,8 @@ const HEADER = {
   last: 19,
   asked: 20,
   verified: 21,
+  beside: 22,
+  besideAccepted: 23,
 } as const;
 
 /** Places in `Exchange.plan`, in native code's order; v(n) stands behind them. */
@@ -37,27 +39,29 @@ const PLAN = {
   steps: 2,
   verify: 3,
   trim: 4,
-  minProbability: 5,
-  maxEntropy: 6,
-  minAcceptance: 7,
-  minSurvival: 8,
-  keep: 9,
-  hasModel: 10,
-  bias: 11,
-  logit: 12,
-  margin: 13,
-  entropy: 14,
-  place: 15,
-  match: 16,
-  ngramBias: 17,
-  ngramLogit: 18,
-  tokensPerMs: 19,
-  draftMs: 20,
-  rebuildMs: 21,
-  ahead: 22,
-  curveLength: 23,
+  treeNodes: 5,
+  branches: 6,
+  minProbability: 7,
+  maxEntropy: 8,
+  minAcceptance: 9,
+  minSurvival: 10,
+  keep: 11,
+  hasModel: 12,
+  bias: 13,
+  logit: 14,
+  margin: 15,
+  entropy: 16,
+  place: 17,
+  match: 18,
+  ngramBias: 19,
+  ngramLogit: 20,
+  tokensPerMs: 21,
+  draftMs: 22,
+  rebuildMs: 23,
+  ahead: 24,
+  curveLength: 25,
 } as const;
-const CURVE_START = 24;
+const CURVE_START = 26;
 
 /** Reads reports out of the exchange arrays and puts plans into them. */
 export class StepExchange {
@@ -111,9 +115,11 @@ export class StepExchange {
   /** The report that native code has just told of. Its arrays are views of the exchange. */
   report(text: string, drafters: readonly string[]): StepReport {
     const { header, tokens, draftTokens, probabilities, margins, entropies, matches, origins } = this.#arrays;
+    const { besideTokens, besideParents, besideProbabilities } = this.#arrays;
     const number = (place: number) => header[place]!;
     const drafted = number(HEADER.drafted);
     const emitted = number(HEADER.tokens);
+    const beside = number(HEADER.beside);
     this.#draftTokens[drafted] ??= draftTokens.subarray(0, drafted);
     this.#tokens[emitted] ??= tokens.subarray(0, emitted);
     // A drafter that says no probability of its tokens says none of any.
@@ -123,7 +129,7 @@ export class StepExchange {
     this.#entropies[told] ??= entropies.subarray(0, told);
     this.#matches[drafted] ??= matches.subarray(0, drafted);
     this.#origins[drafted] ??= origins.subarray(0, drafted);
-    return {
+    const report: StepReport = {
       step: number(HEADER.step),
       position: number(HEADER.position),
       depth: number(HEADER.depth),
@@ -149,6 +155,14 @@ export class StepExchange {
       late: number(HEADER.late) === 1,
       load: { running: number(HEADER.running), waiting: number(HEADER.waiting) },
     };
+    if (beside > 0)
+      report.branches = {
+        tokens: besideTokens.subarray(0, beside),
+        parents: besideParents.subarray(0, beside),
+        probabilities: besideProbabilities.subarray(0, beside),
+        accepted: number(HEADER.besideAccepted),
+      };
+    return report;
   }
 
   plan(plan: Readonly<NativePlan>): void {
@@ -159,6 +173,8 @@ export class StepExchange {
     target[PLAN.steps] = plan.steps;
     target[PLAN.verify] = plan.verify;
     target[PLAN.trim] = plan.trim ? 1 : 0;
+    target[PLAN.treeNodes] = plan.treeNodes;
+    target[PLAN.branches] = plan.branches;
     target[PLAN.minProbability] = plan.minProbability;
     target[PLAN.maxEntropy] = plan.maxEntropy;
     target[PLAN.minAcceptance] = plan.minAcceptance;
@@ -195,6 +211,9 @@ export class StepExchange {
       entropies: new Float32Array(this.#maxDepth),
       matches: new Float32Array(this.#maxDepth),
       origins: new Uint8Array(this.#maxDepth),
+      besideTokens: new Int32Array(this.#maxDepth),
+      besideParents: new Int32Array(this.#maxDepth),
+      besideProbabilities: new Float32Array(this.#maxDepth),
       plan: new Float64Array(CURVE_START + MAX_CURVE),
     };
   }

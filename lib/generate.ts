@@ -8,6 +8,7 @@ import {
   type CheckedRequest,
   checkEngineOptions,
   checkRequestOptions,
+  DEFAULT_BRANCHES,
   type EngineOptions,
   type RequestOptions,
   splitOptions,
@@ -58,7 +59,7 @@ async function run(options: GenerateOptions, generation: Generation): Promise<vo
   (await engineFor(engineOptions)).start(request, generation);
 }
 
-/** A depth that was asked for by number is reason enough for an engine that can do it. */
+/** A depth or a tree that was asked for by number is reason enough for an engine that can do it. */
 function withRoomFor(request: CheckedRequest, engine: EngineOptions): EngineOptions {
   const { controller } = request;
   const depth =
@@ -67,7 +68,10 @@ function withRoomFor(request: CheckedRequest, engine: EngineOptions): EngineOpti
       ? nativeDepthOf(controller)
       : undefined) ??
     0;
-  return engine.maxDepth === undefined && depth > 32 ? { ...engine, maxDepth: MAX_DEPTH } : engine;
+  const room: EngineOptions = {};
+  if (engine.maxDepth === undefined && Math.max(depth, request.tree) > 32) room.maxDepth = MAX_DEPTH;
+  if (engine.branches === undefined && request.tree > 0) room.branches = DEFAULT_BRANCHES;
+  return { ...engine, ...room };
 }
 
 /** Callbacks are no part of what an engine is: the first caller's hear of its load. */

@@ -10,6 +10,7 @@ export { CONTEXT_KINDS, type ContextKind, ContextKindClassifier } from './contro
 export type { ContextKindState } from './control/context-kind-state.js';
 export type {
   AcceptanceModel,
+  Branches,
   Controller,
   DepthController,
   DetailedPlan,
@@ -18,6 +19,7 @@ export type {
   RequestInfo,
   StepReport,
   StopRule,
+  TreePlan,
   ValueRule,
 } from './control/controller.js';
 export { MAX_DEPTH } from './control/controller.js';

@@ -42,6 +42,11 @@ export interface EngineOptions {
   parallel?: number;
   /** Largest depth that plans may ask for, 1 to 64. Default 32. */
   maxDepth?: number;
+  /**
+   * Most tokens that a step can verify beside its draft, 0 to 15; a request's `tree` or a plan's says how many it does.
+   * (branches + 1) * parallel is at most 256. Default 0: drafts are chains.
+   */
+  branches?: number;
   /** Prompt tokens per batch. Default 512. */
   batchSize?: number;
   /** Threads of the target. Default and limit: what this process may use. */
@@ -154,6 +159,11 @@ export interface RequestOptions {
    * Default true.
    */
   share?: boolean;
+  /**
+   * Draft tokens verified at most in a step, guesses beside the draft included, for plans that say nothing of a tree:
+   * 0 to 64. Needs an engine with `branches`, which `generate()` makes. Default 0: drafts are chains.
+   */
+  tree?: number;
   /** Most tokens to emit. Default 256. */
   maxTokens?: number;
   /** 0 (default) always takes the likeliest token; above, tokens are drawn from the target's own distribution. */
@@ -214,6 +224,11 @@ export type CheckedRequest = ReturnType<typeof checkRequestOptions>;
 /** Tokens that an `ngramStore` keeps where nothing else is said. */
 export const STORE_TOKENS = 1_048_576;
 
+/** Branches of an engine that is made for a tree, where none are named. */
+export const DEFAULT_BRANCHES = 4;
+const MAX_BRANCHES = 15;
+/** Sequences that llama.cpp's cache can tell apart. */
+const MAX_SEQUENCES = 256;
 const MAX_CONTEXT = 16_777_216;
 const MAX_SEED = 4_294_967_295;
 
@@ -256,6 +271,7 @@ const engineFields = {
   contextSize: v.optional(integer(16, MAX_CONTEXT)),
   parallel: v.optional(integer(1, 64), 1),
   maxDepth: v.optional(integer(1, MAX_DEPTH), 32),
+  branches: v.optional(integer(0, MAX_BRANCHES), 0),
   batchSize: v.optional(integer(1, 8192), 512),
   threads: v.optional(integer(1, 4096)),
   draftThreads: v.optional(integer(1, 4096)),
@@ -300,7 +316,11 @@ const message = v.object(
     content: v.string('a string'),
     toolCalls: v.optional(
       v.array(
-        v.object({ id: v.string('a string'), name: v.string('a string'), arguments: v.string('JSON as a string') }),
+        v.object({
+          id: v.string('a string'),
+          name: v.string('a string'),
+          arguments: v.string('JSON as a string'),
+        }),
         'an array of { id, name, arguments }',
       ),
     ),
@@ -327,6 +347,7 @@ const requestFields = {
   depth: v.optional(integer(0, MAX_DEPTH)),
   drafter: v.optional(v.string('the name of a drafter')),
   share: v.optional(flag, true),
+  tree: v.optional(integer(0, MAX_DEPTH), 0),
   maxTokens: v.optional(integer(1, MAX_CONTEXT), 256),
   temperature: v.optional(real(0, 100), 0),
   acceptance: v.optional(oneOf(['compare', 'rejection']), 'compare'),
@@ -375,7 +396,15 @@ const requestSchema = v.object(requestFields);
 /** Checks an engine's options. Throws INVALID_ARGUMENT. */
 export function checkEngineOptions(options: unknown) {
   refuseUnknown(options, Object.keys(engineFields));
-  return parse(engineSchema, options);
+  const checked = parse(engineSchema, options);
+  if ((checked.branches + 1) * checked.parallel > MAX_SEQUENCES) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `${checked.parallel} parallel requests with ${checked.branches} branches each are too many`,
+      `Keep (branches + 1) * parallel at ${MAX_SEQUENCES} or below.`,
+    );
+  }
+  return checked;
 }
 
 /** Checks a request's options. Throws INVALID_ARGUMENT. */

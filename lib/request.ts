@@ -1,7 +1,7 @@
 // One request while it runs: its controller, its text so far, and how its end reaches the caller.
 
 import type { NativeEngine, NativeResult } from './binding.js';
-import type { StepReport } from './control/controller.js';
+import type { Branches, StepReport } from './control/controller.js';
 import type { ControllerDriver } from './control/driver.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import type { StepExchange } from './exchange.js';
@@ -146,5 +146,15 @@ function copyOf(report: StepReport): StepReport {
     origins: report.origins.slice(),
     matches: report.matches.slice(),
     load: { ...report.load },
+    ...(report.branches ? { branches: copyOfBranches(report.branches) } : {}),
+  };
+}
+
+function copyOfBranches({ tokens, parents, probabilities, accepted }: Branches): Branches {
+  return {
+    tokens: tokens.slice(),
+    parents: parents.slice(),
+    probabilities: probabilities.slice(),
+    accepted,
   };
 }

@@ -14,6 +14,9 @@ export interface Statistics {
   /** Draft tokens that were verified: all of them, unless a plan trims. */
   verifiedTokens: number;
   acceptedTokens: number;
+  /** Tokens verified beside drafts, as trees have them, and those of them that were right. */
+  branchTokens: number;
+  acceptedBranchTokens: number;
   /** acceptedTokens / draftTokens; 0 where nothing was drafted. */
   acceptanceRate: number;
   /** Emitted tokens per step. */
@@ -118,6 +121,8 @@ export function resultOf(
       draftTokens: native.draftTokens,
       verifiedTokens: native.verifiedTokens,
       acceptedTokens: native.acceptedTokens,
+      branchTokens: native.besideTokens,
+      acceptedBranchTokens: native.besideAccepted,
       acceptanceRate: ratio(native.acceptedTokens, native.draftTokens),
       meanAcceptanceLength: ratio(emitted, native.steps),
       acceptancePerPosition: Array.from(native.verifiedPerPosition, (verified, place) =>

@@ -20,7 +20,7 @@ void fill(Napi::Reference<Array>& reference, const Values& values, Part part = {
 
 // Places in the plan's array; the cost curve is the rest. lib/exchange.ts has the same.
 enum PlanPlace {
-  kDepth, kDrafter, kSteps, kVerify, kTrim, kMinProbability, kMaxEntropy, kMinAcceptance, kMinSurvival,
+  kDepth, kDrafter, kSteps, kVerify, kTrim, kTreeNodes, kBranches, kMinProbability, kMaxEntropy, kMinAcceptance, kMinSurvival,
   kKeep, kHasModel, kBias, kLogit, kMargin, kEntropy, kPlace, kMatch, kNgramBias, kNgramLogit,
   kTokensPerMs, kDraftMs, kRebuildMs, kAhead, kCurveLength, kCurveStart
 };
@@ -35,7 +35,9 @@ Plan read_plan(Napi::Float64Array& array) {
             .drafter = whole(kDrafter, -1, 1e6),
             .steps = whole(kSteps, 1, 256),
             .verify = whole(kVerify, 0, 1e6),
-            .trim = a[kTrim] != 0};
+            .trim = a[kTrim] != 0,
+            .tree_nodes = whole(kTreeNodes, -1, 1e6),
+            .branches = whole(kBranches, 0, 1e6)};
   StopRule& stop = plan.stop;
   stop.min_probability = a[kMinProbability];
   stop.max_entropy = a[kMaxEntropy];
@@ -89,6 +91,9 @@ void JsController::set_exchange(Napi::Object exchange) {
   keep("entropies", entropies_);
   keep("matches", matches_);
   keep("origins", origins_);
+  keep("besideTokens", beside_tokens_);
+  keep("besideParents", beside_parents_);
+  keep("besideProbabilities", beside_probabilities_);
 }
 
 std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int kind, int64_t request,
@@ -100,7 +105,8 @@ std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int
       r.verify_ms,             r.catch_up_ms,      r.other_ms,              r.wait_ms,
       number(r.rows),          number(r.context_length), number(r.drafter), number(r.drafter_lag),
       number(r.late),          number(r.running),  number(r.waiting),       number(r.last),
-      number(r.asked),         number(r.verified)};
+      number(r.asked),         number(r.verified), number(r.beside_tokens.size()),
+      number(r.beside_accepted)};
   fill(header_, header);
   fill(tokens_, r.tokens);
   fill(draft_tokens_, r.draft_tokens);
@@ -109,6 +115,9 @@ std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int
   fill(entropies_, r.signals, &Signals::entropy);
   fill(matches_, r.signals, &Signals::match);
   fill(origins_, r.signals, [](const Signals& s) { return static_cast<uint8_t>(s.origin); });
+  fill(beside_tokens_, r.beside_tokens);
+  fill(beside_parents_, r.beside_parents);
+  fill(beside_probabilities_, r.beside_probabilities);
 
   napi_value arguments[3], result;
   if (napi_create_int32(env, kind, &arguments[0]) != napi_ok ||

@@ -14,17 +14,18 @@ namespace adaptive_spec {
 // lib/binding.ts has the same layout.
 class JsController {
  public:
-  // `exchange`: {header: Float64Array(22), tokens: Int32Array(maxDepth + 1), draftTokens: Int32Array(maxDepth),
+  // `exchange`: {header: Float64Array(24), tokens: Int32Array(maxDepth + 1), draftTokens: Int32Array(maxDepth),
   // probabilities, margins, entropies, matches: Float32Array(maxDepth), origins: Uint8Array(maxDepth),
-  // plan: Float64Array(24 + 65)}.
+  // besideTokens, besideParents: Int32Array(maxDepth), besideProbabilities: Float32Array(maxDepth),
+  // plan: Float64Array(26 + 65)}.
   void set_exchange(Napi::Object exchange);
   // Calls `dispatch(kind, request, text)`. Nothing, where JavaScript gave no plan: it threw, or is being ended.
   std::optional<Plan> report(Napi::Env env, napi_value dispatch, int kind, int64_t request, const StepReport& report);
 
  private:
   Napi::Reference<Napi::Float64Array> header_, plan_;
-  Napi::Reference<Napi::Int32Array> tokens_, draft_tokens_;
-  Napi::Reference<Napi::Float32Array> probabilities_, margins_, entropies_, matches_;
+  Napi::Reference<Napi::Int32Array> tokens_, draft_tokens_, beside_tokens_, beside_parents_;
+  Napi::Reference<Napi::Float32Array> probabilities_, margins_, entropies_, matches_, beside_probabilities_;
   Napi::Reference<Napi::Uint8Array> origins_;
 };
 

@@ -24,6 +24,7 @@ EngineOptions engine_options(Napi::Object o) {
   options.context_size = integer(o, "contextSize");
   options.parallel = integer(o, "parallel");
   options.max_depth = integer(o, "maxDepth");
+  options.branches = integer(o, "branches");
   options.batch_size = integer(o, "batchSize");
   options.threads = integer(o, "threads");
   options.draft_threads = integer(o, "draftThreads");
@@ -55,6 +56,7 @@ Request request(Napi::Object o) {
   r.asks = flag(o, "asks");
   r.plan.depth = integer(o, "depth");
   r.plan.drafter = integer(o, "drafter");
+  r.plan.tree_nodes = integer(o, "treeNodes");
   r.sampling = {.temperature = static_cast<float>(real(o, "temperature")),
                 .top_k = integer(o, "topK"),
                 .top_p = static_cast<float>(real(o, "topP")),
@@ -80,6 +82,7 @@ Napi::Object to_js(Napi::Env env, const LoadedInfo& info) {
   o["draftThreads"] = info.draft_threads;
   o["kernels"] = info.kernels;
   o["canRollBack"] = info.can_roll_back;
+  o["branches"] = info.branches;
   o["hasChatTemplate"] = info.has_chat_template;
   o["loadMs"] = info.load_ms;
   Napi::Array drafters = Napi::Array::New(env);
@@ -102,6 +105,8 @@ Napi::Object to_js(Napi::Env env, const RequestResult& r) {
   o["draftTokens"] = r.draft_tokens;
   o["verifiedTokens"] = r.verified_tokens;
   o["acceptedTokens"] = r.accepted_tokens;
+  o["besideTokens"] = r.beside_tokens;
+  o["besideAccepted"] = r.beside_accepted;
   o["latePlans"] = r.late_plans;
   o["overlappedDrafts"] = r.overlapped_drafts;
   o["wastedDrafts"] = r.wasted_drafts;

@@ -1,7 +1,7 @@
 // Arms of a benchmark: what is compared with what, by name.
 
 import { basename } from 'node:path';
-import type { Controller } from '../control/controller.js';
+import { type Controller, MAX_DEPTH } from '../control/controller.js';
 import { controllers, resolveController } from '../control/controllers.js';
 import { AdaptiveSpecError } from '../errors.js';
 
@@ -17,15 +17,34 @@ export interface Arm {
   depth?: number;
   /** Who drafts where the controller names nobody; the engine's default where it is undefined. */
   drafter?: string;
+  /** Draft tokens verified at most with the guesses beside the draft; undefined: drafts are chains. */
+  tree?: number;
   /** A controller for one request. */
   make: () => Controller;
 }
 
 /**
  * The arm of a name: 'plain', 'fixed:K', or a name that `resolveController` knows; with '@' and the name of a drafter
- * behind it, such as 'fixed:4@hybrid', that one drafts. Throws INVALID_ARGUMENT for any other name.
+ * behind it, such as 'fixed:4@hybrid', that one drafts; with '+tree:8' at the end, up to 8 draft tokens are verified,
+ * guesses beside the draft included. Such an arm has no `depth`: the best fixed depth is what it is compared with.
+ * Throws INVALID_ARGUMENT for any other name.
  */
 export function armOf(name: string): Arm {
+  const tree = /^(.*)\+tree:(\d+)$/.exec(name);
+  if (tree === null) return armOfChain(name);
+  const { depth: _, ...arm } = armOfChain(tree[1]!);
+  const nodes = Number(tree[2]);
+  if (arm.name === PLAIN || nodes < 1 || nodes > MAX_DEPTH) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `The arm ${JSON.stringify(name)} ${arm.name === PLAIN ? 'drafts nothing' : 'has a tree of no use'}`,
+      `Write it as fixed:4+tree:8, with 1 to ${MAX_DEPTH} tokens.`,
+    );
+  }
+  return { ...arm, name: `${arm.name}+tree:${nodes}`, tree: nodes };
+}
+
+function armOfChain(name: string): Arm {
   const at = name.lastIndexOf('@');
   if (at < 0) return armOfBareName(name);
   const [bare, drafter] = [name.slice(0, at), name.slice(at + 1)];

@@ -55,6 +55,7 @@ export async function measureRun(
       ...wordsOf(engine, prompt.prompt),
       controller: arm.make(),
       ...(arm.drafter === undefined ? {} : { drafter: arm.drafter }),
+      ...(arm.tree === undefined ? {} : { tree: arm.tree }),
       maxTokens,
       temperature,
       seed,

@@ -28,7 +28,7 @@ import { renderReport } from '../bench/render/render.js';
 import { loadBinding } from '../binding.js';
 import { createEngine, type Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
-import { checkEngineOptions, checkRequestOptions, type EngineOptions } from '../options.js';
+import { checkEngineOptions, checkRequestOptions, DEFAULT_BRANCHES, type EngineOptions } from '../options.js';
 import { runProgressPrinter } from './bench-progress.js';
 import { note, print } from './console.js';
 import { importController, isControllerFile } from './controller-flag.js';
@@ -62,7 +62,10 @@ export function addBench(program: Command): void {
     .command('bench')
     .description('compare depths and controllers on the same prompts, and say what adapting is worth')
     .option('--profile <name>', 'smoke (under 40 s), quick (under 10 minutes) or full', 'quick')
-    .option('--arms <list>', 'plain, fixed:K, controllers by name, or modules, with commas')
+    .option(
+      '--arms <list>',
+      'plain, fixed:K, controllers by name, or modules, with commas; fixed:4@hybrid, fixed:4+tree:8',
+    )
     .option('--prompts <file>', 'prompts as JSON lines {id, context, prompt} (default: those of the package)')
     .option('--prompts-per-kind <n>', 'the first so many prompts of each kind')
     .option('--kinds <list>', `some of ${KINDS.join(', ')}, with commas`)
@@ -210,8 +213,9 @@ async function armsOf(names: readonly string[]): Promise<Arm[]> {
 
 function engineOptionsFor(flags: BenchFlags, { arms }: BenchPlan): EngineOptions {
   const options = engineOptionsOf(flags);
-  const deepest = Math.max(...arms.map(({ depth }) => depth ?? 0));
+  const deepest = Math.max(...arms.map(({ depth, tree }) => Math.max(depth ?? 0, tree ?? 0)));
   if (deepest > 32) options.maxDepth = 64;
+  if (arms.some(({ tree }) => tree !== undefined)) options.branches = DEFAULT_BRANCHES;
   checkEngineOptions(options);
   return options;
 }

@@ -6,7 +6,12 @@ import type { Controller } from '../control/controller.js';
 import { controllerNames, resolveController } from '../control/controllers.js';
 import { createEngine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
-import { checkEngineOptions, checkRequestOptions, type RequestOptions } from '../options.js';
+import {
+  checkEngineOptions,
+  checkRequestOptions,
+  DEFAULT_BRANCHES,
+  type RequestOptions,
+} from '../options.js';
 import type { GenerationResult } from '../result.js';
 import { note } from './console.js';
 import { importController, isControllerFile } from './controller-flag.js';
@@ -21,6 +26,7 @@ interface Flags extends EngineFlags {
   controller?: string;
   depth?: string;
   drafter?: string;
+  tree?: string;
   maxTokens?: string;
   temperature?: string;
   acceptance?: string;
@@ -56,6 +62,7 @@ export function addGenerate(program: Command): void {
       '--ngram-store <file>',
       'draft from the texts that earlier runs left in this file, and add this one',
     )
+    .option('--tree <nodes>', 'verify guesses beside the draft too, up to so many tokens with it')
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
     .option(
@@ -70,7 +77,7 @@ export function addGenerate(program: Command): void {
     .option('--ignore-eos', "go on past the model's own end")
     .option('--json-schema <schema|file>', 'a JSON schema that the text keeps to')
     .option('--grammar <gbnf|file>', 'a GBNF grammar that the text keeps to')
-    .option('--tools <json|file>', 'functions that the model may call, in OpenAI\'s form; with --chat')
+    .option('--tools <json|file>', "functions that the model may call, in OpenAI's form; with --chat")
     .option('--tool-choice <choice>', 'auto, none, required, or the name of a tool')
     .option('--calibrate <when>', 'auto, load or off: where controllers have the costs of a step from')
     .option('--json', 'one JSON object: text, tokens, finishReason, stats')
@@ -85,7 +92,8 @@ async function run(flags: Flags): Promise<void> {
   // Before the models are loaded, so that a slip of the keyboard costs nothing.
   checkRequestOptions(request);
   resolveController(request.controller, { depth: request.depth });
-  if ((request.depth ?? 0) > 32) engineOptions.maxDepth ??= 64;
+  if (Math.max(request.depth ?? 0, request.tree ?? 0) > 32) engineOptions.maxDepth ??= 64;
+  if ((request.tree ?? 0) > 0) engineOptions.branches ??= DEFAULT_BRANCHES;
   checkEngineOptions(engineOptions);
 
   const interrupt = new Interruption();
@@ -115,6 +123,7 @@ async function requestOf(flags: Flags): Promise<RequestOptions> {
   if (flags.controller !== undefined) request.controller = await controllerOf(flags.controller);
   if (flags.depth !== undefined) request.depth = numberOf('--depth', flags.depth);
   if (flags.drafter !== undefined) request.drafter = flags.drafter;
+  if (flags.tree !== undefined) request.tree = numberOf('--tree', flags.tree);
   if (flags.maxTokens !== undefined) request.maxTokens = numberOf('--max-tokens', flags.maxTokens);
   if (flags.temperature !== undefined) request.temperature = numberOf('--temperature', flags.temperature);
   if (flags.acceptance !== undefined)
@@ -160,7 +169,10 @@ function fileOf(flag: string, path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw usage(`${flag}: ${path} can't be read: ${(cause as Error).message}`, 'Give the path of a file, or its text.');
+    throw usage(
+      `${flag}: ${path} can't be read: ${(cause as Error).message}`,
+      'Give the path of a file, or its text.',
+    );
   }
 }
 

@@ -79,6 +79,26 @@ export interface StopRule {
   value?: ValueRule;
 }
 
+/** What of a tree is verified: a chain, and other tokens beside it where the drafter was unsure (docs/trees.md). */
+export interface TreePlan {
+  /** Draft tokens verified at most, those beside the chain included. 0: a chain alone. */
+  nodes: number;
+  /** Of them beside the chain at most. Default: as many as the engine has `branches`. */
+  branches?: number;
+}
+
+/** What was verified beside a step's draft: guesses of the drafter for places where its own token may be wrong. */
+export interface Branches {
+  /** Ids of the tokens. */
+  tokens: Int32Array;
+  /** Per token, the place in the draft of the token that it follows, from 0; -1: the last accepted one. */
+  parents: Int32Array;
+  /** Per token, how probable it was thought that it and all before it are right. */
+  probabilities: Float32Array;
+  /** How many the target agreed with, behind the `accepted` ones of the draft. */
+  accepted: number;
+}
+
 /** A depth with details. */
 export interface DetailedPlan {
   /** Tokens asked of the drafter; 0 is plain decoding. */
@@ -94,6 +114,11 @@ export interface DetailedPlan {
   trim?: boolean;
   /** Draft tokens to verify at most. 0 only looks at what would be drafted. Default: all. */
   verify?: number;
+  /**
+   * Verify guesses beside the draft too. With `stop.value`, only those that are worth their rows. Default: the
+   * request's `tree`. Without effect where the engine has no `branches`.
+   */
+  tree?: TreePlan;
   /**
    * Steps that this plan holds for, without asking again: 1 to 256, by default 1. Reports of the steps between come
    * later, several at once, to `observe`.
@@ -149,7 +174,7 @@ export interface StepReport {
   accepted: number;
   /** Ids of the draft tokens; length `drafted`. */
   draftTokens: Int32Array;
-  /** Ids of the tokens that this step emitted; length 1 to accepted + 1. */
+  /** Ids of the tokens that this step emitted; length 1 to accepted + 1, and those of `branches` accepted. */
   tokens: Int32Array;
   /** Text that this step released: whole characters only, and nothing that may yet be a stop string. */
   text: string;
@@ -169,6 +194,8 @@ export interface StepReport {
    * score where it proposes another; 0 where none is known. Of an n-gram's token, its score. Length `drafted`.
    */
   matches: Float32Array;
+  /** What was verified beside the draft; missing where nothing was. */
+  branches?: Branches;
   /** Time spent drafting, in milliseconds; a first token drafted ahead and not wanted is in it. */
   draftMs: number;
   /** Time of the target's verification, in milliseconds. Step 0: of the prompt. */
@@ -177,7 +204,10 @@ export interface StepReport {
   catchUpMs: number;
   /** The step's remaining time, in milliseconds: sampling, roll-back, waiting for the controller. */
   otherMs: number;
-  /** Rows of the target's batch that belong to this request: verified + 1. */
+  /**
+   * Rows of the target's batch that belong to this request: verified + 1, and those of `branches` and of a token that
+   * the step before accepted there.
+   */
   rows: number;
   /** Tokens in the target's cache after the step. */
   contextLength: number;

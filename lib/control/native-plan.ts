@@ -19,6 +19,10 @@ export interface NativePlan {
   /** Draft tokens verified at most. */
   verify: number;
   trim: boolean;
+  /** Draft tokens verified at most with those beside the chain; -1: as the request says. */
+  treeNodes: number;
+  /** Of them beside the chain at most. */
+  branches: number;
   minProbability: number;
   /** Nats; Infinity never stops. */
   maxEntropy: number;
@@ -37,6 +41,8 @@ export function nativePlan(depth: number): NativePlan {
     steps: 1,
     verify: Number.MAX_SAFE_INTEGER,
     trim: false,
+    treeNodes: -1,
+    branches: Number.MAX_SAFE_INTEGER,
     minProbability: 0,
     maxEntropy: Number.POSITIVE_INFINITY,
     minAcceptance: 0,
@@ -71,13 +77,18 @@ export function readDetails(
   describe: Describe,
 ): Omit<NativePlan, 'depth' | 'drafter'> {
   const read = new Reader(describe);
-  const { stop, trim, verify, steps } = answer;
+  const { stop, trim, verify, steps, tree } = answer;
   const details = {
     ...nativePlan(0),
     trim: read.flag('trim', trim),
     verify: read.whole('verify', verify, 0, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
     steps: read.whole('steps', steps, 1, MAX_STEPS, 1),
   };
+  if (tree !== undefined) {
+    const { nodes, branches } = read.object('tree', tree);
+    details.treeNodes = read.whole('tree.nodes', nodes, 0, Number.MAX_SAFE_INTEGER);
+    details.branches = read.whole('tree.branches', branches, 0, Number.MAX_SAFE_INTEGER, details.branches);
+  }
   if (stop !== undefined) {
     const rule = read.object('stop rule', stop);
     const { minProbability, maxEntropy, minAcceptance, minSurvival, keep, acceptance, value } = rule;

@@ -100,6 +100,21 @@ const step = v.pipe(
     h: nats,
     o: origins,
     x: matches,
+    b: v.optional(
+      v.pipe(
+        v.object({
+          tokens,
+          parents: v.array(v.pipe(v.number(), v.integer(), v.minValue(-1))),
+          p: shares,
+          accepted: whole,
+        }),
+        v.check(
+          (b) => b.parents.length === b.tokens.length && b.p.length === b.tokens.length,
+          'tokens, parents and p of b are as long',
+        ),
+        v.check((b) => b.accepted <= b.tokens.length, 'accepted of b is at most its tokens'),
+      ),
+    ),
     draftMs: milliseconds,
     verifyMs: milliseconds,
     catchUpMs: milliseconds,
@@ -122,7 +137,10 @@ const step = v.pipe(
     ({ drafted, verified, accepted }) => accepted <= verified && verified <= drafted,
     'accepted <= verified <= drafted',
   ),
-  v.check(({ tokens, accepted }) => tokens.length <= accepted + 1, 'tokens has at most accepted + 1'),
+  v.check(
+    ({ tokens, accepted, b }) => tokens.length <= accepted + (b?.accepted ?? 0) + 1,
+    'tokens has at most accepted + 1, and those accepted of b',
+  ),
 );
 
 const end = v.object({ end: v.object({ tokens: whole, finishReason: v.string() }) });

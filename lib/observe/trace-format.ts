@@ -85,6 +85,8 @@ export interface TraceStep {
   h: number[];
   o?: number[];
   x?: number[];
+  /** What was verified beside the draft, as `StepReport.branches`: tokens, parents, probabilities, accepted. */
+  b?: { tokens: number[]; parents: number[]; p: number[]; accepted: number };
   draftMs: number;
   verifyMs: number;
   catchUpMs: number;

@@ -10,6 +10,7 @@ export function stepLine(report: StepReport, asked: boolean): TraceStep {
   return {
     ...{ step, position, depth, drafted, verified, accepted, tokens: Array.from(tokens), text },
     ...draftOf(report),
+    ...branchesOf(report),
     ...{ draftMs, verifyMs, catchUpMs, otherMs, rows, contextLength, drafter, drafterLag, late },
     ...{ running: load.running, waiting: load.waiting, asked },
   };
@@ -30,6 +31,16 @@ export function recordedReport(line: TraceStep): StepReport {
     matches: line.x ? Float32Array.from(line.x) : new Float32Array(drafted),
     ...{ draftMs, verifyMs, catchUpMs, otherMs, rows, contextLength, drafter, drafterLag, late },
     load: { running, waiting },
+    ...(line.b
+      ? {
+          branches: {
+            tokens: Int32Array.from(line.b.tokens),
+            parents: Int32Array.from(line.b.parents),
+            probabilities: Float32Array.from(line.b.p),
+            accepted: line.b.accepted,
+          },
+        }
+      : {}),
   };
 }
 
@@ -68,4 +79,11 @@ function draftOf(report: StepReport): Pick<TraceStep, 'draft' | 'p' | 'm' | 'h' 
     h: Array.from(entropies),
     ...(usual ? {} : { o: Array.from(origins), x: Array.from(matches) }),
   };
+}
+
+function branchesOf({ branches }: StepReport): Pick<TraceStep, 'b'> {
+  if (branches === undefined) return {};
+  const { tokens, parents, probabilities, accepted } = branches;
+  const p = Array.from(probabilities);
+  return { b: { tokens: Array.from(tokens), parents: Array.from(parents), p, accepted } };
 }

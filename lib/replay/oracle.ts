@@ -1,7 +1,7 @@
 // The least time in which any policy could have emitted a generation, by dynamic programming with all outcomes known.
 
-import { isFreeOrigin } from '../control/stop-rule.js';
 import type { CostModel } from '../control/costs.js';
+import { isFreeOrigin } from '../control/stop-rule.js';
 import { emittedAt, type ReplayGeneration, roomAt } from './generation.js';
 import { draftMsAt } from './replay.js';
 

@@ -10,7 +10,10 @@ const MOST_TOOLS = 128;
 const NAME = "a name of up to 64 letters, digits, '_', '.' and '-'";
 const toolName = v.pipe(v.string(NAME), v.regex(/^[A-Za-z0-9_.-]{1,64}$/, NAME));
 // structured/schema-text.ts looks into it, and has a code of its own for what is wrong there.
-const schema = v.custom<JsonSchema>((value) => typeof value === 'object' && value !== null, 'a JSON schema, as an object');
+const schema = v.custom<JsonSchema>(
+  (value) => typeof value === 'object' && value !== null,
+  'a JSON schema, as an object',
+);
 
 const FORMAT = "{ type: 'text' }, { type: 'json_object' } or { type: 'json_schema', schema }";
 const CHOICE = "'auto', 'none', 'required' or { name }";
@@ -98,10 +101,16 @@ export function mustFitTogether(request: StructuredRequest): void {
     );
   }
   if (ignoreEos && (grammar !== undefined || isJson || calls)) {
-    refuse('ignoreEos and a form of the text contradict each other', 'Leave ignoreEos out: the form says where it ends.');
+    refuse(
+      'ignoreEos and a form of the text contradict each other',
+      'Leave ignoreEos out: the form says where it ends.',
+    );
   }
   if (tools !== undefined && prompt !== undefined) {
-    refuse('Tools need a conversation', 'Give messages instead of a prompt, so that the chat template can offer them.');
+    refuse(
+      'Tools need a conversation',
+      'Give messages instead of a prompt, so that the chat template can offer them.',
+    );
   }
   if (tools === undefined && toolChoice !== 'auto') {
     refuse('toolChoice is given, and no tools', 'Give tools, or leave toolChoice out.');

@@ -68,5 +68,8 @@ export function genericAnswer(text: string): ToolAnswer {
   };
   const { tool_call: call, response = '' } = answer;
   if (!call) return { content: response, calls: [] };
-  return { content: '', calls: [toolCall({ id: '', name: call.name, arguments: JSON.stringify(call.arguments) }, 0)] };
+  return {
+    content: '',
+    calls: [toolCall({ id: '', name: call.name, arguments: JSON.stringify(call.arguments) }, 0)],
+  };
 }

@@ -39,7 +39,10 @@ export function schemaText(schema: unknown, what: string, strict = false): strin
   try {
     text = JSON.stringify(schema);
   } catch (cause) {
-    refuse(`it can't be written as JSON (${cause instanceof Error ? cause.message.split('\n')[0] : cause})`, cause);
+    refuse(
+      `it can't be written as JSON (${cause instanceof Error ? cause.message.split('\n')[0] : cause})`,
+      cause,
+    );
   }
   if (text === undefined || !text.startsWith('{')) return refuse('it is no object');
   if (text.length > MOST_CHARACTERS) return refuse(`it has more than ${MOST_CHARACTERS} characters`);
@@ -56,7 +59,8 @@ export function schemaText(schema: unknown, what: string, strict = false): strin
     if (names.filter((name) => !required.has(name)).length > MOST_OPTIONAL) {
       refuse(`an object has more than ${MOST_OPTIONAL} properties that are not required`);
     }
-    if (typeof $ref === 'string' && isEndless(root, $ref)) refuse(`$ref ${$ref.slice(0, 80)} leads to itself`);
+    if (typeof $ref === 'string' && isEndless(root, $ref))
+      refuse(`$ref ${$ref.slice(0, 80)} leads to itself`);
     // The converter ignores these, and says so on stderr.
     const { pattern } = value;
     if (isSchema && typeof pattern === 'string' && !/^\^.*\$$/s.test(pattern)) {
@@ -86,7 +90,8 @@ function* everyValue(root: Json): Generator<Visited> {
     if (typeof value !== 'object' || value === null) continue;
     for (const [name, child] of Object.entries(value)) {
       if (isSchema && MAPS.has(name)) {
-        for (const inner of Object.values(child ?? {})) open.push({ value: inner, depth: depth + 2, isSchema: true });
+        for (const inner of Object.values(child ?? {}))
+          open.push({ value: inner, depth: depth + 2, isSchema: true });
       } else {
         const holds = Array.isArray(value) ? isSchema : isSchema && HOLDERS.has(name);
         open.push({ value: child, depth: depth + 1, isSchema: holds });

@@ -93,7 +93,10 @@ function toolStructure(
 }
 
 /** Tools in the way that the model's own template has them. */
-function nativeTools(native: NativeEngine, { prompt, grammar, stops, named, syntax }: NativeToolPrompt): Structure {
+function nativeTools(
+  native: NativeEngine,
+  { prompt, grammar, stops, named, syntax }: NativeToolPrompt,
+): Structure {
   const read = (text: string): ToolAnswer => {
     const { content, calls } = loadBinding().parseAnswer(text, syntax);
     return { content, calls: calls.map(toolCall) };

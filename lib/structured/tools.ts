@@ -38,7 +38,8 @@ export interface ToolAnswer {
 /** Tools to offer under a choice. Throws INVALID_ARGUMENT, and SCHEMA_INVALID for parameters. */
 export function offeredTools(tools: readonly Tool[], choice: ToolChoice): Tool[] {
   if (choice === 'none') return [];
-  const offered = typeof choice === 'object' ? tools.filter((tool) => tool.function.name === choice.name) : tools;
+  const offered =
+    typeof choice === 'object' ? tools.filter((tool) => tool.function.name === choice.name) : tools;
   if (typeof choice === 'object' && offered.length === 0) {
     throw new AdaptiveSpecError(
       'INVALID_ARGUMENT',

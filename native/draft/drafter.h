@@ -9,6 +9,7 @@
 
 #include "draft/guide.h"
 #include "draft/stop_rule.h"
+#include "draft/token_tree.h"
 #include "engine/load_watch.h"
 #include "verify/distribution.h"
 #include "verify/sampling_params.h"
@@ -27,10 +28,12 @@ struct Draft {
   bool shares = false;                // other requests' text may be proposed
   DraftGuide* guide = nullptr;        // what it must keep to; null: nothing
   const SamplingParams* sampling = nullptr;  // draw the model's tokens by these; null: take its likeliest
+  bool wants_guesses = false;         // other tokens too, where the drafter has them for nothing
   bool stopped = false;               // the drafter won't grow this draft further
   std::vector<int32_t> tokens;        // proposed, target ids
   std::vector<Signals> signals;       // of the row, not of the token, where that was drawn: verify/rejection.h says why
   std::vector<Distribution> drawn_from;  // over target ids; empty where a token was certain
+  std::vector<Guess> guesses;         // beside `tokens`; more than one may be of a place
   double survival = 1;                // probability that all of them are right, by the stop rule
   double draft_ms = 0, catch_up_ms = 0;
 
@@ -65,12 +68,21 @@ struct Draft {
     }
   }
 
+  // Another token for a place that has one.
+  void guess(int place, int32_t token, float share) {
+    if (!wants_guesses || token < 0 || place >= static_cast<int>(tokens.size()) || token == tokens[place]) return;
+    for (const Guess& other : guesses)
+      if (other.place == place && other.token == token) return;
+    guesses.push_back({place, token, std::clamp(share, 0.0f, 1.0f)});
+  }
+
   void clear() {
     stopped = false;
     if (guide) guide->rewind();
     tokens.clear();
     signals.clear();
     drawn_from.clear();
+    guesses.clear();
     survival = 1;
     draft_ms = catch_up_ms = 0;
   }

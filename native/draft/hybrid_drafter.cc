@@ -1,6 +1,8 @@
 // Per token: a sure match is taken as it is; else the model is asked, and the likelier of the two proposals drafted.
 #include "draft/hybrid_drafter.h"
 
+#include <algorithm>
+
 #include "engine/clock.h"
 
 namespace adaptive_spec {
@@ -46,8 +48,17 @@ void HybridDrafter::extend(std::span<Draft*> drafts) {
       if (const auto& match = matches_[i]) {
         const bool agree = match->token == token;
         signals.match = agree ? match->score : -match->score;
-        if (!agree && match->score > kModel.of(signals, static_cast<int>(draft.tokens.size()))) {
-          draft.offer(match->token, Signals::of_match(match->score, Origin::kNgramOverModel));
+        if (!agree) {
+          // Whose token is not drafted stays a guess beside the other's.
+          const int place = static_cast<int>(draft.tokens.size());
+          const float model_score = static_cast<float>(kModel.of(signals, place));
+          if (match->score > model_score) {
+            draft.offer(match->token, Signals::of_match(match->score, Origin::kNgramOverModel));
+            draft.guess(place, token, model_score / (1 - match->score));
+          } else {
+            draft.offer(token, signals);
+            draft.guess(place, match->token, match->score / std::max(1 - model_score, 1e-6f));
+          }
           return;
         }
       }

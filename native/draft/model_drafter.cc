@@ -15,6 +15,8 @@ namespace {
 // After a step with this drafter at most two tokens are new (the last draft token and the target's own); more is
 // catching up.
 constexpr int kUsualLag = 2;
+// Of a row, behind the likeliest: later ones are too seldom right to be worth a row of the target's batch.
+constexpr int kGuesses = 2;
 
 // So many are read with the first draft token, as after a run of n-grams; more in passes of their own, which the others'
 // drafts need not wait for.
@@ -171,6 +173,7 @@ void ModelDrafter::read(Draft& draft, int row, const TakeProposal& take) {
   take(draft, token, {choice.probability, choice.margin, choice.entropy});
   if (draft.sampling && draft.tokens.size() > place && draft.signals[place].origin == Origin::kModel)
     draw_last(draft, logits);
+  if (draft.wants_guesses) guess_others(draft, static_cast<int>(place), logits, choice);
 }
 
 void ModelDrafter::draw_last(Draft& draft, float* logits) {
@@ -193,6 +196,17 @@ void ModelDrafter::draw_last(Draft& draft, float* logits) {
   if (!normalise(from)) return;
   draft.tokens.back() = draw(from, u);
   draft.drawn_from.back() = std::move(from);
+}
+
+void ModelDrafter::guess_others(Draft& draft, int place, float* logits, const Choice& first) {
+  int32_t id = first.id;
+  for (int i = 0; i < kGuesses; ++i) {
+    logits[id] = -std::numeric_limits<float>::infinity();
+    id = argmax(logits, context_->n_vocab());
+    if (id < 0) return;
+    const float probability = std::exp(logits[id] - first.log_sum_exp);
+    draft.guess(place, map_.to_target(id), probability / std::max(1 - first.probability, 1e-6f));
+  }
 }
 
 void ModelDrafter::roll_back(int seq, int length, int kept) {

@@ -9,6 +9,7 @@
 #include "draft/drafter.h"
 #include "draft/vocabulary_map.h"
 #include "engine/context.h"
+#include "kernels/logits.h"
 #include "verify/sampler.h"
 
 namespace adaptive_spec {
@@ -46,6 +47,8 @@ class ModelDrafter : public Drafter {
   bool may_propose(const Draft& draft, int32_t id) const;
   // Puts a drawn token in place of the draft's last one.
   void draw_last(Draft& draft, float* logits);
+  // The likeliest ids behind the first, which leaves the row without them.
+  void guess_others(Draft& draft, int place, float* logits, const Choice& first);
   bool decode(std::span<Draft*> in_batch);
 
   ModelHandle model_;

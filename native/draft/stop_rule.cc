@@ -84,4 +84,21 @@ int StopRule::trimmed(std::span<const Signals> signals, int rows_before) const {
   return best;
 }
 
+int StopRule::worth_beside(std::span<const double> probabilities, int rows, int rows_before) const {
+  const int leaves = static_cast<int>(probabilities.size());
+  if (tokens_per_ms <= 0) return leaves;
+  const double again = tokens_per_ms * std::max(0.0, verify(rows + 1) - verify(rows));
+  int best = 0;
+  double best_worth = -std::numeric_limits<double>::infinity(), gain = 0;
+  for (int j = 0; j <= leaves; ++j) {
+    if (j > 0) gain += probabilities[j - 1] * (1 - again);
+    const double change = rows + j == rows_before || rows_before == 0 ? 0 : rebuild_ms;
+    const double worth = gain - tokens_per_ms * (verify(rows + j) + change);
+    if (worth <= best_worth) continue;
+    best = j;
+    best_worth = worth;
+  }
+  return best;
+}
+
 }  // namespace adaptive_spec

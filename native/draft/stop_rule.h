@@ -65,6 +65,9 @@ struct StopRule {
   bool refuses(const Signals& signals, int k, double& survival) const;
   // Of the tokens with these signals, how many are worth verifying, after a step of `rows_before` rows (0: none).
   int trimmed(std::span<const Signals> signals, int rows_before) const;
+  // Of leaves beside the draft, each right with one of these probabilities, the largest first: how many are worth the
+  // rows that they add to `rows`. A leaf that is right is one token more; its row is computed again in the next step.
+  int worth_beside(std::span<const double> probabilities, int rows, int rows_before) const;
 
  private:
   double verify(int rows) const;

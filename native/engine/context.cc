@@ -116,10 +116,12 @@ Context::Context(llama_model* model, const ContextOptions& options, ggml_threadp
     : kernels_(options.kernels),
       n_vocab_(llama_vocab_n_tokens(llama_model_get_vocab(model))),
       context_size_(options.context_size),
-      batch_size_(std::max(options.batch_size, options.max_rows)),
+      // Tokens accepted beside a chain are read again in front of the next one.
+      batch_size_(std::max(options.batch_size, options.max_rows + (options.branches > 0 ? options.parallel : 0))),
       max_rows_(options.max_rows),
-      parallel_(options.parallel) {
-  batch_ = llama_batch_init(batch_size_, 0, 1);
+      parallel_(options.parallel),
+      branches_(options.branches) {
+  batch_ = llama_batch_init(batch_size_, 0, branches_ + 1);
   try {
     // Our attention is exact and fast, ggml's flash attention is neither with few rows: it is not taken by default.
     const bool try_ours = options.flash_attention < 0 && kernels_ && options.kv_type == "f16";
@@ -137,9 +139,9 @@ void Context::create(llama_model* model, const ContextOptions& options, ggml_thr
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<uint32_t>(options.context_size) * options.parallel;
   params.n_batch = params.n_ubatch = batch_size_;
-  params.n_seq_max = options.parallel;
-  // Split streams would cut a batch of unequal depths into several passes over the weights.
-  params.kv_unified = options.parallel > 1;
+  params.n_seq_max = options.parallel * (branches_ + 1);
+  // Split streams would cut a batch of unequal depths into several passes over the weights, and share no cells.
+  params.kv_unified = params.n_seq_max > 1;
   params.n_outputs_max = max_rows_;
   params.n_threads = params.n_threads_batch = options.threads;
   params.flash_attn_type = flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
@@ -164,6 +166,7 @@ void Context::create(llama_model* model, const ContextOptions& options, ggml_thr
                       "llama.cpp could not create a context of " + std::to_string(options.context_size) +
                           " tokens" + (why.empty() ? "." : ": " + why),
                       "Use a smaller contextSize, a smaller kvCacheType or a smaller model.");
+  flash_attention_ = flash_attention;
   use(pool, options.threads);
 }
 
@@ -178,9 +181,11 @@ bool Context::attends() {
   return ok && attention_left_to_ggml() == left_before;
 }
 
-int Context::add(int32_t token, int position, int seq, bool logits) {
+int Context::add(int32_t token, int position, int seq, bool logits, uint32_t branches) {
+  branches &= (2u << branches_) - 1;
   if (token < 0 || token >= n_vocab_ || position < 0 || position >= context_size_ || seq < 0 ||
-      seq >= parallel_ || batch_.n_tokens >= batch_size_ || (logits && rows_with_logits_ >= max_rows_))
+      seq >= parallel_ || branches == 0 || batch_.n_tokens >= batch_size_ ||
+      (logits && rows_with_logits_ >= max_rows_))
     throw EngineError("NATIVE_FAILURE",
                       "A batch row is out of range (token " + std::to_string(token) + ", position " +
                           std::to_string(position) + ", sequence " + std::to_string(seq) + ").",
@@ -188,17 +193,19 @@ int Context::add(int32_t token, int position, int seq, bool logits) {
   const int row = batch_.n_tokens++;
   batch_.token[row] = token;
   batch_.pos[row] = position;
-  batch_.n_seq_id[row] = 1;
-  batch_.seq_id[row][0] = seq;
+  int& ids = batch_.n_seq_id[row] = 0;
+  for (int branch = 0; branch <= branches_; ++branch)
+    if (branches >> branch & 1) batch_.seq_id[row][ids++] = id(seq, branch);
   batch_.logits[row] = logits;
   rows_with_logits_ += logits;
+  has_branches_ |= (branches & 1) == 0;
   return row;
 }
 
 DecodeStatus Context::decode() {
   last_log_error.clear();
   last_error_.clear();
-  const ComputeScope scope(kernels_);
+  const ComputeScope scope(kernels_, has_branches_);
   try {
     const double start = now_ms();
     const int status = llama_decode(ctx_.get(), batch_);
@@ -229,17 +236,33 @@ float* Context::logits(int row) {
 }
 
 void Context::keep(int seq, int length) {
-  llama_memory_seq_rm(llama_get_memory(ctx_.get()), seq, length, -1);
+  // Each call looks at all cells; where there is one sequence, one call does for all its branches.
+  const bool at_once = parallel_ == 1 && branches_ > 0;
+  for (int branch = 0; branch <= (at_once ? 0 : branches_); ++branch)
+    llama_memory_seq_rm(llama_get_memory(ctx_.get()), at_once ? -1 : id(seq, branch), length, -1);
 }
 
-void Context::forget(int seq) { llama_memory_seq_rm(llama_get_memory(ctx_.get()), seq, -1, -1); }
+void Context::join(int seq, int length, std::span<const int> forks) {
+  const llama_memory_t memory = llama_get_memory(ctx_.get());
+  for (size_t i = 0; i < forks.size(); ++i) {
+    const llama_seq_id branch = id(seq, static_cast<int>(i) + 1);
+    llama_memory_seq_rm(memory, branch, forks[i], -1);
+    if (length > forks[i]) llama_memory_seq_cp(memory, id(seq, 0), branch, forks[i], length);
+  }
+  keep(seq, length);
+}
+
+void Context::forget(int seq) {
+  for (int branch = 0; branch <= branches_; ++branch)
+    llama_memory_seq_rm(llama_get_memory(ctx_.get()), id(seq, branch), -1, -1);
+}
 
 void Context::forget_all() { llama_memory_clear(llama_get_memory(ctx_.get()), false); }
 
 void Context::wipe() { llama_memory_clear(llama_get_memory(ctx_.get()), true); }
 
 int Context::length(int seq) const {
-  return llama_memory_seq_pos_max(llama_get_memory(ctx_.get()), seq) + 1;
+  return llama_memory_seq_pos_max(llama_get_memory(ctx_.get()), id(seq, 0)) + 1;
 }
 
 bool Context::can_roll_back() {
@@ -251,6 +274,8 @@ bool Context::can_roll_back() {
   forget_all();
   return ok;
 }
+
+bool Context::can_branch() { return flash_attention_ && kernels_ && attends(); }
 
 void append_piece(const llama_vocab* vocab, int32_t token, std::string& out, bool names) {
   char buffer[256];

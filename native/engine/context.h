@@ -58,6 +58,7 @@ ThreadPoolHandle make_thread_pool(int threads);
 struct ContextOptions {
   int context_size = 0;  // tokens per sequence
   int parallel = 1;      // sequences
+  int branches = 0;      // of each sequence in one batch, besides the sequence itself
   int max_rows = 0;      // rows with logits in one batch
   int batch_size = 512;  // rows in one batch
   int threads = 1;
@@ -77,9 +78,15 @@ class Context {
   Context& operator=(const Context&) = delete;
   ~Context();
 
-  void clear_batch() { batch_.n_tokens = rows_with_logits_ = 0; }
+  void clear_batch() {
+    batch_.n_tokens = rows_with_logits_ = 0;
+    has_branches_ = false;
+  }
   // Adds a row; answers its index in the batch. Ids and sizes are checked here, since llama.cpp would abort.
-  int add(int32_t token, int position, int seq, bool logits);
+  // `branches`: which of the sequence's branches see it and the rows behind it: bit 0 the sequence itself. The row sees
+  // what the first of its branches sees.
+  int add(int32_t token, int position, int seq, bool logits, uint32_t branches = kAllBranches);
+  static constexpr uint32_t kAllBranches = ~0u;
   int rows() const { return batch_.n_tokens; }
   int room() const { return batch_size_ - batch_.n_tokens; }
   DecodeStatus decode();
@@ -91,6 +98,8 @@ class Context {
   float* logits(int row);
   // Keeps the first `length` positions of a sequence.
   void keep(int seq, int length);
+  // The same after a batch with branches. Branch i + 1 left the sequence at position forks[i].
+  void join(int seq, int length, std::span<const int> forks);
   void forget(int seq);
   void forget_all();
   // The same, and zeroes the cache: a NaN in a cell that nobody owns still spreads, since attention reads all cells
@@ -104,11 +113,16 @@ class Context {
   const std::string& last_error() const { return last_error_; }
   // False for recurrent and hybrid models, whose state cannot be rolled back. Decodes two tokens to find out.
   bool can_roll_back();
+  int branches() const { return branches_; }
+  // Whether a row beside a chain gets the logits that it would get in it: where its attention is ours
+  // (kernels/attention.cc). Decodes a token to find out.
+  bool can_branch();
   llama_context* get() { return ctx_.get(); }
 
  private:
   void create(llama_model* model, const ContextOptions& options, struct ggml_threadpool* pool,
               const std::atomic<bool>* abort, bool flash_attention);
+  llama_seq_id id(int seq, int branch) const { return seq * (branches_ + 1) + branch; }
   // Whether our attention computes this model's: asked of a batch.
   bool attends();
 
@@ -116,6 +130,8 @@ class Context {
   ContextHandle ctx_;
   llama_batch batch_{};
   int n_vocab_ = 0, context_size_ = 0, batch_size_ = 0, max_rows_ = 0, parallel_ = 1, rows_with_logits_ = 0;
+  int branches_ = 0;
+  bool flash_attention_ = false, has_branches_ = false;
   std::string last_error_;
   int threads_ = 1;
   ThreadUse use_;

@@ -142,8 +142,12 @@ void Engine::load() {
     throw EngineError("UNSUPPORTED", "This model doesn't generate text token by token.",
                       "Use a decoder-only or encoder-decoder text model.");
   crew_ = std::make_unique<Crew>(std::max(options_.threads, options_.draft_threads));
+  llama_model* const model = target_model_.get();
+  const bool may_branch =
+      !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model) && llama_model_n_swa(model) == 0;
   ContextOptions context{.context_size = options_.context_size,
                          .parallel = options_.parallel,
+                         .branches = may_branch ? options_.branches : 0,
                          .max_rows = options_.parallel * (options_.max_depth + 1),
                          .batch_size = options_.batch_size,
                          .threads = options_.threads,
@@ -151,6 +155,12 @@ void Engine::load() {
                          .flash_attention = options_.flash_attention,
                          .kernels = kernels};
   target_ = std::make_unique<Context>(target_model_.get(), context, crew_->pool(), &abort_decode_);
+  if (context.branches > 0 && !target_->can_branch()) {
+    context.branches = 0;
+    target_.reset();
+    target_ = std::make_unique<Context>(model, context, crew_->pool(), &abort_decode_);
+  }
+  context.branches = 0;  // a draft model reads chains
 
   LoadedInfo info;
   info.can_roll_back = target_->can_roll_back();
@@ -158,6 +168,10 @@ void Engine::load() {
     listener_.on_warning("UNSUPPORTED",
                          "The target is a recurrent or hybrid model, whose state can't be rolled back: it runs "
                          "without speculation (K = 0).");
+  else if (options_.branches > 0 && target_->branches() == 0)
+    listener_.on_warning("UNSUPPORTED",
+                         "Drafts are chains, not trees: this target's cache can't hold branches, or not without a change "
+                         "of the text (docs/trees.md).");
   if (!options_.draft_path.empty() && info.can_roll_back) {
     ModelOptions draft_options = model_options;
     draft_options.path = options_.draft_path;
@@ -198,6 +212,7 @@ void Engine::load() {
   info.threads = options_.threads;
   info.draft_threads = draft_threads_;
   info.kernels = kernels ? kernels->name : "ggml";
+  info.branches = drafters_.empty() ? 0 : target_->branches();
   info.has_chat_template = llama_model_chat_template(target_model_.get(), nullptr) != nullptr;
   for (const auto& drafter : drafters_) info.drafters.emplace_back(drafter->name());
   info.load_ms = now_ms() - start;

@@ -26,6 +26,7 @@ namespace adaptive_spec {
 struct EngineOptions {
   std::string model_path, draft_path;  // draft_path '' is no draft model
   int context_size = 4096, parallel = 1, max_depth = 32, batch_size = 512;
+  int branches = 0;  // beside the chain of each request's draft; 0: chains alone
   int threads = 1, draft_threads = 0;  // 0: as many as are found fastest
   bool mmap = true, mlock = false;
   std::string kv_type = "f16";

@@ -21,6 +21,9 @@ struct StepReport {
   std::string text;             // released in this step: whole UTF-8 characters
   std::vector<int32_t> draft_tokens;
   std::vector<Signals> signals;  // one per draft token
+  std::vector<int32_t> beside_tokens, beside_parents;  // verified beside the chain; a parent is a draft token or -1
+  std::vector<float> beside_probabilities;             // that all of their paths are right
+  int beside_accepted = 0;                             // of them, behind the accepted draft tokens
   double draft_ms = 0, verify_ms = 0, catch_up_ms = 0, other_ms = 0, wait_ms = 0;  // other includes wait
   int rows = 0;            // of the target's batch, this sequence's
   int context_length = 0;  // tokens in the target's cache after the step
@@ -44,6 +47,7 @@ struct RequestResult {
   std::vector<int32_t> tokens;                        // all emitted ids
   int prompt_tokens = 0;
   int steps = 0, draft_tokens = 0, verified_tokens = 0, accepted_tokens = 0, late_plans = 0;
+  int beside_tokens = 0, beside_accepted = 0;  // verified beside the chains of draft tokens, and right
   std::vector<int32_t> verified_per_position, accepted_per_position;  // index 0 is the first draft token
   double prompt_ms = 0;       // prefill of the target
   double first_token_ms = 0;  // from submission

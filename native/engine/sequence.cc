@@ -65,7 +65,8 @@ int Sequence::room() const {
   return std::max(0, std::min(left, context_size_ - static_cast<int>(tokens.size())));
 }
 
-StepReport Sequence::report(int accepted) {
+StepReport Sequence::report(const AcceptedPath& path) {
+  const int accepted = path.chain;
   const double now = now_ms();
   StepReport r;
   r.step = step;
@@ -78,12 +79,18 @@ StepReport Sequence::report(int accepted) {
   r.text = over ? text.take() + text.take_rest() : text.take();
   r.draft_tokens = draft.tokens;
   r.signals = draft.signals;
+  for (const TokenTree::Node& node : tree.nodes().subspan(tree.chain())) {
+    r.beside_tokens.push_back(node.token);
+    r.beside_parents.push_back(node.parent);
+    r.beside_probabilities.push_back(static_cast<float>(node.probability));
+  }
+  r.beside_accepted = path.beside;
   r.draft_ms = draft.draft_ms;
   r.catch_up_ms = draft.catch_up_ms;
   r.verify_ms = verify_ms;
   r.wait_ms = wait_ms;
   r.other_ms = std::max(0.0, now - mark_ms - r.draft_ms - r.catch_up_ms - r.verify_ms);
-  r.rows = step == 0 ? 0 : verified + 1;
+  r.rows = step == 0 ? 0 : rows;
   r.context_length = step == 0 ? prefilled : static_cast<int>(tokens.size()) - 1;
   r.drafter = r.drafted > 0 ? drafter : -1;
   r.late = late;
@@ -94,6 +101,8 @@ StepReport Sequence::report(int accepted) {
     result.draft_tokens += r.drafted;
     result.verified_tokens += verified;
     result.accepted_tokens += accepted;
+    result.beside_tokens += tree.beside();
+    result.beside_accepted += path.beside;
     result.late_plans += late;
     if (static_cast<int>(result.verified_per_position.size()) < verified) {
       result.verified_per_position.resize(verified);

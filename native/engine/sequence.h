@@ -10,6 +10,7 @@
 #include "engine/plan.h"
 #include "engine/report.h"
 #include "engine/text_stream.h"
+#include "verify/accept.h"
 #include "verify/sampler.h"
 
 namespace adaptive_spec {
@@ -42,7 +43,7 @@ class Sequence {
   // Tokens that a draft may have at most now: limits of length, and of the context.
   int room() const;
   // Fills the next report from this step's draft and resets the step's counters.
-  StepReport report(int accepted);
+  StepReport report(const AcceptedPath& accepted);
   // Ends the sequence with an error.
   void fail(const EngineError& error);
   // The result, when the sequence is over.
@@ -59,6 +60,9 @@ class Sequence {
   std::optional<DraftWalk> walk;  // through the grammar, where there is one
   int drafter = -1;   // that drafted in this step
   int verified = 0;   // draft tokens in this step's batch
+  TokenTree tree;     // they, and what hangs beside them
+  int cached = 0;     // positions in the target's cache; what is behind them, but the last token, is read again
+  int rows = 0;         // in this step's batch
   int rows_before = 0;  // rows of the step before, 0 before the first
   bool awaits = false;  // a plan was asked for, or is still to come
   int held = 0;         // steps that the plan holds for after this one

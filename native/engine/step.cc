@@ -47,6 +47,7 @@ bool Step::run(std::span<Sequence*> sequences) {
   await_plans();
   extend_drafts();
   trim_drafts();
+  grow_trees();
   if (!verify()) return false;
   accept();
   roll_back();
@@ -56,7 +57,8 @@ bool Step::run(std::span<Sequence*> sequences) {
 void Step::begin(Sequence& sequence) {
   sequence.mark_ms = now_ms() - sequence.verify_ms;
   sequence.result.prompt_ms = sequence.verify_ms;
-  tell(sequence, 0);
+  sequence.cached = sequence.prefilled;
+  tell(sequence, {});
   listener_.flush();
 }
 
@@ -67,6 +69,12 @@ int Step::depth_of(const Sequence& s) const {
 int Step::drafter_of(const Sequence& s) const {
   const int drafter = s.plan.drafter < 0 ? s.request.plan.drafter : s.plan.drafter;
   return std::clamp(drafter, 0, static_cast<int>(drafters_.size()) - 1);
+}
+
+int Step::tree_nodes_of(const Sequence& s) const {
+  // Drawn drafts stay chains: a guess is what was not drawn, and would tell which token was.
+  if (target_.branches() == 0 || s.draft.sampling) return 0;
+  return std::min(s.plan.tree_nodes < 0 ? s.request.plan.tree_nodes : s.plan.tree_nodes, max_depth_);
 }
 
 void Step::extend() {
@@ -88,6 +96,8 @@ void Step::start_drafts() {
     // Whether the token stays is the coming plan's to say. By the last one it must be worth making.
     s->draft.depth = std::min(1, depth_of(*s));
     s->draft.stop = nullptr;
+    s->draft.wants_guesses = tree_nodes_of(*s) > 0;
+    s->tree.clear();
     if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s))) to_extend_.push_back(s);
   }
   extend();
@@ -115,10 +125,14 @@ void Step::judge_start(Sequence& s) {
   Draft& draft = s.draft;
   draft.depth = depth_of(s);
   draft.stop = &s.plan.stop;
+  draft.wants_guesses = tree_nodes_of(s) > 0;
   if (drafters_.empty()) return;
   const bool same_drafter = drafter_of(s) == s.drafter;
   s.drafter = drafter_of(s);
-  if (!same_drafter) draft.stopped = false;  // this one has yet to say what it would propose
+  if (!same_drafter) {  // this one has yet to say what it would propose
+    draft.stopped = false;
+    draft.guesses.clear();
+  }
   if (draft.tokens.empty()) return;
   const int32_t token = draft.tokens[0];
   const Signals first = draft.signals[0];
@@ -151,16 +165,46 @@ void Step::trim_drafts() {
   }
 }
 
+void Step::grow_trees() {
+  for (Sequence* s : sequences_) {
+    const Draft& draft = s->draft;
+    const StopRule& stop = s->plan.stop;
+    for (int i = 0; i < s->verified; ++i)
+      s->tree.add(i - 1, draft.tokens[i], stop.acceptance.of(draft.signals[i], i));
+    const int nodes = tree_nodes_of(*s);
+    if (nodes <= s->verified || draft.guesses.empty()) continue;
+    // Each node has a row, and a cell of the cache besides those of the accepted text.
+    const int cells = target_.context_size() - static_cast<int>(s->tokens.size());
+    s->tree.hang(draft.guesses, draft.signals, stop, std::min(nodes, cells),
+                 std::min(s->plan.branches, target_.branches()), s->rows_before);
+  }
+}
+
+void Step::add_rows(const Sequence& s, int position) {
+  if (s.tree.beside() == 0) {
+    for (int i = 0; i < s.verified; ++i) target_.add(s.draft.tokens[i], position + i + 1, s.slot, true);
+    return;
+  }
+  s.tree.assign_branches(target_.branches(), branches_of_nodes_);
+  for (size_t i = 0; i < branches_of_nodes_.size(); ++i) {
+    const TokenTree::Node& node = s.tree.nodes()[i];
+    target_.add(node.token, position + node.depth, s.slot, true, branches_of_nodes_[i]);
+  }
+}
+
 bool Step::verify() {
   target_.clear_batch();
   first_row_.clear();
   length_before_.clear();
   for (Sequence* s : sequences_) {
-    int position = static_cast<int>(s->tokens.size()) - 1;
+    const int first = target_.rows(), last = static_cast<int>(s->tokens.size()) - 1;
+    // What was accepted beside a chain stands in cells behind those of the chain, out of order: it is read again.
+    for (int i = s->cached; i < last; ++i) target_.add(s->tokens[i], i, s->slot, false);
     first_row_.push_back(target_.rows());
-    length_before_.push_back(position + 1);
-    target_.add(s->tokens.back(), position, s->slot, true);
-    for (int i = 0; i < s->verified; ++i) target_.add(s->draft.tokens[i], ++position, s->slot, true);
+    length_before_.push_back(last + 1);
+    target_.add(s->tokens.back(), last, s->slot, true);
+    add_rows(*s, last);
+    s->rows = target_.rows() - first;
   }
   const double start = now_ms();
   const DecodeStatus status = target_.decode();
@@ -173,7 +217,7 @@ bool Step::verify() {
   // Part of the batch may be in the cache: take the whole step back.
   for (size_t i = 0; i < sequences_.size(); ++i) {
     const Sequence& s = *sequences_[i];
-    target_.keep(s.slot, length_before_[i] - 1);
+    target_.keep(s.slot, s.cached);
     for (auto& drafter : drafters_) drafter->roll_back(s.slot, length_before_[i], 0);
   }
   return false;
@@ -184,10 +228,14 @@ void Step::accept() {
   for (size_t i = 0; i < sequences_.size(); ++i) {
     Sequence& s = *sequences_[i];
     const int first = first_row_[i];
-    accepted_.push_back(accept_chain(
-        std::span<const int32_t>(s.draft.tokens).first(s.verified),
-        [&](size_t row) { return s.pick(target_.logits(first + static_cast<int>(row)), row); },
-        [&](int32_t token) { return token < 0 ? end_at_bad_row(s) : s.emit(token); }));
+    const auto emit = [&](int32_t token) { return token < 0 ? end_at_bad_row(s) : s.emit(token); };
+    if (s.tree.beside() > 0) {
+      const auto sample = [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); };
+      accepted_.push_back(accept_tree(s.tree, sample, emit));
+    } else {
+      const auto sample = [&](size_t row) { return s.pick(target_.logits(first + static_cast<int>(row)), row); };
+      accepted_.push_back({accept_chain(std::span<const int32_t>(s.draft.tokens).first(s.verified), sample, emit)});
+    }
   }
   bool answer_wanted = false;
   for (size_t i = 0; i < sequences_.size(); ++i) {
@@ -205,13 +253,21 @@ void Step::accept() {
 
 void Step::roll_back() {
   for (size_t i = 0; i < sequences_.size(); ++i) {
-    const Sequence& s = *sequences_[i];
-    if (accepted_[i] < s.verified) target_.keep(s.slot, length_before_[i] + accepted_[i]);
-    for (auto& drafter : drafters_) drafter->roll_back(s.slot, length_before_[i], accepted_[i]);
+    Sequence& s = *sequences_[i];
+    const int kept = accepted_[i].chain;
+    s.cached = length_before_[i] + kept;
+    if (s.tree.beside() > 0) {
+      s.tree.fork_depths(forks_);
+      for (int& fork : forks_) fork += length_before_[i];
+      target_.join(s.slot, s.cached, forks_);
+    } else if (kept < s.verified) {
+      target_.keep(s.slot, s.cached);
+    }
+    for (auto& drafter : drafters_) drafter->roll_back(s.slot, length_before_[i], kept);
   }
 }
 
-void Step::tell(Sequence& s, int accepted) {
+void Step::tell(Sequence& s, const AcceptedPath& accepted) {
   StepReport report = s.report(accepted);
   if (!drafters_.empty()) report.drafter_lag = drafters_[drafter_of(s)]->lag(s.slot, static_cast<int>(s.tokens.size()));
   report.running = running_;

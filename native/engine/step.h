@@ -39,12 +39,17 @@ class Step {
   void judge_start(Sequence& sequence);
   void extend_drafts();
   void trim_drafts();
+  void grow_trees();
+  // The rows of what is drafted, behind the last accepted token's.
+  void add_rows(const Sequence& sequence, int position);
   bool verify();
   void accept();
   void roll_back();
-  void tell(Sequence& sequence, int accepted);
+  void tell(Sequence& sequence, const AcceptedPath& accepted);
   int depth_of(const Sequence& sequence) const;
   int drafter_of(const Sequence& sequence) const;
+  // Draft tokens that are verified at most with those beside the chain; 0: a chain alone.
+  int tree_nodes_of(const Sequence& sequence) const;
   // Grows the drafts in to_extend_, each by the drafter of its plan.
   void extend();
 
@@ -59,7 +64,10 @@ class Step {
   std::span<Sequence*> sequences_;
   std::vector<Sequence*> to_extend_;
   std::vector<Draft*> drafts_;
-  std::vector<int> first_row_, accepted_, length_before_;  // by index in sequences_
+  std::vector<int> first_row_, length_before_;  // by index in sequences_
+  std::vector<AcceptedPath> accepted_;
+  std::vector<uint32_t> branches_of_nodes_;
+  std::vector<int> forks_;
   std::string failure_;
   double flushed_ms_ = 0;   // when the listener was last woken
   double crossing_ms_ = 0;  // what waking it took, for the step whose plan it brings

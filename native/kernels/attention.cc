@@ -2,6 +2,9 @@
 // sums are added from the first to the last. So it doesn't matter who computes which chunk:
 // - few rows: the work is (head, chunk), the partial sums meet in shared memory and are added after a barrier;
 // - many rows: the work is (head, some rows), chunk after chunk, and nothing is shared.
+//
+// A row beside the chain of a token tree doesn't see all cells of its batch up to its own. What it sees is moved
+// together before it is cut into chunks: so its result is that of a batch in which its path alone stands.
 #include "kernels/attention.h"
 
 #include <ggml.h>
@@ -23,12 +26,22 @@ constexpr size_t kSharedFreely = 4 << 20, kMostShared = 64 << 20;
 // Rows of the batch that turn a chunk's keys once, where nothing is shared.
 constexpr int64_t kRowBlock = 32;
 
+// A row that sees cells of its batch with others between them: what it sees from some chunk on.
+struct GappedRow {
+  int64_t row;
+  std::vector<int32_t> cells;
+};
+
 struct ThreadState {
   std::vector<float> scratch, partial, sums;
   std::vector<const float*> queries;
   std::vector<const uint16_t*> masks;
   std::vector<float> slopes;
   std::vector<float*> partials;
+  std::vector<GappedRow> gapped;  // the first `gapped_rows`, rows ascending
+  size_t gapped_rows = 0;
+  int64_t first_gapped_chunk = 0;
+  std::vector<uint8_t> moved_k, moved_v;
 };
 thread_local ThreadState state;
 
@@ -114,6 +127,95 @@ struct Later {
   int cells = 0, bytes = 0;
 };
 
+constexpr uint16_t kHidden = 0xFC00;  // minus infinity in f16
+
+// The last cell that a row sees, or -1.
+int64_t last_visible(const Node& n, const uint16_t* mask) {
+  int64_t chunk = n.chunks - 1;
+  while (chunk >= 0 && !any_visible(mask + chunk * kChunkCells)) --chunk;
+  int64_t cell = (chunk + 1) * kChunkCells - 1;
+  while (cell >= 0 && mask[cell] == kHidden) --cell;
+  return cell;
+}
+
+// Finds the rows with gaps: in the cells from the one that the batch's first row was written to. Each thread does, for
+// it is less than meeting would take.
+void find_gaps(const Node& n, bool has_branches) {
+  ThreadState& s = state;
+  s.gapped_rows = 0;
+  if (!has_branches || !n.mask || n.streams != 1) return;
+  const int64_t first = last_visible(n, at<uint16_t>(n.mask, 0, 0, 0));
+  if (first < 0) return;
+  s.first_gapped_chunk = first / kChunkCells;
+  for (int64_t row = 1; row < n.rows; ++row) {
+    const uint16_t* mask = at<uint16_t>(n.mask, row, 0, 0);
+    // Rows of other sequences don't see that cell.
+    if (mask[first] == kHidden) continue;
+    const int64_t last = last_visible(n, mask);
+    if (std::find(mask + first, mask + std::max(first, last), kHidden) == mask + std::max(first, last)) continue;
+    if (s.gapped.size() == s.gapped_rows) s.gapped.emplace_back();
+    GappedRow& gapped = s.gapped[s.gapped_rows++];
+    gapped.row = row;
+    gapped.cells.clear();
+    for (int64_t cell = s.first_gapped_chunk * kChunkCells; cell <= last; ++cell)
+      if (mask[cell] != kHidden) gapped.cells.push_back(static_cast<int32_t>(cell));
+  }
+}
+
+// One head of keys, over what stands in the place's chunk once a row's cells are moved together.
+template <class PartialAt>
+void attend_gapped(const KernelSet& kernels, const Node& n, const Place& place, const GappedRow& gapped,
+                   PartialAt partial_at) {
+  ThreadState& s = state;
+  const int64_t share = n.heads / n.key_heads, done = (place.chunk - s.first_gapped_chunk) * kChunkCells;
+  const int64_t count = std::clamp<int64_t>(static_cast<int64_t>(gapped.cells.size()) - done, 0, kChunkCells);
+  if (count == 0) {
+    for (int64_t head = place.key_head * share; head < (place.key_head + 1) * share; ++head)
+      partial_at(gapped.row, head)[0] = -std::numeric_limits<float>::infinity();
+    return;
+  }
+  const size_t k_bytes = 2 * n.dk, v_bytes = 2 * n.dv;
+  s.moved_k.assign(kChunkCells * k_bytes, 0);
+  s.moved_v.assign(kChunkCells * v_bytes, 0);
+  const Place start{place.stream, place.key_head, 0};
+  const uint8_t *keys = start.keys(n), *values = start.values(n);
+  for (int64_t i = 0; i < count; ++i) {
+    const size_t cell = gapped.cells[done + i];
+    std::memcpy(s.moved_k.data() + i * k_bytes, keys + cell * n.k->nb[1], k_bytes);
+    std::memcpy(s.moved_v.data() + i * v_bytes, values + cell * n.v->nb[1], v_bytes);
+  }
+  uint16_t moved_mask[kChunkCells];
+  const uint16_t* masks[] = {moved_mask};
+  for (int64_t head = place.key_head * share; head < (place.key_head + 1) * share; ++head) {
+    const auto* mask = at<uint16_t>(n.mask, gapped.row, head % n.mask->ne[2], 0);
+    std::fill(std::begin(moved_mask), std::end(moved_mask), kHidden);
+    for (int64_t i = 0; i < count; ++i) moved_mask[i] = mask[gapped.cells[done + i]];
+    const auto* query = at<float>(n.q, gapped.row, head, place.stream);
+    const float slope = n.slope(head);
+    float* partial = partial_at(gapped.row, head);
+    const AttentionChunk work{
+        .k = s.moved_k.data(),
+        .v = s.moved_v.data(),
+        .k_stride = k_bytes,
+        .v_stride = v_bytes,
+        .later_k = nullptr,
+        .later_v = nullptr,
+        .later_cells = 0,
+        .later_bytes = 0,
+        .dk = static_cast<int>(n.dk),
+        .dv = static_cast<int>(n.dv),
+        .queries = 1,
+        .q = &query,
+        .mask = masks,
+        .slopes = n.max_bias > 0 ? &slope : nullptr,
+        .scale = n.scale,
+        .softcap = n.softcap,
+        .scratch = s.scratch.data(),
+    };
+    kernels.attend(work, &partial);
+  }
+}
+
 template <class PartialAt>
 void attend_chunk(const KernelSet& kernels, const Node& n, const Place& place, const Later& later, int64_t begin,
                   int64_t end, PartialAt partial_at) {
@@ -124,7 +226,15 @@ void attend_chunk(const KernelSet& kernels, const Node& n, const Place& place, c
   s.masks.clear();
   s.slopes.clear();
   s.partials.clear();
+  s.scratch.resize(kAttentionScratch(static_cast<int>(n.dk)));
+  const GappedRow* gapped = s.gapped.data();
+  const GappedRow* const gapped_end = gapped + (chunk < s.first_gapped_chunk ? 0 : s.gapped_rows);
+  while (gapped != gapped_end && gapped->row < begin) ++gapped;
   for (int64_t row = begin; row < end; ++row) {
+    if (gapped != gapped_end && gapped->row == row) {
+      attend_gapped(kernels, n, place, *gapped++, partial_at);
+      continue;
+    }
     const uint16_t* mask = nullptr;
     bool visible = true;
     for (int64_t head = key_head * share; head < (key_head + 1) * share; ++head) {
@@ -144,7 +254,6 @@ void attend_chunk(const KernelSet& kernels, const Node& n, const Place& place, c
     }
   }
   if (s.queries.empty()) return;
-  s.scratch.resize(kAttentionScratch(static_cast<int>(n.dk)));
   const AttentionChunk work{
       .k = place.keys(n),
       .v = place.values(n),
@@ -278,12 +387,13 @@ size_t attend_scratch(const ggml_tensor* op, int threads) {
   return n.shares(threads) ? n.shared_bytes() : 0;
 }
 
-void attend(const KernelSet& kernels, const ggml_compute_params* params, ggml_tensor* op) {
+void attend(const AttentionCall& call, const ggml_compute_params* params, ggml_tensor* op) {
   const Node n(op);
+  find_gaps(n, call.has_branches);
   if (n.shares(params->nth))
-    attend_sharing(kernels, params, n);
+    attend_sharing(*call.kernels, params, n);
   else
-    attend_alone(kernels, params, n);
+    attend_alone(*call.kernels, params, n);
 }
 
 }  // namespace adaptive_spec

@@ -17,7 +17,13 @@ bool can_attend(const ggml_tensor* op);
 // Bytes of shared scratch that attend() wants for this node.
 size_t attend_scratch(const ggml_tensor* op, int threads);
 
-// Called by every thread of the pool, as ggml calls its own operations.
-void attend(const KernelSet& kernels, const ggml_compute_params* params, ggml_tensor* op);
+// Who computes a graph's attention, and what kind of batch it is.
+struct AttentionCall {
+  const KernelSet* kernels = nullptr;  // null: ggml
+  bool has_branches = false;           // rows with gaps in what they see are computed as if there were none
+};
+
+// Called by every thread of the pool, as ggml calls its own operations. `call` has kernels.
+void attend(const AttentionCall& call, const ggml_compute_params* params, ggml_tensor* op);
 
 }  // namespace adaptive_spec

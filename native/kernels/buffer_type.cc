@@ -29,7 +29,7 @@ struct Load {
   bool lock = false;
 };
 thread_local Load load;
-thread_local const KernelSet* attention_kernels = nullptr;
+thread_local AttentionCall attention_call;
 thread_local uint64_t left_to_ggml = 0;
 
 // Hangs on each repacked weight (ggml_tensor::extra) and computes its products. One for each kernel set.
@@ -60,18 +60,18 @@ ProductTraits* traits_of(const KernelSet& kernels) {
 }
 
 // Attention's inputs are no weights, so the choice stands on the node: ggml asks for the work size on the thread that
-// starts a graph, before its threads compute; there the node is marked with the kernels, or with none.
+// starts a graph, before its threads compute; there the node is marked with that thread's choice, or with none.
 class AttentionTraits final : public ggml::cpu::tensor_traits {
  public:
   bool work_size(int threads, const ggml_tensor* op, size_t& size) override {
-    const_cast<ggml_tensor*>(op)->extra = const_cast<KernelSet*>(attention_kernels);
-    if (!attention_kernels) return false;
+    const_cast<ggml_tensor*>(op)->extra = attention_call.kernels ? &attention_call : nullptr;
+    if (!attention_call.kernels) return false;
     size = attend_scratch(op, threads);
     return true;
   }
   bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
     if (!op->extra) return false;
-    attend(*static_cast<const KernelSet*>(op->extra), params, op);
+    attend(*static_cast<const AttentionCall*>(op->extra), params, op);
     return true;
   }
 };
@@ -104,7 +104,7 @@ class ExtraBufferType final : public ggml::cpu::extra_buffer_type {
       case GGML_OP_FLASH_ATTN_EXT:
         forget_activations();
         if (can_attend(op)) return &attention_;
-        left_to_ggml += attention_kernels != nullptr;
+        left_to_ggml += attention_call.kernels != nullptr;
         return nullptr;
       default:
         forget_activations();
@@ -220,8 +220,9 @@ void install_kernels() {
 LoadScope::LoadScope(const KernelSet* kernels, int threads, bool lock) { load = {kernels, std::max(1, threads), lock}; }
 LoadScope::~LoadScope() { load = {}; }
 
-ComputeScope::ComputeScope(const KernelSet* kernels) : before_(std::exchange(attention_kernels, kernels)) {}
-ComputeScope::~ComputeScope() { attention_kernels = before_; }
+ComputeScope::ComputeScope(const KernelSet* kernels, bool has_branches)
+    : before_(std::exchange(attention_call, {kernels, has_branches})) {}
+ComputeScope::~ComputeScope() { attention_call = before_; }
 
 uint64_t attention_left_to_ggml() { return left_to_ggml; }
 

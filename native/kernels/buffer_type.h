@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/attention.h"
 #include "kernels/kernel_set.h"
 
 namespace adaptive_spec {
@@ -22,15 +23,16 @@ class LoadScope {
 };
 
 // While it lives, graphs that this thread computes use these kernels' attention; none (null) leaves it to ggml.
+// `has_branches`: the batch holds a token tree, whose rows don't see all cells between those that they see.
 class ComputeScope {
  public:
-  explicit ComputeScope(const KernelSet* kernels);
+  explicit ComputeScope(const KernelSet* kernels, bool has_branches = false);
   ~ComputeScope();
   ComputeScope(const ComputeScope&) = delete;
   ComputeScope& operator=(const ComputeScope&) = delete;
 
  private:
-  const KernelSet* before_;
+  AttentionCall before_;
 };
 
 // Nodes of attention that this thread left to ggml while a ComputeScope asked for ours.

@@ -64,7 +64,9 @@ class Recorder : public Listener {
   void on_load_failed(std::string code, std::string, std::string) override {
     tell([&] { load_error_ = code; });
   }
-  void on_warning(std::string, std::string) override {}
+  void on_warning(std::string, std::string) override {
+    tell([&] { ++warnings_; });
+  }
   void on_step(int64_t request, int slot, StepReport report) override {
     if (on_report) on_report(request, slot, report);
     tell([&] { reports_[request].push_back(std::move(report)); });
@@ -104,6 +106,10 @@ class Recorder : public Listener {
     const std::lock_guard lock(mutex_);
     return ends_[request].size();
   }
+  int warnings() {
+    const std::lock_guard lock(mutex_);
+    return warnings_;
+  }
   int closed() {
     const std::lock_guard lock(mutex_);
     return closed_;
@@ -131,7 +137,7 @@ class Recorder : public Listener {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool loaded_ = false, late_ = false;
-  int closed_ = 0;
+  int closed_ = 0, warnings_ = 0;
   std::string load_error_;
   std::map<int64_t, std::vector<StepReport>> reports_;
   std::map<int64_t, std::vector<RequestResult>> ends_;
@@ -556,6 +562,166 @@ TEST("engine: a model that can't be loaded is told, and requests that wait for i
     heard.wait_until_closed();
     if (heard.ends(1) > 0) CHECK(heard.wait_for_end(1).reason == FinishReason::kAborted);
   }
+}
+
+// --- Trees.
+
+// With our attention, since trees need it.
+EngineOptions tree_options(const std::string& target, const std::string& draft) {
+  EngineOptions o = options(target, draft);
+  o.flash_attention = -1;
+  o.branches = 5;
+  return o;
+}
+
+TEST("engine: every tree gives the tokens of plain decoding") {
+  for (const auto& [target, draft] : kPairs) {
+    if (target == std::string("swa")) continue;
+    EngineOptions chains = tree_options(target, draft);
+    chains.branches = 0;
+    Loaded loaded(tree_options(target, draft)), without(chains);
+    test::Random random(3);
+    int hung = 0, right = 0;
+    for (const std::string beginning : kBeginnings) {
+      // Past several chunks of cells, and past where the cache's padding grows.
+      const Tokens plain = loaded.plain(beginning, 440);
+      CHECK_EQUAL(plain, without.plain(beginning, 440));
+      for (int i = 0; i < 12; ++i) {
+        Request request = loaded.request(beginning, 440, 1 + random.below(8));
+        request.plan.tree_nodes = 2 + random.below(14);
+        request.plan.branches = 1 + random.below(7);
+        request.plan.drafter = random.below(3);  // model, n-grams or both
+        const RequestResult result = loaded.run(request);
+        CHECK_EQUAL(result.tokens, plain);
+        hung += result.beside_tokens;
+        right += result.beside_accepted;
+      }
+    }
+    CHECK(hung > 0);
+    if (draft == std::string("draft")) CHECK(right > 20);
+  }
+}
+
+TEST("engine: one seed gives one text, whatever the tree") {
+  Loaded loaded(tree_options("target", "draft"));
+  for (float temperature : {0.5f, 1.0f}) {
+    Request request = loaded.request(kBeginnings[1], 200, 0);
+    request.sampling = {.temperature = temperature, .top_k = 40, .seed = 4};
+    const Tokens plain = loaded.run(request).tokens;
+    int right = 0;
+    for (int nodes : {2, 4, 7, 15}) {
+      request.id += 1000;
+      request.plan.depth = nodes / 2;
+      request.plan.tree_nodes = nodes;
+      const RequestResult result = loaded.run(request);
+      CHECK_EQUAL(result.tokens, plain);
+      right += result.beside_accepted;
+    }
+    CHECK(right > 0);
+  }
+}
+
+TEST("engine: trees of requests that share a cache give the tokens that each gives alone") {
+  EngineOptions three = tree_options("target", "draft");
+  three.parallel = 3;
+  Loaded alone(tree_options("target", "draft")), together(three);
+  int right = 0;
+  for (int nodes : {3, 9}) {
+    std::vector<Request> requests;
+    for (const std::string beginning : kBeginnings) {
+      requests.push_back(together.request(beginning, 150, 1 + static_cast<int>(requests.size())));
+      requests.back().plan.tree_nodes = nodes;
+      together.engine.submit(requests.back());
+    }
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const RequestResult result = together.heard.wait_for_end(requests[i].id);
+      check_same(result.tokens, alone.plain(kBeginnings[i], 150), requests[i], model("target"),
+                 "tree " + std::to_string(i));
+      right += result.beside_accepted;
+    }
+  }
+  CHECK(right > 0);
+}
+
+TEST("engine: a tree at the end of the context or at a limit of length") {
+  EngineOptions small = tree_options("target", "draft");
+  small.context_size = 64;
+  Loaded loaded(small);
+  const Tokens plain = loaded.plain(kBeginnings[0], 1000);
+  for (int depth : kDepths)
+    for (int limit : {1, 2, 5, 1000}) {
+      Request request = loaded.request(kBeginnings[0], limit, depth);
+      request.plan.tree_nodes = 32;
+      const RequestResult result = loaded.run(request);
+      const size_t expected = std::min<size_t>(limit, plain.size());
+      CHECK_EQUAL(result.tokens, Tokens(plain.begin(), plain.begin() + expected));
+    }
+}
+
+TEST("engine: aborts in the middle of trees never change what comes after") {
+  Loaded loaded(tree_options("target", "draft"));
+  const Tokens plain = loaded.plain(kBeginnings[0], 200);
+  test::Random random(2);
+  int aborted = 0;
+  for (int i = 0; i < 60; ++i) {
+    Request request = loaded.request(kBeginnings[0], 200, 1 + random.below(6));
+    request.plan.tree_nodes = 12;
+    loaded.engine.submit(request);
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(20'000)));
+    loaded.engine.abort(request.id);
+    const RequestResult result = loaded.heard.wait_for_end(request.id);
+    aborted += result.reason == FinishReason::kAborted;
+    CHECK(result.error_message.empty());
+    CHECK(std::equal(result.tokens.begin(), result.tokens.end(), plain.begin()));
+  }
+  CHECK(aborted > 5);
+}
+
+TEST("engine: reports of trees add up to the result") {
+  Loaded loaded(tree_options("target", "draft"));
+  Request request = loaded.request(kBeginnings[2], 200, 3);
+  request.plan.tree_nodes = 8;
+  request.plan.drafter = 0;
+  const RequestResult result = loaded.run(request);
+  Tokens tokens;
+  int hung = 0, right = 0, again = 0;
+  for (const StepReport& report : loaded.heard.reports(request.id)) {
+    tokens.insert(tokens.end(), report.tokens.begin(), report.tokens.end());
+    const int beside = static_cast<int>(report.beside_tokens.size());
+    hung += beside;
+    right += report.beside_accepted;
+    CHECK_EQUAL(report.beside_parents.size(), report.beside_tokens.size());
+    CHECK_EQUAL(report.beside_probabilities.size(), report.beside_tokens.size());
+    CHECK(report.verified + beside <= 8);
+    for (int parent : report.beside_parents) CHECK(parent >= -1 && parent < report.verified - 1);
+    if (report.step == 0) continue;
+    // A token that was accepted beside the chain is read again.
+    CHECK_EQUAL(report.rows, report.verified + 1 + beside + again);
+    again = report.beside_accepted;
+    if (!report.last) CHECK_EQUAL(static_cast<int>(report.tokens.size()), report.accepted + report.beside_accepted + 1);
+  }
+  CHECK_EQUAL(tokens, result.tokens);
+  CHECK_EQUAL(hung, result.beside_tokens);
+  CHECK_EQUAL(right, result.beside_accepted);
+  CHECK(right > 0);
+}
+
+TEST("engine: what can't branch drafts chains, and says so once") {
+  const std::pair<const char*, const char*> pairs[] = {{"swa", "swaDraft"}, {"recurrent", "draft"}, {"target", "draft"}};
+  for (const auto& [target, draft] : pairs) {
+    EngineOptions o = tree_options(target, draft);
+    if (target == std::string("target")) o.kernels = "ggml";
+    Loaded loaded(o);
+    CHECK_EQUAL(loaded.heard.warnings(), 1);
+    const Tokens plain = loaded.plain(kBeginnings[0], 60);
+    Request request = loaded.request(kBeginnings[0], 60, 3);
+    request.plan.tree_nodes = 8;
+    const RequestResult result = loaded.run(request);
+    CHECK_EQUAL(result.beside_tokens, 0);
+    check_same(result.tokens, plain, request, model(target), target);
+  }
+  EngineOptions chains = options("target", "draft");
+  CHECK_EQUAL(Loaded(chains).heard.warnings(), 0);
 }
 
 // --- Bad rows.
@@ -1003,6 +1169,34 @@ TEST("engine: a late answer sets the next plan, and the questions go on after it
   CHECK(reports[6].question > first);
   CHECK_EQUAL(reports[7].depth, 6);  // unanswered, so the plan before holds
   CHECK(reports[7].late);
+}
+
+TEST("engine: plans of all kinds with trees give the tokens of plain decoding") {
+  for (const auto& [target, draft] : {kPairs[0], kPairs[3], kPairs[4]}) {
+    EngineOptions o = tree_options(target, draft);
+    o.plan_deadline_ms = 20'000;
+    o.batch_size = 16;
+    Loaded loaded(o);
+    test::Random random(6);
+    int right = 0;
+    Answerer answerer(loaded, [&](int64_t question) {
+      if (question % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      Plan plan = random_plan(random);
+      if (random.uniform() < 0.8) plan.tree_nodes = random.below(20);
+      if (random.uniform() < 0.3) plan.branches = random.below(4);
+      return plan;
+    });
+    for (const std::string beginning : kBeginnings) {
+      const Tokens plain = loaded.plain(beginning, 400);
+      Request request = loaded.request(beginning, 400, 0);
+      request.asks = true;
+      request.plan.tree_nodes = 6;
+      const RequestResult result = loaded.run(request);
+      CHECK_EQUAL(result.tokens, plain);
+      right += result.beside_accepted;
+    }
+    CHECK(right > 0);
+  }
 }
 
 TEST("engine: answers that come around the deadline leave the text right") {

@@ -289,8 +289,26 @@ class Attention {
       }
   }
 
+  // From now on a row sees the cells before `base`, and of the others those in `seen[row]` alone.
+  void move(int base, const std::vector<std::vector<int>>& seen) {
+    for (size_t row = 0; row < seen.size(); ++row)
+      for (int cell = 0; cell < shape_.cells; ++cell) {
+        const bool visible = cell < base || std::find(seen[row].begin(), seen[row].end(), cell) != seen[row].end();
+        mask_[row * shape_.cells + cell] = visible ? 0 : -std::numeric_limits<float>::infinity();
+      }
+  }
+  // One cell gets another one's key and value, a row another one's query.
+  void copy_cell(int to, int from) {
+    const int floats = shape_.head * shape_.key_heads;
+    for (auto* cells : {&k_, &v_}) std::copy_n(cells->begin() + from * floats, floats, cells->begin() + to * floats);
+  }
+  void copy_query(int to, int from) {
+    const int floats = shape_.head * shape_.heads;
+    std::copy_n(q_.begin() + from * floats, floats, q_.begin() + to * floats);
+  }
+
   // [row][head][value]
-  std::vector<float> run(const KernelSet* set, int first, int n, int threads) {
+  std::vector<float> run(const KernelSet* set, int first, int n, int threads, bool has_branches = false) {
     GgmlContext ctx = context();
     const auto& s = shape_;
     ggml_tensor* q = ggml_new_tensor_3d(ctx.get(), GGML_TYPE_F32, s.head, s.heads, n);
@@ -309,7 +327,7 @@ class Attention {
     std::memcpy(sinks->data, sinks_.data(), ggml_nbytes(sinks));
     for (int i = 0; i < n * s.cells; ++i)
       static_cast<ggml_fp16_t*>(mask->data)[i] = ggml_fp32_to_fp16(mask_[static_cast<size_t>(first) * s.cells + i]);
-    const ComputeScope scope(set);
+    const ComputeScope scope(set, has_branches);
     const uint64_t left = attention_left_to_ggml();
     compute(ctx.get(), out, threads);
     CHECK_EQUAL(attention_left_to_ggml(), left);
@@ -386,6 +404,35 @@ TEST("a query's attention depends on the other rows, on its place or on the thre
             test::fail(__FILE__, __LINE__,
                        std::string(set->name) + ", head " + std::to_string(shape.head) + ", " + std::to_string(n) +
                            " rows on " + std::to_string(threads) + " threads");
+        }
+    }
+  }
+}
+
+TEST("a row beside a token tree's chain gets another attention than it would in the chain") {
+  // Rows 0 to 3 are root and chain in cells base to base + 3; row 4 is a leaf under row 1, in the cell behind them.
+  for (const AttentionShape& shape : kAttentionShapes) {
+    if (shape.max_bias > 0) continue;  // whose masks hold distances, which this test doesn't model
+    for (const int base : {5, 60, 61, 62, 63, 64, 126, 200}) {
+      Attention tree(shape, 5), chain(shape, 5);
+      tree.move(base, {{base},
+                       {base, base + 1},
+                       {base, base + 1, base + 2},
+                       {base, base + 1, base + 2, base + 3},
+                       {base, base + 1, base + 4}});
+      chain.move(base, {{base}, {base, base + 1}, {base, base + 1, base + 2}});
+      chain.copy_cell(base + 2, base + 4);
+      tree.copy_query(4, 2);
+      const size_t row = tree.row_floats();
+      for (const KernelSet* set : sets())
+        for (const int threads : {1, 3}) {
+          const std::vector<float> in_tree = tree.run(set, 0, 5, threads, true);
+          const std::vector<float> in_chain = chain.run(set, 0, 3, threads);
+          if (!same_bits(in_tree.data(), in_chain.data(), 2 * row) ||
+              !same_bits(in_tree.data() + 4 * row, in_chain.data() + 2 * row, row))
+            test::fail(__FILE__, __LINE__,
+                       std::string(set->name) + ", head " + std::to_string(shape.head) + ", from cell " +
+                           std::to_string(base) + " on " + std::to_string(threads) + " threads");
         }
     }
   }

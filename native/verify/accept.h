@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "draft/token_tree.h"
+
 namespace adaptive_spec {
 
 // Row i holds the target's logits after draft token i - 1; row 0 after the last accepted token. Samples row by
@@ -19,6 +21,25 @@ int accept_chain(std::span<const int32_t> draft, Sample&& sample, Emit&& emit) {
     const bool goes_on = emit(token);
     if (!agrees) return static_cast<int>(row);
     if (!goes_on) return static_cast<int>(row) + 1;
+  }
+}
+
+// What of a tree the target accepts.
+struct AcceptedPath {
+  int chain = 0;   // nodes of the chain
+  int beside = 0;  // nodes beside it, behind those
+};
+
+// The same for a tree: row i + 1 holds the logits after node i, row 0 those after the root. Goes down while the sample
+// is the token of a child, and emits what accept_chain would of the path that it goes.
+template <class Sample, class Emit>
+AcceptedPath accept_tree(const TokenTree& tree, Sample&& sample, Emit&& emit) {
+  AcceptedPath path;
+  for (int node = TokenTree::kRoot;;) {
+    const int32_t token = sample(static_cast<size_t>(node + 1));
+    node = tree.child(node, token);
+    if (node != TokenTree::kRoot) ++(node < tree.chain() ? path.chain : path.beside);
+    if (!emit(token) || node == TokenTree::kRoot) return path;
   }
 }
 

@@ -22,8 +22,16 @@ const person = {
 };
 const CASES: [string, JsonSchema, string][] = [
   ['a person', person, 'Describe Ada, a 36-year-old teacher who likes chess, as JSON.'],
-  ['a list', { type: 'array', items: { enum: ['red', 'green', 'blue'] }, minItems: 2, maxItems: 4 }, 'Name colours.'],
-  ['a choice', { enum: ['positive', 'negative', 'neutral'] }, 'Is "I love it" positive, negative or neutral?'],
+  [
+    'a list',
+    { type: 'array', items: { enum: ['red', 'green', 'blue'] }, minItems: 2, maxItems: 4 },
+    'Name colours.',
+  ],
+  [
+    'a choice',
+    { enum: ['positive', 'negative', 'neutral'] },
+    'Is "I love it" positive, negative or neutral?',
+  ],
   [
     'a tree',
     {
@@ -31,7 +39,10 @@ const CASES: [string, JsonSchema, string][] = [
       $defs: {
         node: {
           type: 'object',
-          properties: { value: { type: 'integer', minimum: 0, maximum: 9 }, next: { anyOf: [{ type: 'null' }, { $ref: '#/$defs/leaf' }] } },
+          properties: {
+            value: { type: 'integer', minimum: 0, maximum: 9 },
+            next: { anyOf: [{ type: 'null' }, { $ref: '#/$defs/leaf' }] },
+          },
           required: ['value', 'next'],
         },
         leaf: { type: 'object', properties: { value: { const: 0 } }, required: ['value'] },
@@ -42,22 +53,25 @@ const CASES: [string, JsonSchema, string][] = [
 ];
 
 describe('responseFormat', () => {
-  it.each(CASES)('gives JSON that keeps to its schema, and one text at every depth: %s', async (_, schema, words) => {
-    const request = {
-      messages: [{ role: 'user', content: words }],
-      responseFormat: { type: 'json_schema', schema } as const,
-      maxTokens: 300,
-    };
-    for (const temperature of [0, 0.8]) {
-      const plain = await engine.generate({ ...request, temperature, seed: 1, depth: 0 });
-      expect(plain.finishReason, plain.text).toBe('stop');
-      expect(plain.json).toEqual(JSON.parse(plain.text));
-      for (const options of [{ depth: 4 }, { depth: 8, drafter: 'model' }, { controller: 'auto' }]) {
-        const result = await engine.generate({ ...request, temperature, seed: 1, ...options });
-        expect(result.tokens).toEqual(plain.tokens);
+  it.each(CASES)(
+    'gives JSON that keeps to its schema, and one text at every depth: %s',
+    async (_, schema, words) => {
+      const request = {
+        messages: [{ role: 'user', content: words }],
+        responseFormat: { type: 'json_schema', schema } as const,
+        maxTokens: 300,
+      };
+      for (const temperature of [0, 0.8]) {
+        const plain = await engine.generate({ ...request, temperature, seed: 1, depth: 0 });
+        expect(plain.finishReason, plain.text).toBe('stop');
+        expect(plain.json).toEqual(JSON.parse(plain.text));
+        for (const options of [{ depth: 4 }, { depth: 8, drafter: 'model' }, { controller: 'auto' }]) {
+          const result = await engine.generate({ ...request, temperature, seed: 1, ...options });
+          expect(result.tokens).toEqual(plain.tokens);
+        }
       }
-    }
-  });
+    },
+  );
 
   it('gives a JSON object without a schema', async () => {
     const { json, finishReason } = await engine.generate({

@@ -124,6 +124,15 @@ describe('generate --json', () => {
     const plain = await tokensAt('0');
     for (const depth of ['1', '7', '40']) expect(await tokensAt(depth)).toEqual(plain);
   });
+
+  it('gives the same tokens with a tree, and counts its guesses', async () => {
+    const [chain, tree] = await Promise.all(
+      [[], ['--tree', '5']].map((args) => generate('--json', '--max-tokens', '24', '--depth', '2', ...args)),
+    );
+    const { tokens, stats } = JSON.parse(tree!.stdout);
+    expect(tokens).toEqual(JSON.parse(chain!.stdout).tokens);
+    expect(stats.branchTokens).toBeGreaterThan(0);
+  });
 });
 
 describe('generate --ngram-store', () => {
@@ -300,6 +309,7 @@ describe('wrong usage', () => {
     ['a prompt file that is not there', ['generate', '-f', 'no.txt'], /no\.txt/, /stdin/],
     ['a depth that is no number', ['generate', '-p', 'a', '--depth', 'four'], /--depth is "four"/, /number/],
     ['a depth below nothing', ['generate', '-p', 'a', '--depth', '-1'], /depth is -1/, /0 to 64/],
+    ['a tree that is too big', ['generate', '-p', 'a', '--tree', '65'], /tree is 65/, /0 to 64/],
     ['an empty number', ['generate', '-p', 'a', '--max-tokens', ''], /--max-tokens/, /number/],
     ['half a token', ['generate', '-p', 'a', '--max-tokens', '1.5'], /maxTokens is 1\.5/, /whole/],
     ['a cache type that there is not', ['generate', '-p', 'a', '--kv-cache-type', 'f17'], /f17/, /'f16'/],

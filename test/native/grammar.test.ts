@@ -31,7 +31,9 @@ function checkPerson(json: unknown): void {
   expect(typeof name === 'string' && name.length <= 24).toBe(true);
   expect(SCHEMA.properties.kind.enum).toContain(kind);
   expect(Number.isInteger(count) && (count as number) >= 0 && (count as number) <= 99).toBe(true);
-  expect((tags as string[]).length <= 3 && (tags as string[]).every((tag) => /^(red|green)$/.test(tag))).toBe(true);
+  expect((tags as string[]).length <= 3 && (tags as string[]).every((tag) => /^(red|green)$/.test(tag))).toBe(
+    true,
+  );
 }
 
 const failure = (generation: PromiseLike<unknown>) =>
@@ -54,38 +56,46 @@ describe.each(PAIRS)('%s with %s', (target, draft) => {
   });
   afterAll(() => engine.close());
 
-  it.each([0, 0.8])('keeps the form and the text of plain decoding at temperature %d', async (temperature) => {
-    const origins = new Set<number>();
-    let accepted = 0;
-    for (const [i, prompt] of BEGINNINGS.slice(0, 2).entries()) {
-      for (const form of [{ responseFormat: JSON_FORMAT }, { grammar: GRAMMAR }]) {
-        const request = { prompt, ...form, maxTokens: 400, temperature, seed: 5 + i };
-        const plain = await engine.generate({ ...request, depth: 0 });
-        expect(plain.finishReason).toBe('stop');
-        if ('grammar' in form) expect(plain.text).toMatch(/^def hello\([xy]\) (return|for) [a-z]{3,9}[→é]END$/);
-        else checkPerson(plain.json);
-        for (const drafter of ['model', 'ngram', 'hybrid']) {
-          for (let depth = 1; depth <= 8; depth++) {
-            const result = await engine.generate({ ...request, depth, drafter });
-            expect(result.tokens, `${drafter} ${depth}`).toEqual(plain.tokens);
-            expect(result.json).toEqual(plain.json);
-            accepted += result.stats.acceptedTokens;
+  it.each([0, 0.8])(
+    'keeps the form and the text of plain decoding at temperature %d',
+    async (temperature) => {
+      const origins = new Set<number>();
+      let accepted = 0;
+      for (const [i, prompt] of BEGINNINGS.slice(0, 2).entries()) {
+        for (const form of [{ responseFormat: JSON_FORMAT }, { grammar: GRAMMAR }]) {
+          const request = { prompt, ...form, maxTokens: 400, temperature, seed: 5 + i };
+          const plain = await engine.generate({ ...request, depth: 0 });
+          expect(plain.finishReason).toBe('stop');
+          if ('grammar' in form)
+            expect(plain.text).toMatch(/^def hello\([xy]\) (return|for) [a-z]{3,9}[→é]END$/);
+          else checkPerson(plain.json);
+          for (const drafter of ['model', 'ngram', 'hybrid']) {
+            for (let depth = 1; depth <= 8; depth++) {
+              const result = await engine.generate({ ...request, depth, drafter });
+              expect(result.tokens, `${drafter} ${depth}`).toEqual(plain.tokens);
+              expect(result.json).toEqual(plain.json);
+              accepted += result.stats.acceptedTokens;
+            }
           }
+          const next = random(i);
+          const result = await engine.generate({
+            ...request,
+            controller: (report) => {
+              for (const origin of report.origins) origins.add(origin);
+              return {
+                depth: Math.floor(next() * 12),
+                drafter: 'hybrid',
+                stop: { minProbability: next() / 2 },
+              };
+            },
+          });
+          expect(result.tokens).toEqual(plain.tokens);
         }
-        const next = random(i);
-        const result = await engine.generate({
-          ...request,
-          controller: (report) => {
-            for (const origin of report.origins) origins.add(origin);
-            return { depth: Math.floor(next() * 12), drafter: 'hybrid', stop: { minProbability: next() / 2 } };
-          },
-        });
-        expect(result.tokens).toEqual(plain.tokens);
       }
-    }
-    expect(accepted).toBeGreaterThan(0);
-    expect(origins).toContain(ORIGIN.grammar);
-  });
+      expect(accepted).toBeGreaterThan(0);
+      expect(origins).toContain(ORIGIN.grammar);
+    },
+  );
 
   it('drafts what the grammar forces, and has it accepted', async () => {
     const grammar = 'root ::= "def hello(x): return the world" [0-9] " for the world in hello" [0-9]';
@@ -155,7 +165,11 @@ describe('what has no such text', () => {
   });
 
   it('may be as long as a megabyte', async () => {
-    const { text } = await engine.generate({ prompt, grammar: `root ::= ${'"a" '.repeat(200_000)}`, maxTokens: 30 });
+    const { text } = await engine.generate({
+      prompt,
+      grammar: `root ::= ${'"a" '.repeat(200_000)}`,
+      maxTokens: 30,
+    });
     expect(text).toMatch(/^a{20,}$/);
   });
 
@@ -163,16 +177,28 @@ describe('what has no such text', () => {
     ['a type that is none', { type: 'nope' }, 'SCHEMA_INVALID'],
     ['a reference into nothing', { $ref: '#/$defs/a' }, 'SCHEMA_INVALID'],
     ['a reference elsewhere', { $ref: 'https://example.com/a.json' }, 'SCHEMA_INVALID'],
-    ['alternatives in a circle', { $ref: '#/$defs/a', $defs: { a: { anyOf: [{ $ref: '#/$defs/a' }] } } }, 'SCHEMA_INVALID'],
+    [
+      'alternatives in a circle',
+      { $ref: '#/$defs/a', $defs: { a: { anyOf: [{ $ref: '#/$defs/a' }] } } },
+      'SCHEMA_INVALID',
+    ],
     ['more repetitions than there can be', { type: 'string', minLength: 100_000 }, 'SCHEMA_INVALID'],
     ['a lower bound below none', { type: 'array', minItems: -1 }, 'SCHEMA_INVALID'],
     ['a pattern that is none', { type: 'string', pattern: '^(a$' }, 'SCHEMA_INVALID'],
-    ['nested arrays of thousands', { type: 'array', minItems: 2000, items: { type: 'array', minItems: 2000 } }, ''],
+    [
+      'nested arrays of thousands',
+      { type: 'array', minItems: 2000, items: { type: 'array', minItems: 2000 } },
+      '',
+    ],
     ['a thousand names', { enum: Array.from({ length: 1000 }, (_, i) => `name ${i}`) }, ''],
     ['names with everything in them', { properties: { '"\\\n\u0000é🙂': { const: '\u2028"]}' } } }, ''],
   ])('is a schema with a code: %s', async (_, schema, code) => {
     const error = await failure(
-      engine.generate({ prompt, responseFormat: { type: 'json_schema', schema: schema as never }, maxTokens: 3 }),
+      engine.generate({
+        prompt,
+        responseFormat: { type: 'json_schema', schema: schema as never },
+        maxTokens: 3,
+      }),
     );
     if (code === '') expect(error).toBeUndefined();
     else expect(error).toMatchObject({ code, hint: expect.stringMatching(/./) });
@@ -183,20 +209,56 @@ describe('what has no such text', () => {
     const grammar = `root ::= s0\n${rules.join('\n')}\ns30 ::= "b"\nx ::= "x"\ny ::= "x"`;
     for (const depth of [0, 8]) {
       const error = await failure(engine.generate({ prompt, grammar, maxTokens: 100, depth }));
-      expect(error).toMatchObject({ code: 'GRAMMAR_INVALID', message: expect.stringMatching(/too many ways/) });
+      expect(error).toMatchObject({
+        code: 'GRAMMAR_INVALID',
+        message: expect.stringMatching(/too many ways/),
+      });
     }
   });
 
   it('is never the end of the process: schemas at random', async () => {
     const keyword = fc.constantFrom(
-      ...['type', 'properties', 'required', 'items', 'enum', 'const', 'anyOf', 'allOf', 'oneOf', '$ref', '$defs'],
-      ...['minLength', 'maxLength', 'minItems', 'maxItems', 'minimum', 'maximum', 'pattern', 'format', 'prefixItems'],
+      ...[
+        'type',
+        'properties',
+        'required',
+        'items',
+        'enum',
+        'const',
+        'anyOf',
+        'allOf',
+        'oneOf',
+        '$ref',
+        '$defs',
+      ],
+      ...[
+        'minLength',
+        'maxLength',
+        'minItems',
+        'maxItems',
+        'minimum',
+        'maximum',
+        'pattern',
+        'format',
+        'prefixItems',
+      ],
       ...['additionalProperties', 'exclusiveMinimum'],
     );
     const { value: schemas } = fc.letrec<{ value: unknown }>((tie) => ({
       value: fc.oneof(
         { maxDepth: 5, withCrossShrink: true },
-        fc.constantFrom('object', 'array', 'string', 'integer', 'number', 'null', '#/$defs/a', '^a+$', 'date', true),
+        fc.constantFrom(
+          'object',
+          'array',
+          'string',
+          'integer',
+          'number',
+          'null',
+          '#/$defs/a',
+          '^a+$',
+          'date',
+          true,
+        ),
         fc.oneof(fc.integer(), fc.double(), fc.string({ unit: 'binary' })),
         fc.array(tie('value'), { maxLength: 4 }),
         fc.dictionary(fc.oneof(keyword, keyword, fc.string({ maxLength: 3 })), tie('value'), { maxKeys: 5 }),
@@ -205,7 +267,12 @@ describe('what has no such text', () => {
     await fc.assert(
       fc.asyncProperty(fc.dictionary(keyword, schemas, { maxKeys: 6 }), async (schema) => {
         const error = await failure(
-          engine.generate({ prompt, responseFormat: { type: 'json_schema', schema }, maxTokens: 2, depth: 2 }),
+          engine.generate({
+            prompt,
+            responseFormat: { type: 'json_schema', schema },
+            maxTokens: 2,
+            depth: 2,
+          }),
         );
         expect([undefined, 'SCHEMA_INVALID', 'GRAMMAR_INVALID']).toContain(error?.code);
         expect(error === undefined || error.code !== undefined, String(error)).toBe(true);
@@ -224,7 +291,10 @@ describe('tools', () => {
         description: 'Tells the weather of a place.',
         parameters: {
           type: 'object',
-          properties: { place: { enum: ['Berlin', 'Rome'] }, days: { type: 'integer', minimum: 1, maximum: 9 } },
+          properties: {
+            place: { enum: ['Berlin', 'Rome'] },
+            days: { type: 'integer', minimum: 1, maximum: 9 },
+          },
           required: ['place', 'days'],
         },
       },
@@ -243,7 +313,10 @@ describe('tools', () => {
     expect(id).not.toBe('');
     expect(name).toBe('weather');
     expect(JSON.parse(text)).toEqual(parsed);
-    expect(parsed).toMatchObject({ place: expect.stringMatching(/^(Berlin|Rome)$/), days: expect.any(Number) });
+    expect(parsed).toMatchObject({
+      place: expect.stringMatching(/^(Berlin|Rome)$/),
+      days: expect.any(Number),
+    });
     for (const depth of [1, 4, 8]) {
       const result = await engine.generate({ ...request, toolChoice: { name: 'weather' }, depth });
       expect(result.tokens).toEqual(plain.tokens);
@@ -258,7 +331,9 @@ describe('tools', () => {
   it('with parameters that are no schema are refused', async () => {
     await using engine = await tinyEngine('target');
     const bad = [{ type: 'function', function: { name: 'a', parameters: { type: 'nope' } } }] as const;
-    expect(await failure(engine.generate({ messages, tools: bad }))).toMatchObject({ code: 'SCHEMA_INVALID' });
+    expect(await failure(engine.generate({ messages, tools: bad }))).toMatchObject({
+      code: 'SCHEMA_INVALID',
+    });
   });
 
   const TEMPLATES = resolve(import.meta.dirname, '../../llama.cpp/models/templates');
@@ -291,7 +366,12 @@ describe('tools', () => {
         parsed: { place: expect.stringMatching(/^(Berlin|Rome)$/), days: expect.any(Number) },
       });
       for (const drafter of ['model', 'hybrid']) {
-        const result = await engine.generate({ ...request, toolChoice: { name: 'weather' }, depth: 6, drafter });
+        const result = await engine.generate({
+          ...request,
+          toolChoice: { name: 'weather' },
+          depth: 6,
+          drafter,
+        });
         expect(result.tokens).toEqual(plain.tokens);
         expect(result.toolCalls).toEqual(plain.toolCalls);
       }

@@ -17,6 +17,14 @@ describe('an arm', () => {
     expect(arm.make()).not.toBe(arm.make());
   });
 
+  it('has a tree where its name says so, and then no depth of its own', () => {
+    const arm = armOf('fixed:4@hybrid+tree:8');
+    expect(arm).toMatchObject({ name: 'fixed:4@hybrid+tree:8', drafter: 'hybrid', tree: 8 });
+    expect(arm.depth).toBeUndefined();
+    expect(nativeDepthOf(arm.make())).toBe(4);
+    expect(armOf('auto+tree:24')).toMatchObject({ name: 'auto+tree:24', tree: 24 });
+  });
+
   it("is a caller's controller, named after its file", () => {
     const controller = () => 3;
     expect(armOfController('./folder/mine.mjs', controller).name).toBe('mine.mjs');
@@ -24,12 +32,23 @@ describe('an arm', () => {
     expect(() => armOfController('./mine.mjs', 7 as never)).toThrow(/neither a name/);
   });
 
-  it.each(['adaptiv', 'fixed', 'fixed:', 'fixed:x', 'fixed:0', 'fixed:65', 'off', ''])(
-    'is not %o',
-    (name) => {
-      expect(() => armOf(name)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
-    },
-  );
+  it.each([
+    'adaptiv',
+    'fixed',
+    'fixed:',
+    'fixed:x',
+    'fixed:0',
+    'fixed:65',
+    'off',
+    '',
+    'plain+tree:4',
+    'fixed:4+tree:0',
+    'fixed:4+tree:65',
+    'fixed:4+tree:',
+    '+tree:4',
+  ])('is not %o', (name) => {
+    expect(() => armOf(name)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+  });
 
   it('is there once, and plain decoding always', () => {
     expect(completeArms([armOf('fixed:8')]).map(({ name }) => name)).toEqual(['plain', 'fixed:8']);

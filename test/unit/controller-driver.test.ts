@@ -55,6 +55,14 @@ describe('good plans', () => {
         { ...nativePlan(3), maxEntropy: 2, keep: true },
       ],
       [
+        { depth: 4, tree: { nodes: 8 } },
+        { ...nativePlan(4), treeNodes: 8 },
+      ],
+      [
+        { depth: 4, tree: { nodes: 0, branches: 2 } },
+        { ...nativePlan(4), treeNodes: 0, branches: 2 },
+      ],
+      [
         { depth: 4, drafter: 'model' },
         { ...nativePlan(4), minProbability: 0, drafter: 0 },
       ],
@@ -207,6 +215,13 @@ const faults: [what: string, answer: () => unknown, depth: 'last' | number][] = 
   ['minProbability 1.1', () => ({ depth: 8, stop: { minProbability: 1.1 } }), 'last'],
   ['minProbability as string', () => ({ depth: 8, stop: { minProbability: '0.5' } }), 'last'],
   ['minProbability null', () => ({ depth: 8, stop: { minProbability: null } }), 'last'],
+  ['tree null', () => ({ depth: 8, tree: null }), 'last'],
+  ['tree as number', () => ({ depth: 8, tree: 8 }), 'last'],
+  ['tree without nodes', () => ({ depth: 8, tree: { branches: 2 } }), 'last'],
+  ['tree of half a node', () => ({ depth: 8, tree: { nodes: 1.5 } }), 'last'],
+  ['tree of -1 nodes', () => ({ depth: 8, tree: { nodes: -1 } }), 'last'],
+  ['tree of NaN branches', () => ({ depth: 8, tree: { nodes: 8, branches: Number.NaN } }), 'last'],
+  ['tree as trap', () => ({ depth: 8, tree: new Proxy({}, allTraps) }), 'last'],
   ['drafter unknown', () => ({ depth: 8, drafter: 'nope' }), 8],
   ['drafter empty', () => ({ depth: 8, drafter: '' }), 8],
   ['drafter __proto__', () => ({ depth: 8, drafter: '__proto__' }), 8],

@@ -39,7 +39,10 @@ describe('the options', () => {
     [{ prompt, grammar: 'root ::= "a\0"' }, /grammar/],
     [{ prompt, grammar: 'x'.repeat(2_000_000) }, /grammar/],
     [{ messages, tools: [] }, /tools/],
-    [{ messages, tools: [{ type: 'function', function: { name: 'a b' } }] }, /tools\.0\.function\.name is "a b"/],
+    [
+      { messages, tools: [{ type: 'function', function: { name: 'a b' } }] },
+      /tools\.0\.function\.name is "a b"/,
+    ],
     [{ messages, tools: [{ type: 'retrieval' }] }, /tools/],
     [{ messages, tools: [tool('a'), tool('a')] }, /tools/],
     [{ messages, tools: [tool('a')], toolChoice: 'maybe' }, /toolChoice is "maybe"/],
@@ -51,7 +54,10 @@ describe('the options', () => {
     [{ messages, responseFormat: { type: 'json_object' }, tools: [tool('a')] }, /more than one form/],
     [{ prompt, responseFormat: { type: 'json_object' }, ignoreEos: true }, /ignoreEos/],
     [{ prompt, grammar: 'root ::= "a"', ignoreEos: true }, /ignoreEos/],
-    [{ messages: [{ role: 'assistant', content: '', toolCalls: [{ name: 'a' }] }] }, /messages\.0\.toolCalls/],
+    [
+      { messages: [{ role: 'assistant', content: '', toolCalls: [{ name: 'a' }] }] },
+      /messages\.0\.toolCalls/,
+    ],
   ])('are refused with a hint: %j', (options, expected) => {
     const { code, message, hint } = thrown(() => checkRequestOptions(options));
     expect(code).toBe('INVALID_ARGUMENT');
@@ -80,7 +86,15 @@ describe('a schema', () => {
 
   it.each<[string, unknown, RegExp]>([
     ['in a circle', loop, /can't be written as JSON/],
-    ['with a getter that throws', { get a() { throw new Error('no'); } }, /can't be written as JSON \(no\)/],
+    [
+      'with a getter that throws',
+      {
+        get a() {
+          throw new Error('no');
+        },
+      },
+      /can't be written as JSON \(no\)/,
+    ],
     ['with a BigInt', { minimum: 3n }, /can't be written as JSON/],
     ['of a function', () => {}, /no object/],
     ['of an array', [], /no object/],
@@ -181,7 +195,11 @@ describe('tools', () => {
       arguments: '{"x":1}',
       parsed: { x: 1 },
     });
-    expect(toolCall({ id: 'q', name: 'a', arguments: '{' }, 0)).toEqual({ id: 'q', name: 'a', arguments: '{' });
+    expect(toolCall({ id: 'q', name: 'a', arguments: '{' }, 0)).toEqual({
+      id: 'q',
+      name: 'a',
+      arguments: '{',
+    });
   });
 });
 
@@ -208,7 +226,13 @@ describe('tokens that a grammar forces', () => {
     const before = learner.model(surroundings);
     for (let i = 0; i < 50; i++) {
       learner.learn(
-        stepReport({ drafted: 1, accepted: 0, verified: 1, probabilities: Float32Array.of(0.9), origins: Uint8Array.of(ORIGIN.grammar) }),
+        stepReport({
+          drafted: 1,
+          accepted: 0,
+          verified: 1,
+          probabilities: Float32Array.of(0.9),
+          origins: Uint8Array.of(ORIGIN.grammar),
+        }),
         surroundings,
       );
     }
@@ -217,7 +241,13 @@ describe('tokens that a grammar forces', () => {
 });
 
 describe('generic tools', () => {
-  const tools = [tool('a', { type: 'object', properties: { x: { $ref: '#/$defs/n' } }, $defs: { n: { type: 'integer' } } })];
+  const tools = [
+    tool('a', {
+      type: 'object',
+      properties: { x: { $ref: '#/$defs/n' } },
+      $defs: { n: { type: 'integer' } },
+    }),
+  ];
 
   it('are told in the system message, with roles that every template has', () => {
     const call = { id: '1', name: 'a', arguments: '{"x":1}' };

@@ -82,7 +82,9 @@ for (const file of files) {
   if (positions.length > 0) {
     console.log(`by position: ${positions.map(([sum, n]) => percent(sum / n)).join(', ')}`);
     const speed = ((1000 * time.tokens) / time.decodeMs).toFixed(1);
-    console.log(`${speed} t/s at depth ${options.depth}, ${(time.draftMs / time.drafted).toFixed(3)} ms per draft token`);
+    console.log(
+      `${speed} t/s at depth ${options.depth}, ${(time.draftMs / time.drafted).toFixed(3)} ms per draft token`,
+    );
   }
 }
 
