@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
 #include "engine/clock.h"
@@ -182,11 +183,13 @@ void ModelDrafter::draw_last(Draft& draft, float* logits) {
     SamplingParams params = *draft.sampling;
     params.top_k = params.top_k > 0 ? std::min(params.top_k, kDrawnAmong) : kDrawnAmong;
     params.penalty_last_n = 0;
+    if (const char* f = std::getenv("DRAFT_T")) params.temperature *= std::atof(f);
     sampler.emplace(params, std::span<const int32_t>{}, std::vector<int32_t>{}, context_->n_vocab());
   }
   Distribution from = sampler->distribution(logits);
   for (Probability& one : from) one.id = map_.to_target(one.id);
   std::erase_if(from, [](const Probability& one) { return one.id < 0; });
+  sort_by_id(from);
   // A step begins once at each length of the text. Its numbers serve no other step, since what the controller saw of
   // an earlier one would tell it of this one's tokens before it says which of them are verified.
   const double u = uniform_at(draft.sampling->seed, Use::kDraft, draft.accepted.size(), draft.tokens.size() - 1);

@@ -76,6 +76,11 @@ struct Drafted {
   std::vector<const Distribution*> from;  // null: certain
 };
 
+// With a distribution that is kept.
+int32_t judge(Distribution p, std::span<const Proposal> proposals, uint32_t seed, uint64_t position) {
+  return accept_or_replace(p, proposals, seed, position);
+}
+
 struct Setting {
   // The depth, by the draft of the step before and how much of it was accepted.
   std::function<int(const Drafted&, int accepted)> plan = [](const Drafted&, int) { return kDepth; };
@@ -89,7 +94,7 @@ struct Setting {
   // How much of a draft is verified.
   std::function<size_t(const Drafted&)> verified = [](const Drafted& draft) { return draft.tokens.size(); };
   std::function<int32_t(const Distribution&, std::span<const Proposal>, uint32_t seed, uint64_t position)> accept =
-      accept_or_replace;
+      judge;
 };
 
 // What becomes of each text: calls emit(text so far, next token).
@@ -98,10 +103,10 @@ using Emit = std::function<void(const Text&, int32_t)>;
 void speculate(Model& model, const Setting& setting, uint32_t seed, const Emit& emit) {
   Text text;
   Drafted draft;
-  int accepted = 0;
+  int kept = 0;
   while (text.length < kLength) {
     const uint64_t start = text.length;
-    const size_t depth = std::min<int>(setting.plan(draft, accepted), kLength - 1 - text.length);
+    const size_t depth = std::min<int>(setting.plan(draft, kept), kLength - 1 - text.length);
     draft.tokens.clear();
     draft.from.clear();
     Text with_draft = text;
@@ -116,7 +121,7 @@ void speculate(Model& model, const Setting& setting, uint32_t seed, const Emit& 
       with_draft.add(token);
     }
     const size_t verified = setting.verified(draft);
-    accepted = accept_chain(
+    kept = accept_chain(
         std::span<const int32_t>(draft.tokens).first(verified),
         [&](size_t row) {
           if (row == verified) return setting.accept(model.target(text), {}, seed, text.length);
@@ -140,7 +145,7 @@ void walk_tree(Model& model, const Siblings& siblings, uint32_t seed, const Emit
   Text text;
   std::array<Distribution, 3> made;
   while (text.length < kLength) {
-    const int32_t token = accept_or_replace(model.target(text), siblings(model, text, seed, made), seed, text.length);
+    const int32_t token = judge(model.target(text), siblings(model, text, seed, made), seed, text.length);
     emit(text, token);
     text.add(token);
   }
@@ -260,7 +265,7 @@ TEST("rejection: siblings of several drafters, drawn and certain ones, have the 
 TEST("rejection: the test finds an acceptance that always accepts") {
   Setting setting;
   setting.accept = [](const Distribution& p, std::span<const Proposal> proposals, uint32_t seed, uint64_t position) {
-    return proposals.empty() ? accept_or_replace(p, {}, seed, position) : proposals[0].token;
+    return proposals.empty() ? judge(p, {}, seed, position) : proposals[0].token;
   };
   check_caught(chains(setting));
 }
@@ -268,7 +273,7 @@ TEST("rejection: the test finds an acceptance that always accepts") {
 TEST("rejection: the test finds a replacement that is drawn without subtracting the draft's distribution") {
   Setting setting;
   setting.accept = [](const Distribution& p, std::span<const Proposal> proposals, uint32_t seed, uint64_t position) {
-    if (proposals.empty()) return accept_or_replace(p, {}, seed, position);
+    if (proposals.empty()) return judge(p, {}, seed, position);
     const auto& [token, from] = proposals[0];
     const double ratio = probability_of(p, token) / probability_of(*from, token);
     if (uniform_at(seed, Use::kAccept, position) < ratio) return token;
@@ -329,7 +334,7 @@ TEST("rejection: as many drawn tokens are accepted as p and q have in common, an
   int accepted = 0;
   for (int seed = 0; seed < kTexts; ++seed) {
     const Proposal drawn = {draw(q, uniform_at(seed, Use::kDraft, 0)), &q};
-    accepted += accept_or_replace(p, {&drawn, 1}, seed, 0) == drawn.token;
+    accepted += judge(p, {&drawn, 1}, seed, 0) == drawn.token;
   }
   const double deviation = std::sqrt(common * (1 - common) * kTexts);
   CHECK(std::abs(accepted - common * kTexts) < 4 * deviation);
@@ -340,10 +345,10 @@ TEST("rejection: a token that the target can't say is never accepted, one from i
   const Distribution p = {{1, 0.5f}, {4, 0.5f}}, q = {{1, 0.2f}, {3, 0.8f}}, masked = {{0, 1}};
   for (uint32_t seed = 0; seed < 2000; ++seed) {
     const Proposal outside = {3, &q}, only = {0, &masked}, own = {4, &p}, certain = {7, nullptr};
-    CHECK(accept_or_replace(p, {&outside, 1}, seed, 9) != 3);
-    CHECK(accept_or_replace(p, {&only, 1}, seed, 9) != 0);
-    CHECK_EQUAL(accept_or_replace(p, {&own, 1}, seed, 9), 4);
-    CHECK(accept_or_replace(p, {&certain, 1}, seed, 9) != 7);
+    CHECK(judge(p, {&outside, 1}, seed, 9) != 3);
+    CHECK(judge(p, {&only, 1}, seed, 9) != 0);
+    CHECK_EQUAL(judge(p, {&own, 1}, seed, 9), 4);
+    CHECK(judge(p, {&certain, 1}, seed, 9) != 7);
   }
 }
 

@@ -48,6 +48,7 @@ inline double g_test(const std::vector<int>& counts, const Distribution& p) {
     ++cells;
   };
   for (const Probability& one : p) {
+    if (one.value <= 0) continue;
     const double expected = one.value * n;
     listed += counts[one.id];
     if (expected >= 5) {

@@ -14,13 +14,17 @@ struct Probability {
 // Ids ascending, each once; ids that aren't listed have probability 0. The values sum to 1, within rounding.
 using Distribution = std::vector<Probability>;
 
+// Null where the id isn't listed.
+Probability* find(Distribution& distribution, int32_t id);
+
 // 0 where the id isn't listed.
 float probability_of(const Distribution& distribution, int32_t id);
 
-// The id at which the summed probabilities pass `u` (0 <= u < 1) of their total. There must be one above 0.
-int32_t draw(const Distribution& distribution, double u);
+// The id at which the summed probabilities pass `u` (0 <= u < 1) of `total`, which is their sum. One must be above 0.
+int32_t draw(const Distribution& distribution, double u, double total = 1);
 
-// Puts the ids in order and makes the values sum to 1. False where nothing is above 0; it is unchanged then.
+// Makes the values sum to 1. False where nothing is above 0; it is unchanged then.
 bool normalise(Distribution& distribution);
+void sort_by_id(Distribution& distribution);
 
 }  // namespace adaptive_spec

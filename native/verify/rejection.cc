@@ -18,22 +18,19 @@ bool passes(double p, const Proposal& proposal, double u) {
   return u * (proposal.from ? probability_of(*proposal.from, proposal.token) : 1) < p;
 }
 
-// p becomes (p - q)+, made to sum to 1. False where nothing is left, which only rounding can bring about: it is
-// unchanged then.
-bool subtract(Distribution& p, const Proposal& proposal) {
-  Distribution rest;
-  rest.reserve(p.size());
-  const Distribution certain = {{proposal.token, 1}};
-  const Distribution& q = proposal.from ? *proposal.from : certain;
-  auto its = q.begin();
-  for (const Probability& mine : p) {
-    while (its != q.end() && its->id < mine.id) ++its;
-    const float covered = its != q.end() && its->id == mine.id ? its->value : 0;
-    if (mine.value > covered) rest.push_back({mine.id, mine.value - covered});
-  }
-  if (!normalise(rest)) return false;
-  p = std::move(rest);
-  return true;
+// p, whose values sum to `total`, becomes (p - total * q)+. Answers what was taken away.
+double subtract(Distribution& p, double total, const Proposal& proposal) {
+  double taken = 0;
+  const auto take = [&](int32_t id, double share) {
+    Probability* const mine = find(p, id);
+    if (!mine) return;
+    const float before = mine->value;
+    mine->value = static_cast<float>(std::max(0.0, before - total * share));
+    taken += before - mine->value;
+  };
+  if (!proposal.from) take(proposal.token, 1);
+  else for (const Probability& one : *proposal.from) take(one.id, one.value);
+  return taken;
 }
 
 }  // namespace
@@ -47,14 +44,18 @@ bool is_accepted(double p, const Proposal& proposal, uint32_t seed, uint64_t pos
   return passes(p, proposal, uniform_at(seed, Use::kAccept, position));
 }
 
-int32_t accept_or_replace(Distribution p, std::span<const Proposal> proposals, uint32_t seed, uint64_t position) {
+int32_t accept_or_replace(Distribution& p, std::span<const Proposal> proposals, uint32_t seed, uint64_t position) {
+  // A pass over p takes as long as all else, so what is left of it isn't made to sum to 1 again.
+  double total = 1;
   for (size_t i = 0; i < proposals.size(); ++i) {
     const int32_t token = proposals[i].token;
-    if (passes(probability_of(p, token), proposals[i], uniform_at(seed, Use::kAccept, position, i))) return token;
+    const double u = uniform_at(seed, Use::kAccept, position, i);
+    if (passes(probability_of(p, token) / total, proposals[i], u)) return token;
+    total -= subtract(p, total, proposals[i]);
     // p and q alike but for rounding: then there is nothing to replace it with.
-    if (!subtract(p, proposals[i])) return token;
+    if (total <= 0) return token;
   }
-  return draw(p, uniform_at(seed, Use::kReplace, position));
+  return draw(p, uniform_at(seed, Use::kReplace, position), total);
 }
 
 }  // namespace adaptive_spec

@@ -29,7 +29,7 @@ bool is_accepted(double p, const Proposal& proposal, uint32_t seed, uint64_t pos
 // The token for a place of the text, distributed as `p` is. Proposals are tried in order: the one that is answered was
 // accepted, any other token replaces them all. A proposal's distribution may depend on the proposals before it (drawn
 // without replacement), not on those behind it. Whether a proposal is tried at all may depend on its distribution, never
-// on the token that was drawn: what was held back for being what it is would be missing from the text.
-int32_t accept_or_replace(Distribution p, std::span<const Proposal> proposals, uint32_t seed, uint64_t position);
+// on the token that was drawn: what was held back for being what it is would be missing from the text. `p` is used up.
+int32_t accept_or_replace(Distribution& p, std::span<const Proposal> proposals, uint32_t seed, uint64_t position);
 
 }  // namespace adaptive_spec

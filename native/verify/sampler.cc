@@ -20,13 +20,10 @@ float probability_in(const llama_token_data_array& row, int32_t token) {
   return found != all.end() ? found->p : 0;
 }
 
-Distribution distribution_of(const llama_token_data_array& row) {
-  Distribution all;
-  all.reserve(row.size);
-  for (size_t i = 0; i < row.size; ++i)
-    if (row.data[i].p > 0) all.push_back({row.data[i].id, row.data[i].p});
-  normalise(all);
-  return all;
+void copy_distribution(const llama_token_data_array& row, Distribution& to) {
+  to.resize(row.size);
+  for (size_t i = 0; i < row.size; ++i) to[i] = {row.data[i].id, row.data[i].p};
+  sort_by_id(to);
 }
 
 }  // namespace
@@ -96,8 +93,10 @@ int32_t Sampler::sample(float* logits, const Proposal& drawn, uint64_t position)
   if (!row) return -1;
   int32_t token = drawn.token;
   // The whole distribution is needed for a replacement only.
-  if (!is_accepted(probability_in(*row, token), drawn, seed_, position))
-    token = accept_or_replace(distribution_of(*row), {&drawn, 1}, seed_, position);
+  if (!is_accepted(probability_in(*row, token), drawn, seed_, position)) {
+    copy_distribution(*row, left_);
+    token = accept_or_replace(left_, {&drawn, 1}, seed_, position);
+  }
   llama_sampler_accept(chain_.get(), token);
   return token;
 }
@@ -105,7 +104,9 @@ int32_t Sampler::sample(float* logits, const Proposal& drawn, uint64_t position)
 Distribution Sampler::distribution(float* logits) {
   mask(logits);
   const auto row = apply_chain(logits);
-  return row ? distribution_of(*row) : Distribution{};
+  Distribution all;
+  if (row) copy_distribution(*row, all);
+  return all;
 }
 
 void Sampler::mask(float* logits) const {

@@ -55,6 +55,7 @@ class Sampler {
   SamplerChain chain_;  // null: argmax alone
   std::optional<Shortlist> shortlist_;
   std::vector<llama_token_data> whole_row_;
+  Distribution left_;  // of a row whose draft token was rejected
   std::vector<int32_t> masked_;
   int n_vocab_;
   uint32_t seed_;
