@@ -29,7 +29,7 @@ const depths = options.depths.split(',').map(Number);
 const cli = join(root, 'dist/cli/main.js');
 
 await main(async () => {
-  const tools = await peerTools();
+  const tools = await peerTools({ tools: ['bench', 'speculative'] });
   const folder = removeAtExit(mkdtempSync(join(tmpdir(), 'adaptive-spec-bench-')));
   const { target, draft } = await defaultPair();
   const twin = join(folder, 'twin.gguf');

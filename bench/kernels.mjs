@@ -37,7 +37,7 @@ const prompt = Number(options.prompt);
 const repeats = Number(options.repeats);
 
 await main(async () => {
-  const tools = await peerTools();
+  const tools = await peerTools({ tools: ['bench'] });
   for (const target of ['kernels_bench', 'requantise']) await buildTarget(target);
   const models = {};
   for (const name of options.models.split(',')) models[name] = await modelFile(name);

@@ -12,7 +12,7 @@ import {
   simpleFigures,
 } from './peer-settings.mjs';
 
-/** @import { Work, Figures } from './peer-settings.mjs' */
+/** @import { Work, Figures, SpecType } from './peer-settings.mjs' */
 /** @typedef {{ id: string, kind: string, text: string, ids: number[], file: string }} Prompt */
 
 // Whatever ends us ends them: a server left behind would spoil the next run.
@@ -59,10 +59,10 @@ export async function runWorker(script, folder, job) {
 }
 
 /**
- * llama-server at one depth: started, warmed up by the first prompt, asked prompt by prompt, stopped.
+ * llama-server at one setting: started, warmed up, asked prompt by prompt, stopped.
  * @param {string} program
  * @param {Work} work
- * @param {{ depth: number, build: 'upstream' | 'ours' }} how
+ * @param {{ type?: SpecType, depth?: number, build: 'upstream' | 'ours' }} how
  * @param {Prompt[]} prompts
  */
 export async function runServer(program, work, how, prompts) {
@@ -85,14 +85,16 @@ export async function runServer(program, work, how, prompts) {
       if (!alive) throw new Error(`llama-server ended: ${told.stderr.slice(-2000)}`);
       await new Promise((done) => setTimeout(done, 100));
     }
+    // Nonsense, since a drafter that keeps what it has read would know the answer to a prompt that comes again.
+    await post('/completion', serverRequest(prompts[0].ids.toReversed(), work.maxTokens));
     const runs = [];
-    for (const [i, { id, text, ids }] of [prompts[0], ...prompts].entries()) {
+    for (const { id, text, ids } of prompts) {
       const { tokens } = await post('/tokenize', { content: text, add_special: true, parse_special: true });
       if (tokens.join() !== ids.join())
         throw new Error(`${id}: llama-server reads the prompt as ${tokens.length} other tokens`);
       const began = performance.now();
       const answer = await post('/completion', serverRequest(ids, work.maxTokens));
-      if (i > 0) runs.push({ promptId: id, ...serverFigures(answer), wallMs: performance.now() - began });
+      runs.push({ promptId: id, ...serverFigures(answer), wallMs: performance.now() - began });
     }
     return runs;
   } finally {

@@ -16,16 +16,37 @@ export const CONTEXT = 4096;
  *   drafted?: number, accepted?: number, tokens?: number[], text?: string }} Figures
  */
 
+/** @typedef {'draft-simple' | 'ngram-simple' | 'ngram-map-k' | 'ngram-map-k4v' | 'ngram-mod' | 'ngram-cache'} SpecType */
+
 /**
- * Arguments that both programs take. Depth 0 is plain decoding, without a draft.
+ * llama-server's drafters by the names of its --spec-type. Those of n-grams need no draft model.
+ * @type {SpecType[]}
+ */
+export const SPEC_TYPES = [
+  'draft-simple',
+  'ngram-simple',
+  'ngram-map-k',
+  'ngram-map-k4v',
+  'ngram-mod',
+  'ngram-cache',
+];
+
+/**
+ * Arguments that both programs take.
+ * @param {Work} work
+ */
+function common({ target, threads }) {
+  return ['-m', target, '-c', CONTEXT, '-t', threads, '-tb', threads, '--offline'];
+}
+
+/**
+ * What makes either program draft with the draft model at one depth.
  * @param {Work} work
  * @param {number} depth
  * @param {'upstream' | 'ours'} build
  */
-function common({ target, draft, threads }, depth, build) {
-  const args = ['-m', target, '-c', CONTEXT, '-t', threads, '-tb', threads, '--offline'];
-  if (depth === 0) return args;
-  args.push('-md', draft, '--spec-type', 'draft-simple', '--spec-draft-n-max', depth);
+function draftSimple({ draft, threads }, depth, build) {
+  const args = ['-md', draft, '--spec-type', 'draft-simple', '--spec-draft-n-max', depth];
   // Neither may end a draft early: the depth is fixed, as it is on our side.
   args.push('--spec-draft-n-min', 0, '--spec-draft-p-min', 0, '-td', threads, '-tbd', threads);
   // Without OpenMP the two thread pools spin against each other, at a tenth of the speed: let them sleep instead.
@@ -33,14 +54,36 @@ function common({ target, draft, threads }, depth, build) {
 }
 
 /**
- * llama-server's arguments: one request at a time, nothing kept between requests.
+ * What makes llama-server draft with n-grams: as it comes, or with at most `depth` tokens.
+ * @param {SpecType} type
+ * @param {number} [depth]
+ */
+function ngrams(type, depth) {
+  const args = ['--spec-type', type];
+  if (depth === undefined) return args;
+  if (type === 'ngram-cache')
+    throw new Error('ngram-cache drafts 8 tokens, and cannot be asked for another number');
+  // Its shortest draft is longer than what is asked for: 48 tokens.
+  if (type === 'ngram-mod') return [...args, '--spec-ngram-mod-n-max', depth, '--spec-ngram-mod-n-min', 0];
+  return [...args, `--spec-${type}-size-m`, depth];
+}
+
+/**
+ * llama-server's arguments: one request at a time, nothing kept between requests. Without `type` it decodes plainly; a
+ * draft model needs a depth, n-grams are as they come without one.
  * @param {Work} work
- * @param {{ depth: number, build: 'upstream' | 'ours', port: number }} how
+ * @param {{ type?: SpecType, depth?: number, build: 'upstream' | 'ours', port: number }} how
  * @returns {string[]}
  */
-export function serverArguments(work, { depth, build, port }) {
+export function serverArguments(work, { type, depth, build, port }) {
   const listen = ['--host', '127.0.0.1', '--port', port, '-np', 1, '--cache-ram', 0, '--no-cache-prompt'];
-  return [...common(work, depth, build), ...listen].map(String);
+  const drafting =
+    type === undefined
+      ? []
+      : type === 'draft-simple'
+        ? draftSimple(work, depth ?? 0, build)
+        : ngrams(type, depth);
+  return [...common(work), ...drafting, ...listen].map(String);
 }
 
 /**
@@ -91,7 +134,7 @@ export function serverFigures(answer) {
  */
 export function simpleArguments(work, { depth, build, promptFile }) {
   const what = ['-n', work.maxTokens, '--ignore-eos', '--temp', 0, '-bf', promptFile];
-  return [...common(work, depth, build), ...what].map(String);
+  return [...common(work), ...draftSimple(work, depth, build), ...what].map(String);
 }
 
 /**

@@ -90,6 +90,21 @@ export function comparison(samples, ours, peer) {
 }
 
 /**
+ * Kind by kind: how much faster `ours` is than the setting of `name` that is the fastest on that very kind.
+ * @param {Sample[]} samples
+ * @param {{ name: string, setting: string }} ours
+ * @param {string} name
+ */
+export function byKind(samples, ours, name) {
+  const kinds = [...new Set(samples.map(({ kind }) => kind))];
+  return kinds.flatMap((kind) => {
+    const own = samples.filter((sample) => sample.kind === kind);
+    const setting = bestSetting(own, name);
+    return setting === undefined ? [] : [{ kind, ...comparison(own, ours, { name, setting }) }];
+  });
+}
+
+/**
  * How many outputs of each engine and setting are those of `reference` (an engine's plain decoding), prompt by prompt.
  * Ids are compared where both have them, else texts; only as far as both go, since an engine may emit a few more.
  * @param {Sample[]} samples

@@ -12,7 +12,8 @@ import { waitForQuiet } from './environment.mjs';
 import { installNodeLlamaCpp, NODE_LLAMA_CPP } from './peer-install.mjs';
 import { runServer, runSimple, runToEnd, runWorker } from './peer-processes.mjs';
 import { chatPrompts } from './peer-prompts.mjs';
-import { agreement, bestSetting, comparison, rows } from './peer-summary.mjs';
+import { SPEC_TYPES } from './peer-settings.mjs';
+import { agreement, bestSetting, byKind, comparison, rows } from './peer-summary.mjs';
 import { peerTools } from './peer-tools.mjs';
 import { writeReport } from './report.mjs';
 import { randomFrom, shuffled } from './statistics.mjs';
@@ -20,7 +21,9 @@ import { randomFrom, shuffled } from './statistics.mjs';
 const OURS = 'adaptive-spec';
 const TWIN = "adaptive-spec, peers' draft file";
 const NODE = 'node-llama-cpp';
-const PEERS = ['llama-server', 'llama-speculative-simple', NODE];
+const SERVER = 'llama-server';
+const SIMPLE = 'llama-speculative-simple';
+const PEERS = [SERVER, SIMPLE, NODE];
 const PLAIN = 'plain';
 const CAPPED =
   `node-llama-cpp ${NODE_LLAMA_CPP} accepts at most one draft token per step, whatever the depth ` +
@@ -40,6 +43,7 @@ const { values: options } = parseArgs({
     threads: string(String(availableParallelism())),
     peers: string(PEERS.join(',')),
     builds: string('upstream'),
+    'spec-types': string('draft-simple'),
     ours: { type: 'string' },
     model: { type: 'string' },
     draft: { type: 'string' },
@@ -55,6 +59,7 @@ await main(async () => {
   const depths = options.depths.split(',').map((text) => within('depths', text, 1, 64));
   const peers = listed('peers', PEERS);
   const builds = listed('builds', ['upstream', 'ours']);
+  const types = listed('spec-types', SPEC_TYPES);
   const controller = options.ours ?? resolveController(undefined).name;
   resolveController(controller); // an unknown name ends here, before anything is built
   if ((options.model === undefined) !== (options.draft === undefined))
@@ -62,7 +67,11 @@ await main(async () => {
 
   const folder = removeAtExit(mkdtempSync(join(tmpdir(), 'adaptive-spec-peers-')));
   const skipped = [];
-  const tools = peers.some((name) => name !== NODE) ? await peerTools() : undefined;
+  const wanted = [
+    ...(peers.includes(SERVER) ? ['server'] : []),
+    ...(peers.includes(SIMPLE) ? ['speculative'] : []),
+  ];
+  const tools = wanted.length > 0 ? await peerTools({ builds, tools: wanted }) : undefined;
   let library;
   if (peers.includes(NODE)) {
     const installed = await installNodeLlamaCpp();
@@ -81,7 +90,7 @@ await main(async () => {
   const contenders = [
     ...oursAt(OURS, pair.draft, depths, controller, { folder, work }),
     ...(twin === pair.draft ? [] : oursAt(TWIN, twin, depths, controller, { folder, work })),
-    ...(tools ? llamaCpp(peers, builds, tools, depths, work) : []),
+    ...(tools ? llamaCpp(peers, builds, tools, types, depths, work) : []),
     ...(library ? nodeLlamaCpp(library, depths, { folder, work }) : []),
   ];
   const load = await waitForQuiet();
@@ -95,10 +104,10 @@ await main(async () => {
         samples.push(checked({ name, setting, round, ...figures }, prompts, maxTokens));
     }
   }
-  const result = summarise(samples, controller, builds, skipped);
+  const result = summarise(samples, controller, builds, types, skipped);
   writeReport(options.out, {
     what: 'tokens per second of decode by each engine’s own timing; ratios: adaptive-spec over the peer, per prompt',
-    command: `node bench/peers.mjs --prompts ${prompts.length} --max-tokens ${maxTokens} --depths ${depths} --rounds ${rounds} --threads ${threads} --peers ${peers} --builds ${builds} --ours ${controller}`,
+    command: `node bench/peers.mjs --prompts ${prompts.length} --max-tokens ${maxTokens} --depths ${depths} --rounds ${rounds} --threads ${threads} --peers ${peers} --builds ${builds} --spec-types ${types} --ours ${controller}`,
     models: [pair.target, pair.draft, twin],
     loadBefore: load,
     ...result,
@@ -122,20 +131,28 @@ function oursAt(name, draft, depths, controller, { folder, work }) {
   }));
 }
 
-/** llama.cpp's programs, every build and depth; only the server decodes without a draft. */
-function llamaCpp(peers, builds, tools, depths, work) {
+/** llama.cpp's programs in every build: the server plain and with each drafter, the other with the draft model alone. */
+function llamaCpp(peers, builds, tools, types, depths, work) {
   return builds.flatMap((build) => {
     const suffix = builds.length > 1 ? `, ${build} build` : '';
-    const at = (name, depth, run) => ({
+    const at = (name, setting, how, run) => ({
       name,
-      setting: (depth === 0 ? PLAIN : `fixed K=${depth}`) + suffix,
-      run: (prompts) => run(work, { depth, build }, prompts),
+      setting: setting + suffix,
+      run: (prompts) => run(work, { ...how, build }, prompts),
     });
     const { server, speculative } = tools[build];
+    const onServer = (setting, how) => at(SERVER, setting, how, (...args) => runServer(server, ...args));
     return [
-      ...[0, ...depths].map((depth) => at('llama-server', depth, (...how) => runServer(server, ...how))),
+      onServer(PLAIN, {}),
+      ...types.flatMap((type) => [
+        // A draft model's default depth is one among others; an n-gram drafter's is a part of its design.
+        ...(type === 'draft-simple' ? [] : [onServer(`${type}, its defaults`, { type })]),
+        ...(type === 'ngram-cache'
+          ? []
+          : depths.map((depth) => onServer(`${type}, K=${depth}`, { type, depth }))),
+      ]),
       ...depths.map((depth) =>
-        at('llama-speculative-simple', depth, (...how) => runSimple(speculative, ...how)),
+        at(SIMPLE, `draft-simple, K=${depth}`, { depth }, (...args) => runSimple(speculative, ...args)),
       ),
     ].filter(({ name }) => peers.includes(name));
   });
@@ -169,29 +186,33 @@ function checked(sample, prompts, maxTokens) {
   return { ...sample, kind };
 }
 
-function summarise(samples, controller, builds, skipped) {
+function summarise(samples, controller, builds, types, skipped) {
   const remark = ({ name, setting }) => (name === NODE && setting !== PLAIN ? CAPPED : undefined);
   const isFixed = (setting) => setting.startsWith('fixed');
   const ours = { name: OURS, setting: controller };
   const opponents = [
     { name: OURS, setting: PLAIN },
     { name: OURS, setting: bestSetting(samples, OURS, isFixed) },
-    // Each peer's best, and its best with a draft where plain decoding is its best.
+    // Each peer's best, and its best with a draft where plain decoding is its best; of the server, each drafter's best.
     ...PEERS.flatMap((name) =>
       [
         ...new Set([
           bestSetting(samples, name),
           bestSetting(samples, name, (each) => !each.startsWith(PLAIN)),
+          ...(name === SERVER
+            ? types.map((type) => bestSetting(samples, name, (each) => each.startsWith(`${type},`)))
+            : []),
         ]),
       ]
         .filter((setting) => setting !== undefined)
         .map((setting) => ({ name, setting })),
     ),
   ];
-  const plain = { name: 'llama-server', setting: builds.length > 1 ? `${PLAIN}, ${builds[0]} build` : PLAIN };
+  const plain = { name: SERVER, setting: builds.length > 1 ? `${PLAIN}, ${builds[0]} build` : PLAIN };
   return {
     peers: rows(samples, remark),
     ratios: opponents.map((opponent) => comparison(samples, ours, opponent)),
+    byKind: PEERS.flatMap((name) => byKind(samples, ours, name)),
     agreement: {
       withOurPlain: agreement(samples, { name: OURS, setting: PLAIN }),
       withLlamaServerPlain: agreement(samples, plain),
@@ -204,7 +225,7 @@ function summarise(samples, controller, builds, skipped) {
   };
 }
 
-function print({ peers, ratios, agreement: agreed, skipped, remarks }) {
+function print({ peers, ratios, byKind: kinds, agreement: agreed, skipped, remarks }) {
   for (const { name, setting, kind, tokensPerSecond, note } of peers)
     if (kind === 'all') console.log(`${name}, ${setting}: ${tokensPerSecond.toFixed(1)} t/s (${note})`);
   for (const { ours, peer, ratio } of ratios) {
@@ -213,6 +234,10 @@ function print({ peers, ratios, agreement: agreed, skipped, remarks }) {
       `${ours.name}, ${ours.setting} / ${peer.name}, ${peer.setting} = ${ratio.value.toFixed(3)} (${interval})`,
     );
   }
+  for (const { kind, ours, peer, ratio } of kinds)
+    console.log(
+      `${kind}: ${ours.name}, ${ours.setting} / ${peer.name}'s fastest there, ${peer.setting} = ${ratio.value.toFixed(3)}`,
+    );
   for (const [reference, list] of Object.entries(agreed))
     for (const { name, setting, compared, equal } of list)
       if (equal < compared)

@@ -105,17 +105,13 @@ const BLOCKS = {
   Q6_K: { bytes: 210, scales: [208] },
 };
 
-/** Random weights of about the size that trained ones have. */
+/** Random weights of about the size that trained ones have; no two rows the same, or logits would tie. */
 function randomBlocks(type, shape) {
   const { bytes, scales } = BLOCKS[type];
-  const data = new Uint8Array(tensorBytes(type, shape));
-  const pattern = randomFillSync(new Uint8Array(bytes * 4099));
-  const view = new DataView(pattern.buffer);
+  const data = randomFillSync(new Uint8Array(tensorBytes(type, shape)));
+  const view = new DataView(data.buffer);
   // 2^-13 for scales of scales, 2^-8 else.
   const scale = type.endsWith('_K') ? 0x0800 : 0x1c00;
-  for (let at = 0; at < pattern.length; at += bytes)
-    for (const s of scales) view.setUint16(at + s, scale, true);
-  for (let at = 0; at < data.length; at += pattern.length)
-    data.set(pattern.subarray(0, Math.min(pattern.length, data.length - at)), at);
+  for (let at = 0; at < data.length; at += bytes) for (const s of scales) view.setUint16(at + s, scale, true);
   return data;
 }

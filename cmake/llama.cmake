@@ -43,8 +43,12 @@ else()
   list(APPEND llama_options GGML_NATIVE=OFF)
 endif()
 
+# Its text is a part of the key, its path isn't: checkouts share the libraries.
+set(tile_config "${CMAKE_SOURCE_DIR}/cmake/tile_config.h")
+file(SHA256 "${tile_config}" tile_config_hash)
+
 # The key holds all that decides what the libraries contain.
-set(key_parts ${ADAPTIVE_SPEC_LLAMA_TREE} ${llama_options} ${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR}
+set(key_parts ${ADAPTIVE_SPEC_LLAMA_TREE} ${llama_options} ${tile_config_hash} ${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR}
   ${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION} ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}
   "CFLAGS=$ENV{CFLAGS}" "CXXFLAGS=$ENV{CXXFLAGS}")
 if(NOT ADAPTIVE_SPEC_PORTABLE)
@@ -85,7 +89,7 @@ function(build_llama)
       "-DCMAKE_MAKE_PROGRAM=${CMAKE_MAKE_PROGRAM}"
       "-DCMAKE_C_COMPILER=${CMAKE_C_COMPILER}" "-DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}"
       "-DCMAKE_C_FLAGS=$ENV{CFLAGS} -ffile-prefix-map=${llama_source}/="
-      "-DCMAKE_CXX_FLAGS=$ENV{CXXFLAGS} -ffile-prefix-map=${llama_source}/="
+      "-DCMAKE_CXX_FLAGS=$ENV{CXXFLAGS} -ffile-prefix-map=${llama_source}/= -include \"${tile_config}\""
       --log-level=WARNING ${options}
     COMMAND_ERROR_IS_FATAL ANY)
   execute_process(COMMAND "${CMAKE_COMMAND}" --build "${building}" --parallel ${cores}
@@ -109,7 +113,9 @@ add_library(llama_static INTERFACE)
 target_include_directories(llama_static SYSTEM INTERFACE "${llama_source}/include" "${llama_source}/ggml/include"
   "${llama_source}/common" "${llama_source}/vendor"
   # The kernels' hook and ggml's block layouts are not in its public headers.
-  "${llama_source}/ggml/src" "${llama_source}/ggml/src/ggml-cpu")
+  "${llama_source}/ggml/src" "${llama_source}/ggml/src/ggml-cpu"
+  # Nor is the parser of grammars. Last, since libcommon has headers of the same names.
+  "${llama_source}/src")
 if(APPLE)
   target_link_libraries(llama_static INTERFACE ${archives} Threads::Threads)
 else()

@@ -36,6 +36,10 @@ export interface NativeEngineOptions {
   /** '' for none. */
   numa: string;
   planDeadlineMs: number;
+  /** Tokens of finished requests that are kept to draft from; 0: none are. */
+  storeTokens: number;
+  /** Where they lie between engines; '' nowhere. */
+  storePath: string;
 }
 
 /** One request as native code reads it. */
@@ -46,6 +50,8 @@ export interface NativeRequest {
   stop: string[];
   ignoreEos: boolean;
   keepSteps: boolean;
+  /** Whether its text is kept in the engine's store, and it drafts from there. */
+  shares: boolean;
   /** True where every step asks for a plan; else `depth` holds throughout. */
   asks: boolean;
   depth: number;
@@ -62,6 +68,45 @@ export interface NativeRequest {
   presencePenalty: number;
   penaltyLastN: number;
   seed: number;
+  /** Draws draft tokens and accepts them by rejection sampling; without effect at temperature 0. */
+  rejection: boolean;
+  /** Compiled for this request, and used up by it. */
+  grammar?: NativeGrammar;
+  /** Control tokens whose names belong to the text. */
+  named: Int32Array;
+}
+
+/** A compiled grammar; only native code can look into it. */
+export type NativeGrammar = object & { readonly native: 'grammar' };
+
+/** A grammar as native code reads it. */
+export interface NativeGrammarSource {
+  /** GBNF. */
+  text: string;
+  /** The grammar holds from where one of these is in the text on; with neither, from its beginning. */
+  words: string[];
+  patterns: string[];
+  /** Text of the grammar that the prompt has already. */
+  prefill: string;
+}
+
+/** How native code reads an answer; made by `applyTools`. */
+export interface NativeSyntax {
+  format: number;
+  parser: string;
+  generationPrompt: string;
+}
+
+/** A prompt that offers tools. */
+export interface NativeToolPrompt {
+  prompt: string;
+  /** Whether the model's template has a way to put tool calls. */
+  knowsCalls: boolean;
+  /** With text '' where none is needed. */
+  grammar: NativeGrammarSource;
+  stops: string[];
+  named: Int32Array;
+  syntax: NativeSyntax;
 }
 
 /** Arrays that a step's numbers cross in; native code writes all but `plan`, which it reads. */
@@ -175,10 +220,13 @@ export interface NativeEngine {
   ): void;
   abort(requestId: number): void;
   close(): void;
-  /** Between loaded and close only, as are the two below. */
+  /** Between loaded and close only, as are the four below. */
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
   detokenize(tokens: Int32Array): string;
   applyTemplate(messages: { role: string; content: string }[]): string;
+  /** Messages and tools as JSON in OpenAI's form. */
+  applyTools(messages: string, tools: string, required: boolean): NativeToolPrompt;
+  compileGrammar(source: NativeGrammarSource): NativeGrammar;
   setExchange(exchange: Exchange): void;
 }
 
@@ -192,6 +240,13 @@ export interface NativeBinding {
   systemInfo(): string;
   /** Kernels that this CPU runs, the best first and 'ggml' last. */
   availableKernels(): string[];
+  /** A JSON schema, as text, as a GBNF grammar. */
+  schemaToGrammar(schema: string): string;
+  /** What a whole answer says. */
+  parseAnswer(
+    text: string,
+    syntax: NativeSyntax,
+  ): { content: string; calls: { id: string; name: string; arguments: string }[] };
 }
 
 const BASELINE = ['avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'abm', 'movbe'];

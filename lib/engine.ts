@@ -17,17 +17,21 @@ import { type CalibrationSubject, calibrate } from './calibration/calibrate.js';
 import type { Calibration } from './calibration/calibration.js';
 import { EngineCosts } from './calibration/engine-costs.js';
 import { fileStamp, modelFingerprint } from './calibration/fingerprint.js';
+import type { StepSample } from './calibration/step-samples.js';
 import type { Controller, RequestInfo, StepReport } from './control/controller.js';
 import { ControllerPool } from './control/controller-pool.js';
 import type { CostTable } from './control/costs.js';
 import { ControllerDriver } from './control/driver.js';
-import { nativeDepthOf } from './control/fixed-depth.js';
+import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
+import { modelTokensOf } from './control/stop-rule.js';
 import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
 import { Generation } from './generation.js';
+import { guardNative } from './guard-native.js';
 import { type ModelPair, openPair } from './models/pair.js';
+import { mustBeStorable, nativeStore } from './ngram-store.js';
 import { type AuditLog, openAuditLog } from './observe/audit-log.js';
 import { RequestTrace, StepTraceFile } from './observe/step-trace.js';
 import type { TraceGeneration } from './observe/trace-format.js';
@@ -48,6 +52,7 @@ import {
 } from './options.js';
 import { closedError, RunningRequest } from './request.js';
 import type { GenerationResult } from './result.js';
+import { structureOf } from './structured/structure.js';
 
 /** What an engine runs. */
 export interface EngineInfo {
@@ -110,10 +115,11 @@ export interface TokenizeOptions {
 /**
  * Loads a pair of models. Without options: the default pair, which is downloaded if it isn't there.
  * Throws INVALID_ARGUMENT, MODEL_NOT_FOUND, MODEL_INVALID, DOWNLOAD_FAILED, VOCAB_MISMATCH, OUT_OF_MEMORY, UNSUPPORTED,
- * NATIVE_MISSING, CPU_UNSUPPORTED or AUDIT_FAILED.
+ * NATIVE_MISSING, CPU_UNSUPPORTED, AUDIT_FAILED, STORE_INVALID or STORE_FAILED.
  */
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
   const checked = checkEngineOptions(options);
+  mustBeStorable(checked.ngramStore);
   const binding = loadBinding();
   const pair = await openPair(checked);
   return Engine.load(binding.NativeEngine, binding.variant, checked, pair);
@@ -233,6 +239,7 @@ export class Engine implements AsyncDisposable {
         kernels: options.kernels,
         numa: options.numa === 'none' ? '' : options.numa,
         planDeadlineMs: options.planDeadlineMs,
+        ...nativeStore(options.ngramStore),
       },
       this.#exchange.arrays,
       (kind, requestId, value) => this.#dispatch(kind, requestId, value),
@@ -292,7 +299,8 @@ export class Engine implements AsyncDisposable {
     const nativeDepth = this.#nativeDepth(controller);
     const drafter = this.#drafterIndex(request.drafter);
     this.#mustBranch(request.tree);
-    const { tokens, words } = this.#promptOf(request);
+    const structure = structureOf(request, this.#native, (messages) => this.applyChatTemplate(messages));
+    const { tokens, words } = this.#promptOf(request, structure.prompt);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
     const drafters = this.#info.drafters;
@@ -338,6 +346,7 @@ export class Engine implements AsyncDisposable {
       audit: this.#audit,
       onOver: () => this.#controllers.giveBack(chosen, controller),
       trace,
+      read: structure.read,
     });
     const wasIdle = this.#requests.size === 0;
     this.#requests.set(id, running);
@@ -346,9 +355,10 @@ export class Engine implements AsyncDisposable {
       id,
       prompt: tokens,
       maxTokens: request.maxTokens,
-      stop: typeof request.stop === 'string' ? [request.stop] : [...request.stop],
+      stop: [...(typeof request.stop === 'string' ? [request.stop] : request.stop), ...structure.stops],
       ignoreEos: request.ignoreEos,
       keepSteps: request.steps,
+      shares: request.share && !quiet,
       asks: driver !== undefined,
       depth: nativeDepth ?? 0,
       drafter,
@@ -362,6 +372,9 @@ export class Engine implements AsyncDisposable {
       presencePenalty: request.presencePenalty,
       penaltyLastN: request.penaltyLastN,
       seed,
+      ...(structure.grammar ? { grammar: structure.grammar } : {}),
+      named: structure.named,
+      rejection: request.acceptance === 'rejection',
     });
     if (wasIdle) this.#costs?.busy(true);
     generation.connect(running);
@@ -465,6 +478,7 @@ export class Engine implements AsyncDisposable {
       draft: (tokens, repeats) => this.#measure(MEASURE.draft, [tokens], 0, repeats),
       sampling: (repeats) => this.#measure(MEASURE.sampling, [1], 0, repeats),
       steps: (count, asked) => this.#stepOverheads(count, asked),
+      draftingSteps: (count, depth) => this.#draftingSteps(count, depth),
     };
   }
 
@@ -503,6 +517,29 @@ export class Engine implements AsyncDisposable {
     for await (const part of parts)
       if (part.type === 'step' && part.step.step > 0) times.push(part.step.otherMs);
     return times;
+  }
+
+  /** Steps of a generation of its own that draft `depth` tokens each by the model. */
+  async #draftingSteps(count: number, depth: number): Promise<StepSample[]> {
+    const generation = new Generation();
+    const parts = generation.events();
+    const request = {
+      prompt: [0],
+      maxTokens: count * (depth + 1),
+      ignoreEos: true,
+      controller: depth === 0 ? 'off' : fixedDepth(depth),
+      ...(depth === 0 ? {} : { drafter: 'model' }),
+    };
+    this.start(checkRequestOptions(request), generation, true);
+    const samples: StepSample[] = [];
+    for await (const part of parts) {
+      if (part.type !== 'step' || part.step.step === 0) continue;
+      const { rows, contextLength, tokens, verifyMs, draftMs, origins } = part.step;
+      const before = contextLength - tokens.length;
+      samples.push({ rows, contextLength: before, verifyMs, draftMs, modelTokens: modelTokensOf(origins) });
+      if (samples.length === count) break;
+    }
+    return samples;
   }
 
   /** Ends running requests with DISPOSED and frees the models. Resolves when they are freed. */
@@ -635,9 +672,9 @@ export class Engine implements AsyncDisposable {
     );
   }
 
-  #promptOf(request: CheckedRequest): { tokens: Int32Array; words?: string } {
+  #promptOf(request: CheckedRequest, prompt?: string): { tokens: Int32Array; words?: string } {
     const { contextSize } = this.#info;
-    const words = request.messages ? this.applyChatTemplate(request.messages) : request.prompt!;
+    const words = prompt ?? (request.messages ? this.applyChatTemplate(request.messages) : request.prompt!);
     const tokens = typeof words === 'string' ? this.tokenize(words) : this.#tokenIds(words);
     if (tokens.length === 0) {
       throw new AdaptiveSpecError(
@@ -741,20 +778,6 @@ function overflow(what: string, contextSize: number): AdaptiveSpecError {
     `${what} does not fit into a context of ${contextSize}`,
     'Shorten it, or give a larger contextSize.',
   );
-}
-
-/** Runs a native call. Our errors carry code and hint; an exception of llama.cpp's own gets them here. */
-function guardNative<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    const {
-      code = 'NATIVE_FAILURE',
-      message,
-      hint = 'Run `adaptive-spec doctor`; the engine stays usable.',
-    } = error as Partial<NativeFault>;
-    throw new AdaptiveSpecError(code as ErrorCode, String(message), hint, { cause: error });
-  }
 }
 
 function mustBeWhole(name: string, value: number, min: number, max: number): void {

@@ -8,6 +8,8 @@ export type ErrorCode =
   | 'DOWNLOAD_FAILED'
   | 'VOCAB_MISMATCH'
   | 'CONTEXT_OVERFLOW'
+  | 'SCHEMA_INVALID'
+  | 'GRAMMAR_INVALID'
   | 'OUT_OF_MEMORY'
   | 'UNSUPPORTED'
   | 'DISPOSED'
@@ -17,6 +19,8 @@ export type ErrorCode =
   | 'AUDIT_FAILED'
   | 'TRACE_FAILED'
   | 'TRACE_INVALID'
+  | 'STORE_FAILED'
+  | 'STORE_INVALID'
   | 'NATIVE_MISSING'
   | 'CPU_UNSUPPORTED'
   | 'NATIVE_FAILURE';

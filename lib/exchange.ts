@@ -122,9 +122,11 @@ export class StepExchange {
     const beside = number(HEADER.beside);
     this.#draftTokens[drafted] ??= draftTokens.subarray(0, drafted);
     this.#tokens[emitted] ??= tokens.subarray(0, emitted);
-    this.#probabilities[drafted] ??= probabilities.subarray(0, drafted);
-    this.#margins[drafted] ??= margins.subarray(0, drafted);
-    this.#entropies[drafted] ??= entropies.subarray(0, drafted);
+    // A drafter that says no probability of its tokens says none of any.
+    const told = drafted > 0 && Number.isNaN(probabilities[0]) ? 0 : drafted;
+    this.#probabilities[told] ??= probabilities.subarray(0, told);
+    this.#margins[told] ??= margins.subarray(0, told);
+    this.#entropies[told] ??= entropies.subarray(0, told);
     this.#matches[drafted] ??= matches.subarray(0, drafted);
     this.#origins[drafted] ??= origins.subarray(0, drafted);
     const report: StepReport = {
@@ -137,9 +139,9 @@ export class StepExchange {
       draftTokens: this.#draftTokens[drafted],
       tokens: this.#tokens[emitted],
       text,
-      probabilities: this.#probabilities[drafted],
-      margins: this.#margins[drafted],
-      entropies: this.#entropies[drafted],
+      probabilities: this.#probabilities[told],
+      margins: this.#margins[told],
+      entropies: this.#entropies[told],
       origins: this.#origins[drafted],
       matches: this.#matches[drafted],
       draftMs: number(HEADER.draftMs),

@@ -6,6 +6,9 @@ import { closestName } from './control/closest-name.js';
 import { type Controller, MAX_DEPTH } from './control/controller.js';
 import type { ControllerName } from './control/controllers.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
+import { mustFitTogether, structuredFields } from './structured/fields.js';
+import type { ResponseFormat } from './structured/structure.js';
+import type { Tool, ToolCall, ToolChoice } from './structured/tools.js';
 
 /** Something that went wrong without ending what was asked for. */
 export interface Warning {
@@ -79,11 +82,25 @@ export interface EngineOptions {
   calibrate?: 'auto' | 'load' | 'off';
   /** Where changes of K are logged. Default: the file that ADAPTIVE_SPEC_AUDIT names, or nowhere. */
   audit?: { path?: string; onError?: 'drop' | 'fail' };
+  /**
+   * Keep the text of finished requests, for `ngram` and `hybrid` to draft from in later ones. `true` keeps it in memory;
+   * with a `path` it is read from that file at load and written there at close. Default false: each request drafts from
+   * its own text alone, so that no request's speed tells anything of another one's text.
+   */
+  ngramStore?: boolean | NgramStoreOptions;
   /** Use no network: a model that isn't there yet is an error. Default false. */
   offline?: boolean;
   onProgress?: (progress: Progress) => void;
   /** Told of warnings. Default: Node's `process.emitWarning`. */
   onWarning?: (warning: Warning) => void;
+}
+
+/** Where text of finished requests is kept, and how much. */
+export interface NgramStoreOptions {
+  /** A file that is made where there is none. Default: none, and the text goes with the engine. */
+  path?: string;
+  /** Tokens, of 36 bytes each, that are kept at most; the oldest go first. 1024 to 4,194,304. Default 1,048,576. */
+  maxTokens?: number;
 }
 
 export type KvCacheType = (typeof KV_CACHE_TYPES)[number];
@@ -116,8 +133,13 @@ export interface CalibrateOptions {
 
 /** One message of a conversation. */
 export interface Message {
-  role: 'system' | 'user' | 'assistant' | (string & {});
+  role: 'system' | 'user' | 'assistant' | 'tool' | (string & {});
   content: string;
+  /** Of an assistant's message: the calls that it made. */
+  toolCalls?: readonly ToolCall[];
+  /** Of a tool's message: the call that it answers, and the tool's name. */
+  toolCallId?: string;
+  name?: string;
 }
 
 /** What to generate, and how. Exactly one of `prompt` and `messages` is needed. */
@@ -130,8 +152,13 @@ export interface RequestOptions {
   controller?: Controller | ControllerName | (string & {});
   /** The depth of the controller 'fixed', which it alone means too. */
   depth?: number;
-  /** Who drafts where a plan names none: 'model', 'ngram' or 'hybrid'. Default: the first that the engine has. */
+  /** Who drafts where a plan names none, one of `engine.info.drafters`. Default: the first of these. */
   drafter?: 'model' | 'ngram' | 'hybrid' | (string & {});
+  /**
+   * Whether an engine with an `ngramStore` keeps this request's text and drafts from other requests' text for it.
+   * Default true.
+   */
+  share?: boolean;
   /**
    * Draft tokens verified at most in a step, guesses beside the draft included, for plans that say nothing of a tree:
    * 0 to 64. Needs an engine with `branches`, which `generate()` makes. Default 0: drafts are chains.
@@ -141,6 +168,14 @@ export interface RequestOptions {
   maxTokens?: number;
   /** 0 (default) always takes the likeliest token; above, tokens are drawn from the target's own distribution. */
   temperature?: number;
+  /**
+   * How draft tokens are accepted where temperature is above 0. 'compare' (default): the target draws a token for every
+   * place, and accepts the draft's where they are the same; one seed gives one text, whatever is drafted. 'rejection':
+   * the draft model draws too, and its token is accepted with probability min(1, p / q): the same distribution, with more
+   * tokens accepted where the draft's is like the target's, but the text also depends on what was drafted. At
+   * temperature 0 both are the same.
+   */
+  acceptance?: 'compare' | 'rejection';
   /** Draw among so many likeliest tokens; 0 (default) among all. */
   topK?: number;
   /** Draw among the likeliest tokens that hold this much probability. Default 1: all. */
@@ -157,6 +192,14 @@ export interface RequestOptions {
   seed?: number;
   /** The text ends before the first of these. */
   stop?: string | readonly string[];
+  /** How the text must look: JSON, or JSON by a schema. It can look no other way. Default: as the model likes. */
+  responseFormat?: ResponseFormat;
+  /** A GBNF grammar, with a rule `root`, that the text must keep to. */
+  grammar?: string;
+  /** Functions that the model may call; needs `messages`. */
+  tools?: readonly Tool[];
+  /** Default 'auto'. */
+  toolChoice?: ToolChoice;
   /** Go on past the model's end of generation, for benchmarks. Default false. */
   ignoreEos?: boolean;
   /** Keep depth, drafted and accepted of every step in the result. Default false. */
@@ -177,6 +220,9 @@ export interface RequestOptions {
 export type CheckedEngineOptions = ReturnType<typeof checkEngineOptions>;
 /** `RequestOptions` after the check; what depends on the model is still open. */
 export type CheckedRequest = ReturnType<typeof checkRequestOptions>;
+
+/** Tokens that an `ngramStore` keeps where nothing else is said. */
+export const STORE_TOKENS = 1_048_576;
 
 /** Branches of an engine that is made for a tree, where none are named. */
 export const DEFAULT_BRANCHES = 4;
@@ -213,6 +259,12 @@ const modelReference = v.pipe(
   v.check((text) => !text.includes('\0'), 'a path without NUL characters'),
 );
 
+const filePath = v.pipe(
+  v.string('the path of a file'),
+  v.minLength(1, 'the path of a file'),
+  v.check((path) => !path.includes('\0'), 'a path without NUL characters'),
+);
+
 const engineFields = {
   model: v.optional(modelReference),
   draft: v.optional(v.union([v.literal(false), modelReference], 'a path, an address, or false for no draft')),
@@ -240,13 +292,41 @@ const engineFields = {
       "an object with 'path' and 'onError' only",
     ),
   ),
+  ngramStore: v.optional(
+    v.union(
+      [
+        v.boolean(),
+        v.strictObject({
+          path: v.optional(filePath),
+          maxTokens: v.optional(integer(1024, 4_194_304), STORE_TOKENS),
+        }),
+      ],
+      "true, false, or an object with 'path' and 'maxTokens' (1024 to 4194304) only",
+    ),
+    false,
+  ),
   offline: v.optional(flag, false),
   onProgress: v.optional(callback<(progress: Progress) => void>('a function')),
   onWarning: v.optional(callback<(warning: Warning) => void>('a function')),
 };
 
 const message = v.object(
-  { role: v.string("a string such as 'user'"), content: v.string('a string') },
+  {
+    role: v.string("a string such as 'user'"),
+    content: v.string('a string'),
+    toolCalls: v.optional(
+      v.array(
+        v.object({
+          id: v.string('a string'),
+          name: v.string('a string'),
+          arguments: v.string('JSON as a string'),
+        }),
+        'an array of { id, name, arguments }',
+      ),
+    ),
+    toolCallId: v.optional(v.string('a string')),
+    name: v.optional(v.string('a string')),
+  },
   'an object with role and content',
 );
 
@@ -266,9 +346,11 @@ const requestFields = {
   controller: v.optional(v.custom<Controller | string>(() => true)),
   depth: v.optional(integer(0, MAX_DEPTH)),
   drafter: v.optional(v.string('the name of a drafter')),
+  share: v.optional(flag, true),
   tree: v.optional(integer(0, MAX_DEPTH), 0),
   maxTokens: v.optional(integer(1, MAX_CONTEXT), 256),
   temperature: v.optional(real(0, 100), 0),
+  acceptance: v.optional(oneOf(['compare', 'rejection']), 'compare'),
   topK: v.optional(integer(0, 1_000_000), 0),
   topP: v.optional(real(0, 1), 1),
   minP: v.optional(real(0, 1), 0),
@@ -284,15 +366,10 @@ const requestFields = {
     ),
     [],
   ),
+  ...structuredFields,
   ignoreEos: v.optional(flag, false),
   steps: v.optional(flag, false),
-  trace: v.optional(
-    v.pipe(
-      v.string('the path of a file'),
-      v.minLength(1, 'the path of a file'),
-      v.check((path) => !path.includes('\0'), 'a path without NUL characters'),
-    ),
-  ),
+  trace: v.optional(filePath),
   signal: v.optional(v.instance(AbortSignal, 'an AbortSignal')),
   onWarning: v.optional(callback<(warning: Warning) => void>('a function')),
   onAbort: v.optional(oneOf(['throw', 'return']), 'throw'),
@@ -343,6 +420,7 @@ export function checkRequestOptions(options: unknown) {
       "Give one of them: { prompt: 'Once upon a time' } or { messages: [{ role: 'user', content: '…' }] }.",
     );
   }
+  mustFitTogether(checked);
   return checked;
 }
 

@@ -28,6 +28,8 @@ export interface RequestParts {
   /** Called when the request is over, however it ended. */
   onOver: () => void;
   trace: RequestTrace | undefined;
+  /** Puts into a result what its text says. */
+  read: (result: GenerationResult) => void;
 }
 
 /** Made by the engine when it submits a request, which then tells it of every step and of the end. */
@@ -111,6 +113,7 @@ export class RunningRequest implements GenerationSource {
       };
       const dropped = (audit?.dropped ?? 0) - this.#droppedBefore;
       const result = resultOf(native, this.#text, seed, figures, dropped);
+      this.#parts.read(result);
       // Who has the result may read the trace.
       if (trace) {
         const { tokens, finishReason } = result;

@@ -1,9 +1,10 @@
 // What a finished generation gives back: text, tokens, why it ended, and what it took.
 
 import type { NativeResult } from './binding.js';
+import type { ToolCall } from './structured/tools.js';
 
-/** Why a generation ended; 'aborted' only where the caller asked for a result on abort. */
-export type FinishReason = 'stop' | 'length' | 'aborted';
+/** Why a generation ended: 'tool_calls' with calls to answer, 'aborted' only where the caller wanted a result. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'aborted';
 
 /** Times are in milliseconds, of this request alone unless said otherwise. */
 export interface Statistics {
@@ -78,6 +79,12 @@ export interface GenerationResult {
   /** What the random numbers started from; the same seed gives the same text, whatever the depth. */
   seed: number;
   stats: Statistics;
+  /** The text as a value, where `responseFormat` is JSON and the text came to its end. */
+  json?: unknown;
+  /** With `tools`: the calls, none where the text was cut short. */
+  toolCalls?: ToolCall[];
+  /** With `tools`: what the model says beside its calls. */
+  content?: string;
   /** With the option `steps`. */
   steps?: StepCounts[];
 }

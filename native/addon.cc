@@ -1,5 +1,6 @@
 // What JavaScript can call.
 #include "js_engine.h"
+#include "js_structured.h"
 #include "kernels/instruction_set.h"
 
 namespace {
@@ -15,6 +16,19 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     Napi::Array names = Napi::Array::New(info.Env());
     for (const std::string& name : adaptive_spec::available_kernels()) names[names.Length()] = name;
     return names;
+  });
+  exports["schemaToGrammar"] = Napi::Function::New(env, [](const Napi::CallbackInfo& info) -> Napi::Value {
+    return adaptive_spec::with_errors(info.Env(), [&] {
+      const std::string schema = info[0].As<Napi::String>().Utf8Value();
+      return Napi::String::New(info.Env(), adaptive_spec::schema_to_grammar(schema));
+    });
+  });
+  exports["parseAnswer"] = Napi::Function::New(env, [](const Napi::CallbackInfo& info) -> Napi::Value {
+    return adaptive_spec::with_errors(info.Env(), [&] {
+      const std::string text = info[0].As<Napi::String>().Utf8Value();
+      const adaptive_spec::AnswerSyntax syntax = adaptive_spec::answer_syntax(info[1].As<Napi::Object>());
+      return adaptive_spec::to_js(info.Env(), adaptive_spec::parse_answer(text, syntax));
+    });
   });
   return exports;
 }

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "js_options.h"
+#include "js_structured.h"
 
 namespace adaptive_spec {
 namespace {
@@ -33,13 +34,6 @@ struct JoinAtExit {
 // The environment's cleanup hook.
 void join_engine(void* engine) { static_cast<Engine*>(engine)->close_and_join(); }
 
-void throw_error(Napi::Env env, const EngineError& error) {
-  Napi::Error js = Napi::Error::New(env, error.what());
-  js.Set("code", Napi::String::New(env, error.code));
-  js.Set("hint", Napi::String::New(env, error.hint));
-  throw js;
-}
-
 }  // namespace
 
 void JsEngine::define(Napi::Env env, Napi::Object exports) {
@@ -50,7 +44,9 @@ void JsEngine::define(Napi::Env env, Napi::Object exports) {
                    InstanceMethod("tokenize", &JsEngine::tokenize),
                    InstanceMethod("detokenize", &JsEngine::detokenize),
                    InstanceMethod("applyTemplate", &JsEngine::apply_template),
-                   InstanceMethod("setExchange", &JsEngine::set_exchange)});
+                   InstanceMethod("setExchange", &JsEngine::set_exchange),
+                   InstanceMethod("compileGrammar", &JsEngine::compile_grammar),
+                   InstanceMethod("applyTools", &JsEngine::apply_tools)});
 }
 
 JsEngine::JsEngine(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -89,7 +85,10 @@ JsEngine::~JsEngine() {
 
 Napi::Value JsEngine::submit(const Napi::CallbackInfo& info) {
   hold(info.Env());
-  engine_->submit(request(info[0].As<Napi::Object>()));
+  const auto o = info[0].As<Napi::Object>();
+  Request made = request(o);
+  made.grammar = compiled_grammar(o.Get("grammar"));
+  engine_->submit(std::move(made));
   return info.Env().Undefined();
 }
 
@@ -153,17 +152,28 @@ Napi::Value JsEngine::apply_template(const Napi::CallbackInfo& info) {
     messages.emplace_back(message.Get("role").As<Napi::String>().Utf8Value(),
                           message.Get("content").As<Napi::String>().Utf8Value());
   }
-  try {
-    return Napi::String::New(info.Env(), engine_->chat_template()->apply(messages));
-  } catch (const EngineError& error) {
-    throw_error(info.Env(), error);
-  }
-  return info.Env().Undefined();
+  return with_errors(info.Env(),
+                     [&] { return Napi::String::New(info.Env(), engine_->chat_template()->apply(messages)); });
 }
 
 Napi::Value JsEngine::set_exchange(const Napi::CallbackInfo& info) {
   controller_.set_exchange(info[0].As<Napi::Object>());
   return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::compile_grammar(const Napi::CallbackInfo& info) {
+  return with_errors(info.Env(), [&] {
+    if (!grammar_vocabulary_) grammar_vocabulary_ = std::make_shared<GrammarVocabulary>(engine_->vocab());
+    return to_js(info.Env(), std::make_shared<Grammar>(grammar_vocabulary_, grammar_source(info[0].As<Napi::Object>())));
+  });
+}
+
+Napi::Value JsEngine::apply_tools(const Napi::CallbackInfo& info) {
+  return with_errors(info.Env(), [&] {
+    const auto text = [&](int i) { return info[i].As<Napi::String>().Utf8Value(); };
+    return to_js(info.Env(), adaptive_spec::apply_tools(*engine_->chat_template(), engine_->vocab(), text(0),
+                                                        text(1), info[2].As<Napi::Boolean>().Value()));
+  });
 }
 
 // --- On the engine thread.

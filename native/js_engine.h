@@ -45,6 +45,8 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   Napi::Value detokenize(const Napi::CallbackInfo& info);  // (Int32Array, special) -> string
   Napi::Value apply_template(const Napi::CallbackInfo& info);  // ([{role, content}]) -> string
   Napi::Value set_exchange(const Napi::CallbackInfo& info);
+  Napi::Value compile_grammar(const Napi::CallbackInfo& info);  // (grammar) -> what submit takes as `grammar`
+  Napi::Value apply_tools(const Napi::CallbackInfo& info);      // (messages, tools: JSON; required) -> prompt and more
 
   // Called on the engine thread.
   void on_progress(double done) override;
@@ -71,6 +73,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   napi_threadsafe_function wake_ = nullptr;
   int holds_ = 0;  // reasons to keep the process alive: loading, closing, each request
   bool loaded_ = false, closed_ = false;
+  std::shared_ptr<const GrammarVocabulary> grammar_vocabulary_;  // made for the first grammar
   JsController controller_;
   std::unique_ptr<Engine> engine_;
 };

@@ -35,6 +35,8 @@ EngineOptions engine_options(Napi::Object o) {
   options.kernels = text(o, "kernels");
   options.numa = text(o, "numa");
   options.plan_deadline_ms = real(o, "planDeadlineMs");
+  options.store_tokens = o.Get("storeTokens").As<Napi::Number>().Uint32Value();
+  options.store_path = text(o, "storePath");
   return options;
 }
 
@@ -46,8 +48,11 @@ Request request(Napi::Object o) {
   r.max_tokens = integer(o, "maxTokens");
   const auto stops = o.Get("stop").As<Napi::Array>();
   for (uint32_t i = 0; i < stops.Length(); ++i) r.stops.push_back(stops.Get(i).As<Napi::String>().Utf8Value());
+  const auto named = o.Get("named").As<Napi::Int32Array>();
+  r.named.assign(named.Data(), named.Data() + named.ElementLength());
   r.ignore_eos = flag(o, "ignoreEos");
   r.keep_steps = flag(o, "keepSteps");
+  r.shares = flag(o, "shares");
   r.asks = flag(o, "asks");
   r.plan.depth = integer(o, "depth");
   r.plan.drafter = integer(o, "drafter");
@@ -60,7 +65,8 @@ Request request(Napi::Object o) {
                 .frequency_penalty = static_cast<float>(real(o, "frequencyPenalty")),
                 .presence_penalty = static_cast<float>(real(o, "presencePenalty")),
                 .penalty_last_n = integer(o, "penaltyLastN"),
-                .seed = o.Get("seed").As<Napi::Number>().Uint32Value()};
+                .seed = o.Get("seed").As<Napi::Number>().Uint32Value(),
+                .rejection = flag(o, "rejection")};
   return r;
 }
 

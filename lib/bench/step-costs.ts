@@ -1,5 +1,7 @@
 // What steps cost, from the steps that a benchmark ran anyway.
 
+import { draftLine } from '../calibration/draft-line.js';
+import { mean } from '../calibration/quantile.js';
 import type { CostTable } from '../control/costs.js';
 import type { MeasuredRun } from './run.js';
 import { median } from './statistics.js';
@@ -48,34 +50,9 @@ export function costsOfSteps(
   const callbackMs = other.native.length > 0 && other.asked.length > 0 ? mean(other.asked) - overheadMs : 0;
   return {
     target,
-    draft: { ...draftCosts(drafts), threads: draftThreads },
+    draft: { ...draftLine(drafts), threads: draftThreads },
     overheadMs,
     rebuildMs: more.length > 0 ? Math.max(0, median(more)) : 0,
     callbackMs: Math.max(0, callbackMs),
   };
-}
-
-/** A line through the times of drafts by the tokens that a model made for them: what each costs, and the first one more. */
-function draftCosts(drafts: readonly { tokens: number; ms: number }[]): {
-  msPerToken: number;
-  startMs: number;
-} {
-  if (drafts.length === 0) return { msPerToken: 0, startMs: 0 };
-  const tokens = mean(drafts.map((draft) => draft.tokens));
-  const ms = mean(drafts.map((draft) => draft.ms));
-  let sxx = 0;
-  let sxy = 0;
-  for (const draft of drafts) {
-    sxx += (draft.tokens - tokens) ** 2;
-    sxy += (draft.tokens - tokens) * (draft.ms - ms);
-  }
-  // Drafts of one length only don't tell the two apart.
-  const slope = sxx > 0 ? Math.min(sxy / sxx, ms / tokens) : ms / tokens;
-  return slope > 0
-    ? { msPerToken: slope, startMs: ms - slope * tokens }
-    : { msPerToken: ms / tokens, startMs: 0 };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

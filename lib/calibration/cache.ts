@@ -33,7 +33,7 @@ const fileSchema = v.object({
       v.minLength(1),
       v.maxLength(4096),
     ),
-    draft: v.object({ msPerToken: ms, threads: whole(1) }),
+    draft: v.object({ msPerToken: ms, threads: whole(1), startMs: v.optional(ms) }),
     overheadMs: ms,
     rebuildMs: ms,
     callbackMs: ms,
@@ -64,7 +64,11 @@ export function writeCachedCosts(facts: CacheFacts, costs: CachedCosts, folder =
   const { target, draft, overheadMs, rebuildMs, callbackMs } = costs.table;
   const table: CostTable = {
     target: target.map(({ rows, contextLength, ms }) => ({ rows, contextLength, ms })),
-    draft: { msPerToken: draft.msPerToken, threads: draft.threads },
+    draft: {
+      msPerToken: draft.msPerToken,
+      threads: draft.threads,
+      ...(draft.startMs !== undefined && { startMs: draft.startMs }),
+    },
     overheadMs,
     rebuildMs,
     callbackMs,

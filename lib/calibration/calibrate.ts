@@ -6,6 +6,7 @@ import type { Calibration, CalibrationPart, MeasuredRow } from './calibration.js
 import { type CpuTimes, type OthersLoad, othersLoad, readCpuTimes } from './load-meter.js';
 import { lowerQuartile, quantile } from './quantile.js';
 import { findRisers } from './staircase.js';
+import { type StepSample, StepSamples } from './step-samples.js';
 
 /** What is measured. All times are in milliseconds; each promise rejects with DISPOSED where the engine is closed. */
 export interface CalibrationSubject {
@@ -26,6 +27,8 @@ export interface CalibrationSubject {
   sampling(repeats: number): Promise<number[]>;
   /** What steps of plain decoding cost beside the target's pass; with `asked`, a controller is asked at each. */
   steps(count: number, asked: boolean): Promise<number[]>;
+  /** So many steps, each of which drafts `depth` tokens by the model; fewer where the context ends. */
+  draftingSteps(count: number, depth: number): Promise<StepSample[]>;
 }
 
 export interface CalibrateSettings {
@@ -54,8 +57,12 @@ const SLOPE = [1, 9, 33];
 const LONG_CONTEXTS = [1024, 512, 256];
 const MOST_TURNS = 9;
 /** By when, in parts of the budget, each stage is to be done. */
-const UNTIL = { first: 0.35, draft: 0.45, steps: 0.55, rest: 0.8 };
+const UNTIL = { first: 0.3, draft: 0.35, steps: 0.4, drafting: 0.52, rest: 0.8 };
+/** Steps of each of the first numbers of rows, at most. */
+const DRAFTING_STEPS = 10;
 const DRAFT_TOKENS = 8;
+/** Fewer of them aren't worth running. */
+const LEAST_DRAFTING_STEPS = 6;
 /** Middle half over median: from there on, a median is not to be believed. */
 const MUCH_SPREAD = 0.2;
 
@@ -74,6 +81,7 @@ class Run {
   readonly #start: number;
   readonly #contextLength: number;
   readonly #samples = new Samples();
+  readonly #stepSamples = new StepSamples();
   readonly #missing = new Set<CalibrationPart>();
 
   constructor(subject: CalibrationSubject, settings: CalibrateSettings) {
@@ -94,6 +102,7 @@ class Run {
     const draft = await this.#draft();
     const steps = await this.#steps(median(sampling));
     if (!rows) {
+      await this.#draftingSteps(median(draft));
       await this.#rest();
       await this.#slope();
     }
@@ -158,6 +167,28 @@ class Run {
     return { alone, asked };
   }
 
+  /** Whole steps with the first numbers of rows: the fewest rows first, for as long as there is time. */
+  async #draftingSteps(draftMs: number): Promise<void> {
+    const { drafts, contextSize, maxRows } = this.#subject;
+    // They would correct nothing, and the passes want the time.
+    if (this.#samples.spread() > MUCH_SPREAD) return;
+    for (const rows of this.#possible(FIRST)) {
+      const depth = rows - 1;
+      // The text is as long as if all drafts were right.
+      const fitting = Math.floor((contextSize - 8) / rows);
+      const step = this.#model().verifyMs(rows, 0) + depth * draftMs;
+      const count = Math.min(DRAFTING_STEPS, fitting, Math.floor(this.#left(UNTIL.drafting) / step));
+      if ((depth > 0 && !drafts) || rows > maxRows) return;
+      if (count < LEAST_DRAFTING_STEPS) {
+        this.#missing.add('steps');
+        return;
+      }
+      this.#settings.signal?.throwIfAborted();
+      this.#stepSamples.add(rows, await this.#subject.draftingSteps(count, depth));
+      this.#progress();
+    }
+  }
+
   /** The other rows, with one row beside them that ties them to the first ones. */
   async #rest(): Promise<void> {
     const { repeats } = this.#settings;
@@ -199,14 +230,17 @@ class Run {
     const loaded = others?.disturbs === true || spread > MUCH_SPREAD;
     // What others take only ever adds: the lower samples are nearer to the truth then.
     const typical = loaded ? lowerQuartile : median;
-    const target = loaded ? this.#samples.undisturbed() : this.#samples.points();
+    // Nor are steps that others held up to correct anything.
+    const passes = loaded ? this.#samples.undisturbed() : this.#samples.points();
+    const target = loaded ? passes : this.#stepSamples.corrected(passes, scaled);
+    const draft = (!loaded && this.#stepSamples.draft()) || { msPerToken: typical(times.draft) };
     const warnings: Warning[] = loaded ? [busy(others, spread)] : [];
     const subject = this.#subject;
     return {
       target,
-      draft: { msPerToken: typical(times.draft), threads: subject.draftThreads },
+      draft: { ...draft, threads: subject.draftThreads },
       overheadMs: typical(times.alone),
-      rebuildMs: this.#samples.rebuild(target),
+      rebuildMs: this.#samples.rebuild(passes),
       callbackMs: Math.max(0, typical(times.asked) - typical(times.alone)),
       samplingMs: typical(times.sampling),
       vocabularySize: subject.vocabularySize,
@@ -264,6 +298,13 @@ class Run {
 }
 
 const median = (values: readonly number[]) => quantile(values, 0.5);
+
+const scaled = (point: MeasuredRow, factor: number): MeasuredRow => ({
+  ...point,
+  ms: point.ms * factor,
+  low: point.low * factor,
+  high: point.high * factor,
+});
 
 /** Times by number of rows and context length, those after a change of shape apart. */
 class Samples {

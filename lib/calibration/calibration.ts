@@ -33,5 +33,5 @@ export interface Calibration extends CostTable {
   warnings: Warning[];
 }
 
-/** Parts that a calibration may lack. 'rows' is some of the usual numbers of rows, 'context' the slope. */
-export type CalibrationPart = 'rows' | 'context' | 'draft' | 'overhead' | 'callback';
+/** Parts that a calibration may lack. 'rows' is some of the usual numbers of rows, 'context' the slope, 'steps' whole steps of some depths. */
+export type CalibrationPart = 'rows' | 'context' | 'draft' | 'overhead' | 'callback' | 'steps';

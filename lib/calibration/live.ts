@@ -162,11 +162,17 @@ export class LiveCosts {
     if (drafter !== 'model' && drafter !== 'hybrid') return;
     // What n-grams propose takes next to no time.
     const made = modelTokensOf(origins);
-    if (made < 1 || !(draftMs > 0)) return;
-    const most = draftMs / made;
-    const least = draftMs / (drafted < depth ? made + 1 : made);
+    const ms = draftMs - this.#startMs;
+    if (made < 1 || !(ms > 0)) return;
+    const most = ms / made;
+    const least = ms / (drafted < depth ? made + 1 : made);
     const known = this.#draft.count > 0 ? this.#draft.mean : (least + most) / 2;
     this.#draft.add(Math.min(most, Math.max(least, known)));
+  }
+
+  /** Not learned: a step's first token can't be told from the others, but by drafts of several lengths. */
+  get #startMs(): number {
+    return this.#options.base?.draft.startMs ?? 0;
   }
 
   #expected(rows: number, contextLength: number): number {
@@ -182,6 +188,7 @@ export class LiveCosts {
   /** What is known by now; undefined until passes and draft tokens were seen, or given by `base`. */
   table(): CostTable | undefined {
     const { base, drafts = true, draftThreads = base?.draft.threads ?? 1 } = this.#options;
+    const startMs = this.#startMs;
     if (drafts && this.#draft.count === 0) return undefined;
     const target = this.#points();
     if (target.length === 0) return undefined;
@@ -189,7 +196,11 @@ export class LiveCosts {
     const callback = this.#asked.count > 0 ? Math.max(0, this.#asked.mean - alone.mean) : 0;
     return {
       target,
-      draft: { msPerToken: drafts ? this.#draft.mean : 0, threads: draftThreads },
+      draft: {
+        msPerToken: drafts ? this.#draft.mean : 0,
+        threads: draftThreads,
+        ...(drafts && startMs > 0 && { startMs }),
+      },
       overheadMs: alone.mean,
       rebuildMs: Math.max(0, this.#rebuild.mean),
       callbackMs: callback,

@@ -1,4 +1,4 @@
-// Order statistics of small samples.
+// Order statistics and means of small samples.
 
 /** The value below which `share` of the values lie, 0 to 1, between two of them where it falls there. Of none: 0. */
 export function quantile(values: readonly number[], share: number): number {
@@ -13,4 +13,9 @@ export function quantile(values: readonly number[], share: number): number {
 export function lowerQuartile(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(0.25 * (sorted.length - 1))] ?? 0;
+}
+
+/** Of at least one value. */
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

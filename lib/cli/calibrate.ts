@@ -101,7 +101,9 @@ function show(calibration: Calibration, info: EngineInfo): void {
   }
   const ms = (value: number) => `${value.toFixed(value < 0.1 ? 3 : 2)} ms`;
   if (info.drafters.includes('model') && !missing.includes('draft'))
-    print(`a draft token costs ${ms(draft.msPerToken)}, on ${threadsOf(draft.threads)}`);
+    print(
+      `a draft token costs ${ms(draft.msPerToken)}${draft.startMs ? `, a step's first one ${ms(draft.startMs)} more` : ''}, on ${threadsOf(draft.threads)}`,
+    );
   if (!missing.includes('overhead'))
     print(
       `a step costs ${ms(calibration.overheadMs)} besides, ${ms(calibration.samplingMs)} of it for the choice among ${vocabularySize} tokens`,

@@ -21,6 +21,8 @@ export interface EngineFlags {
   mmap?: boolean;
   /** Of `generate` alone. */
   calibrate?: string;
+  /** Of `generate` alone: a benchmark's runs must know nothing of each other. */
+  ngramStore?: string;
   audit?: string;
   offline?: boolean;
 }
@@ -60,6 +62,7 @@ export function engineOptionsOf(flags: EngineFlags): EngineOptions {
     mmap: flags.mmap === false ? false : undefined,
     offline: flags.offline,
     calibrate: flags.calibrate,
+    ngramStore: flags.ngramStore === undefined ? undefined : { path: flags.ngramStore },
     audit: flags.audit === undefined ? undefined : { path: flags.audit },
     onProgress: progressPrinter(),
     onWarning: ({ code, message }: { code: string; message: string }) => note(`warning: ${code}: ${message}`),

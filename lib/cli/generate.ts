@@ -29,12 +29,17 @@ interface Flags extends EngineFlags {
   tree?: string;
   maxTokens?: string;
   temperature?: string;
+  acceptance?: string;
   topK?: string;
   topP?: string;
   minP?: string;
   seed?: string;
   stop?: string[];
   ignoreEos?: boolean;
+  jsonSchema?: string;
+  grammar?: string;
+  tools?: string;
+  toolChoice?: string;
   json?: boolean;
   steps?: boolean;
   trace?: string;
@@ -49,16 +54,31 @@ export function addGenerate(program: Command): void {
     .option('--chat', "put the prompt into words by the model's chat template, as the user's message")
     .option('-c, --controller <name|file>', `${controllerNames.join(', ')}, or a module's default export`)
     .option('-k, --depth <k>', 'the same depth at every step; 0 is plain decoding')
-    .option('--drafter <name>', 'model, ngram or hybrid, where a plan names none')
+    .option(
+      '--drafter <name>',
+      'model, ngram, hybrid or one of llama.cpp’s (ngram-cache, …), where a plan names none',
+    )
+    .option(
+      '--ngram-store <file>',
+      'draft from the texts that earlier runs left in this file, and add this one',
+    )
     .option('--tree <nodes>', 'verify guesses beside the draft too, up to so many tokens with it')
     .option('-n, --max-tokens <n>', 'most tokens to emit (default: 256)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
+    .option(
+      '--acceptance <method>',
+      'compare or rejection, of draft tokens above temperature 0 (default: compare)',
+    )
     .option('--top-k <n>', 'draw among so many likeliest tokens')
     .option('--top-p <p>', 'draw among the likeliest tokens that hold this probability')
     .option('--min-p <p>', "draw among tokens at least this probable, of the likeliest's")
     .option('--seed <n>', 'start of the random numbers')
     .option('--stop <text...>', 'end before this text')
     .option('--ignore-eos', "go on past the model's own end")
+    .option('--json-schema <schema|file>', 'a JSON schema that the text keeps to')
+    .option('--grammar <gbnf|file>', 'a GBNF grammar that the text keeps to')
+    .option('--tools <json|file>', "functions that the model may call, in OpenAI's form; with --chat")
+    .option('--tool-choice <choice>', 'auto, none, required, or the name of a tool')
     .option('--calibrate <when>', 'auto, load or off: where controllers have the costs of a step from')
     .option('--json', 'one JSON object: text, tokens, finishReason, stats')
     .option('--steps', 'depth, drafted and accepted of every step, in the JSON or on stderr')
@@ -106,15 +126,54 @@ async function requestOf(flags: Flags): Promise<RequestOptions> {
   if (flags.tree !== undefined) request.tree = numberOf('--tree', flags.tree);
   if (flags.maxTokens !== undefined) request.maxTokens = numberOf('--max-tokens', flags.maxTokens);
   if (flags.temperature !== undefined) request.temperature = numberOf('--temperature', flags.temperature);
+  if (flags.acceptance !== undefined)
+    request.acceptance = flags.acceptance as NonNullable<RequestOptions['acceptance']>;
   if (flags.topK !== undefined) request.topK = numberOf('--top-k', flags.topK);
   if (flags.topP !== undefined) request.topP = numberOf('--top-p', flags.topP);
   if (flags.minP !== undefined) request.minP = numberOf('--min-p', flags.minP);
   if (flags.seed !== undefined) request.seed = numberOf('--seed', flags.seed);
   if (flags.stop !== undefined) request.stop = flags.stop;
   if (flags.ignoreEos) request.ignoreEos = true;
+  Object.assign(request, formOf(flags));
   if (flags.steps) request.steps = true;
   if (flags.trace !== undefined) request.trace = flags.trace;
   return request;
+}
+
+/** What the flags say of the text's form. A value that isn't itself JSON or GBNF names a file. */
+function formOf({ jsonSchema, grammar, tools, toolChoice }: Flags): Partial<RequestOptions> {
+  const form: Record<string, unknown> = {};
+  if (jsonSchema !== undefined) {
+    form.responseFormat = { type: 'json_schema', schema: jsonOf('--json-schema', jsonSchema) };
+  }
+  if (grammar !== undefined) form.grammar = grammar.includes('::=') ? grammar : fileOf('--grammar', grammar);
+  if (tools !== undefined) form.tools = jsonOf('--tools', tools);
+  if (toolChoice !== undefined) {
+    const isWord = ['auto', 'none', 'required'].includes(toolChoice);
+    form.toolChoice = isWord ? toolChoice : { name: toolChoice };
+  }
+  return form;
+}
+
+function jsonOf(flag: string, value: string): unknown {
+  const isJson = /^\s*[[{]/.test(value);
+  try {
+    return JSON.parse(isJson ? value : fileOf(flag, value));
+  } catch (cause) {
+    if (cause instanceof AdaptiveSpecError) throw cause;
+    throw usage(`${flag} is no JSON: ${(cause as Error).message}`, 'Give JSON, or a file that holds it.');
+  }
+}
+
+function fileOf(flag: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw usage(
+      `${flag}: ${path} can't be read: ${(cause as Error).message}`,
+      'Give the path of a file, or its text.',
+    );
+  }
 }
 
 function promptOf({ prompt, promptFile }: Flags): string {
@@ -158,13 +217,14 @@ async function stream(generation: ReturnType<Awaited<ReturnType<typeof createEng
   return await generation;
 }
 
-function summarise({ stats, steps, usage, finishReason }: GenerationResult): void {
+function summarise({ stats, steps, usage, finishReason, toolCalls }: GenerationResult): void {
   for (const [i, step] of (steps ?? []).entries())
     note(`step ${i + 1}: K ${step.depth}, drafted ${step.drafted}, accepted ${step.accepted}`);
   const accepted =
     stats.draftTokens > 0
       ? `, ${Math.round(100 * stats.acceptanceRate)} % of ${stats.draftTokens} accepted`
       : '';
+  for (const call of toolCalls ?? []) note(`calls ${call.name}(${call.arguments})`);
   note(
     `${usage.completionTokens} tokens in ${stats.steps} steps, ${stats.tokensPerSecond.toFixed(1)} t/s${accepted} (${finishReason})`,
   );

@@ -14,6 +14,7 @@ import { addGenerate } from './generate.js';
 import { addModels } from './models.js';
 import { addReplay } from './replay.js';
 import { addTrace } from './trace.js';
+import { addTrimDraft } from './trim-draft.js';
 
 endWithClosedPipe();
 const { version, description } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
@@ -31,6 +32,7 @@ addCalibrate(program);
 addBench(program);
 addTrace(program);
 addReplay(program);
+addTrimDraft(program);
 
 try {
   await program.parseAsync();

@@ -157,7 +157,10 @@ function drafterOf({ info }: Engine, name: string | undefined): string {
   if (name === undefined) {
     const found = drafters.includes('hybrid') ? 'hybrid' : drafters[0];
     if (found !== undefined) return found;
-  } else if (drafters.includes(name)) return name;
+  } else if (drafters.includes(name)) {
+    if (!name.startsWith('ngram-')) return name;
+    throw usage(`${name} says no probabilities, and replay plans by them`, 'Record hybrid, model or ngram.');
+  }
   throw usage(
     name === undefined
       ? `${basename(info.model)} has no drafter`

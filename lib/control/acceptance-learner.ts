@@ -69,7 +69,11 @@ export class AcceptanceLearner {
   /** Takes in a step that was drafted in these surroundings. */
   learn(report: StepReport, surroundings: Surroundings): void {
     const seen = Math.min(report.accepted + 1, report.verified, report.probabilities.length);
-    for (let j = 0; j < seen; j++) this.#learnToken(report, j, surroundings, j < report.accepted ? 1 : 0);
+    for (let j = 0; j < seen; j++) {
+      // What a grammar forces teaches nothing of anybody's guesses.
+      if (report.origins[j] === ORIGIN.grammar) continue;
+      this.#learnToken(report, j, surroundings, j < report.accepted ? 1 : 0);
+    }
   }
 
   #learnToken(report: StepReport, j: number, { kind, recent, isEarly }: Surroundings, outcome: number): void {

@@ -7,7 +7,6 @@ import type { ContextKindState } from './context-kind-state.js';
 import {
   type DepthController,
   MAX_DEPTH,
-  ORIGIN,
   type Plan,
   type RequestInfo,
   type StepReport,
@@ -29,7 +28,7 @@ import {
   text,
   whole,
 } from './settings.js';
-import { modelTokensOf } from './stop-rule.js';
+import { isFreeOrigin, modelTokensOf } from './stop-rule.js';
 
 /** Settings of an `AutoController`. */
 export interface AutoConfig {
@@ -194,7 +193,7 @@ export class AutoController implements DepthController {
     if (verified > 0) this.#recent += RECENT_SHARE * ((accepted > 0 ? 1 : 0) - this.#recent);
     let asked = false;
     for (let j = 0; j < Math.min(accepted + 1, verified); j++) {
-      if (origins[j] === ORIGIN.ngram) continue;
+      if (isFreeOrigin(origins[j])) continue;
       asked = true;
       this.#ahead += AHEAD_SHARE * ((j < accepted ? 1 : 0) - this.#ahead);
     }

@@ -54,6 +54,8 @@ export const ORIGIN = {
   ngram: 1,
   /** An n-gram that was preferred to what the model said. */
   ngramOverModel: 2,
+  /** The only text that the request's grammar allows there; nobody was asked. */
+  grammar: 3,
 } as const;
 
 /** When the drafter stops before the planned depth; runs natively, per draft token. Every condition given counts. */
@@ -107,6 +109,7 @@ export interface DetailedPlan {
   /**
    * Verify only as many of the drafted tokens as are worth their time by `stop.value`: the j with the largest
    * 1 + (sum of the first j survivals) - tokensPerMs * v(j + 1), rebuildMs added where j + 1 rows are a change.
+   * Without effect on drafts with tokens that were drawn (`acceptance: 'rejection'`): all of them are verified.
    */
   trim?: boolean;
   /** Draft tokens to verify at most. 0 only looks at what would be drafted. Default: all. */
@@ -136,7 +139,10 @@ export interface RequestInfo {
   maxTokens: number;
   /** Largest depth that the engine accepts; larger plans are clamped to it. */
   maxDepth: number;
-  /** Names of the drafters that a plan may name: 'model', 'ngram', 'hybrid'. Empty: only depth 0 is possible. */
+  /**
+   * Names of the drafters that a plan may name: 'model', 'ngram', 'hybrid', and llama.cpp's. Empty: only depth 0 is
+   * possible.
+   */
   drafters: readonly string[];
   temperature: number;
   /** What a step costs on this machine, as far as it is known. */
@@ -172,11 +178,14 @@ export interface StepReport {
   tokens: Int32Array;
   /** Text that this step released: whole characters only, and nothing that may yet be a stop string. */
   text: string;
-  /** Per draft token, the drafter's probability of it; length `drafted`. Empty where it gives none. */
+  /**
+   * Per draft token, the drafter's probability of it; length `drafted`. Empty where it gives none. With `acceptance:
+   * 'rejection'` these, the margins and the entropies are of its likeliest token, whichever was drawn in its place.
+   */
   probabilities: Float32Array;
-  /** Per draft token, its probability less the second-best one's; length `drafted`. */
+  /** Per draft token, its probability less the second-best one's; as long as `probabilities`. */
   margins: Float32Array;
-  /** Per draft token, the entropy of the drafter's distribution in nats; length `drafted`. */
+  /** Per draft token, the entropy of the drafter's distribution in nats; as long as `probabilities`. */
   entropies: Float32Array;
   /** Per draft token, where it comes from: one of `ORIGIN`; length `drafted`. */
   origins: Uint8Array;

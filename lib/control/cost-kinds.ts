@@ -4,7 +4,7 @@ import type { LiveCostsState } from '../calibration/live.js';
 import type { RobustMeanState } from '../calibration/robust-mean.js';
 import type { RowCellState } from '../calibration/row-cell.js';
 import type { CostTable } from './costs.js';
-import { finite, type Kind, list, real, shape, whole } from './settings.js';
+import { finite, type Kind, list, optional, real, shape, whole } from './settings.js';
 
 const AMOUNT = real(0, Number.MAX_VALUE);
 const COUNT = whole(0, Number.MAX_SAFE_INTEGER);
@@ -15,7 +15,11 @@ export const COST_TABLE: Kind = shape<CostTable>({
     1,
     4096,
   ),
-  draft: shape({ msPerToken: AMOUNT, threads: whole(0, 4096) }),
+  draft: shape<CostTable['draft']>({
+    msPerToken: AMOUNT,
+    threads: whole(0, 4096),
+    startMs: optional(AMOUNT),
+  }),
   overheadMs: AMOUNT,
   rebuildMs: AMOUNT,
   callbackMs: AMOUNT,

@@ -18,17 +18,22 @@ export function logOddsOf(probability: number): number {
   return Math.log(p / (1 - p));
 }
 
+/** Whether a token of this origin costs nothing to draft. */
+export function isFreeOrigin(origin: number | undefined): boolean {
+  return origin === ORIGIN.ngram || origin === ORIGIN.grammar;
+}
+
 /** Of tokens with these origins, those that a draft model was asked for. */
 export function modelTokensOf(origins: ArrayLike<number>): number {
   let asked = 0;
-  for (let i = 0; i < origins.length; i++) if (origins[i] !== ORIGIN.ngram) asked++;
+  for (let i = 0; i < origins.length; i++) if (!isFreeOrigin(origins[i])) asked++;
   return asked;
 }
 
 /** The probability that the target agrees with the token at place `j`, given that it agreed with those before. */
 export function acceptanceOf(model: AcceptanceModel | undefined, signals: DraftSignals, j: number): number {
   const probability = signals.probabilities[j]!;
-  if (model === undefined) return probability;
+  if (model === undefined || signals.origins?.[j] === ORIGIN.grammar) return probability;
   const logOdds = logOddsOf(probability);
   const z =
     (signals.origins?.[j] ?? ORIGIN.model) === ORIGIN.model
@@ -84,7 +89,7 @@ export function draftedBy(stop: StopRule, signals: DraftSignals, depth: number):
   let computed = 0;
   for (let k = 0; k < most; k++) {
     const acceptance = acceptanceOf(stop.acceptance, signals, k);
-    const isFree = signals.origins?.[k] === ORIGIN.ngram;
+    const isFree = isFreeOrigin(signals.origins?.[k]);
     const free = isFree ? acceptance : undefined;
     if (stop.value !== undefined && !isWorthMore(stop.value, k, survival, depth, free)) {
       return { drafted: k, computed, wantsMore: false };

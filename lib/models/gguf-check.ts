@@ -39,6 +39,13 @@ export interface GgufInfo {
   id: string;
 }
 
+/** Architectures that draft from another model's hidden states, and what they are. */
+const DRAFTS_FROM_STATES: Record<string, string> = {
+  eagle3: 'an EAGLE-3 draft',
+  dflash: 'a DFlash draft',
+  'gemma4-assistant': 'an MTP draft',
+};
+
 /** Tensor types that nothing can be multiplied by: tables of ids have them. */
 const TABLE_TYPES = ['I8', 'I16', 'I32', 'I64', 'F64'];
 const TABLES = /^d2t$|_tid2eid\.weight$/;
@@ -106,6 +113,7 @@ class Check {
   info(): GgufInfo {
     this.#checkKind();
     const layers = this.#size('block_count', 1, MAX_LAYERS);
+    this.#checkReadsTokens(layers);
     const embeddingLength = this.#size('embedding_length', 1, 2 ** 20);
     const contextLength = this.#size('context_length', 1, 2 ** 31 - 1);
     this.#checkExperts(layers);
@@ -165,6 +173,20 @@ class Check {
         'Give a model that generates text.',
       );
     }
+  }
+
+  /** A part of another model generates nothing by itself. */
+  #checkReadsTokens(layers: number): void {
+    const has = (start: string) =>
+      this.#parts.some(({ tensors }) => [...tensors.keys()].some((name) => name.startsWith(start)));
+    const isMtpAlone = has(`blk.${layers - 1}.nextn.eh_proj.`) && !has('blk.0.') && layers > 1;
+    const what = DRAFTS_FROM_STATES[this.#architecture] ?? (isMtpAlone ? 'an MTP draft' : undefined);
+    if (what === undefined) return;
+    throw new AdaptiveSpecError(
+      'UNSUPPORTED',
+      `${this.#header.path} is ${what}: it reads the target's hidden states, which adaptive-spec hands to no drafter`,
+      'Give a draft model that generates text by itself, or none: n-grams draft then.',
+    );
   }
 
   #checkExperts(layers: number): void {

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { AdaptiveSpecError } from '../errors.js';
 
-/** One metadata value. Arrays of strings keep the strings, others their numbers up to `MAX_KEPT`. */
+/** One metadata value. Arrays of strings keep the strings, others their first numbers. */
 export type HeaderValue =
   | { kind: 'integer' | 'float' | 'bool' | 'string'; value: number | boolean | string }
   | { kind: 'array'; of: number; length: number; values: (number | boolean | string)[] };
@@ -73,11 +73,11 @@ const MAX_KEPT = 4096;
 const MAX_STRING = 2 ** 26;
 const CHUNK = 2 ** 20;
 
-/** Throws MODEL_NOT_FOUND or MODEL_INVALID. */
-export function readGgufHeader(path: string): GgufHeader {
+/** `kept` is how many numbers of an array are kept. Throws MODEL_NOT_FOUND or MODEL_INVALID. */
+export function readGgufHeader(path: string, kept = MAX_KEPT): GgufHeader {
   const file = open(path);
   try {
-    return new Reader(file, path).read();
+    return new Reader(file, path, kept).read();
   } finally {
     closeSync(file);
   }
@@ -113,14 +113,16 @@ class Reader {
   readonly #file: number;
   readonly #path: string;
   readonly #length: number;
+  readonly #kept: number;
   readonly #hash = createHash('sha256');
   #chunk = Buffer.alloc(0);
   #used = 0;
   #position = 0;
 
-  constructor(file: number, path: string) {
+  constructor(file: number, path: string, kept: number) {
     this.#file = file;
     this.#path = path;
+    this.#kept = kept;
     const status = fstatSync(file);
     if (!status.isFile()) throw this.#invalid('it is no file', 'Give the path of a .gguf file.');
     this.#length = status.size;
@@ -168,7 +170,7 @@ class Reader {
     } else {
       for (let i = 0; i < length; i++) {
         const value = this.#number(of, key);
-        if (i < MAX_KEPT) values.push(value);
+        if (i < this.#kept) values.push(value);
       }
     }
     return { kind: 'array', of, length, values };

@@ -37,9 +37,13 @@ export const TENSOR_TYPES = {
   Q5_0: { id: 6, block: 32, bytes: 22 },
   Q5_1: { id: 7, block: 32, bytes: 24 },
   Q8_0: { id: 8, block: 32, bytes: 34 },
+  Q2_K: { id: 10, block: 256, bytes: 84 },
+  Q3_K: { id: 11, block: 256, bytes: 110 },
   Q4_K: { id: 12, block: 256, bytes: 144 },
   Q5_K: { id: 13, block: 256, bytes: 176 },
   Q6_K: { id: 14, block: 256, bytes: 210 },
+  IQ4_NL: { id: 20, block: 32, bytes: 18 },
+  IQ4_XS: { id: 23, block: 256, bytes: 136 },
   BF16: { id: 30, block: 1, bytes: 2 },
 } as const;
 
@@ -133,7 +137,11 @@ function encodeHeader({ metadata, tensors }: GgufFile, alignment: number): Uint8
   if (names.size !== tensors.length) throw invalid('two tensors have the same name');
   const parts: Buffer[] = [Buffer.from('GGUF'), scalar('uint32', 3)];
   parts.push(scalar('uint64', BigInt(tensors.length)), scalar('uint64', BigInt(metadata.size)));
-  for (const [key, entry] of metadata) parts.push(scalar('string', key), ...encodeValue(entry));
+  for (const [key, entry] of metadata) {
+    parts.push(scalar('string', key));
+    // One by one: a vocabulary can be longer than the arguments of a call.
+    for (const part of encodeValue(entry)) parts.push(part);
+  }
   let offset = 0;
   for (const { name, type, shape, data } of tensors) {
     const expected = tensorBytes(type, shape);

@@ -19,7 +19,7 @@ const tokens = numbers(0, MOST, MAX_DEPTH + 1, true);
 const draft = numbers(0, MOST, MAX_DEPTH, true);
 // A softmax in float32 may end a little beyond 0 and 1, and an entropy a little below 0.
 const shares = numbers(-0.001, 1.001, MAX_DEPTH, false);
-const origins = v.optional(numbers(0, 2, MAX_DEPTH, true));
+const origins = v.optional(numbers(0, 3, MAX_DEPTH, true));
 const matches = v.optional(numbers(-1.001, 1.001, MAX_DEPTH, false));
 const nats = numbers(-0.001, 1000, MAX_DEPTH, false);
 const file = v.object({ file: v.string(), sha256: v.string() });
@@ -191,9 +191,10 @@ function signalsFit({
   o,
   x,
 }: Pick<TracePosition, 'draft' | 'p' | 'm' | 'h' | 'o' | 'x'>): boolean {
-  const { length } = p;
-  const asLong = [m, h, o, x].every((list) => list === undefined || list.length === length);
-  return asLong && (length === draft.length || length === 0);
+  // A drafter that says no probabilities still says where a token comes from.
+  const told = [m, h].every((list) => list === undefined || list.length === p.length);
+  const origins = [o, x].every((list) => list === undefined || list.length === draft.length);
+  return told && origins && (p.length === draft.length || p.length === 0);
 }
 
 function positive() {

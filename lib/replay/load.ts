@@ -24,11 +24,14 @@ export function costsAtLoad(table: CostTable, sequences: number, maxRows = 65): 
       return { rows, contextLength, ms: curve[sequences * rows - 1]! + sequences * attention };
     }),
   );
+  const { msPerToken, startMs, threads } = table.draft;
+  const slower = curve[sequences - 1]! / curve[0]!;
   return {
     target,
     draft: {
-      msPerToken: (table.draft.msPerToken * curve[sequences - 1]!) / curve[0]!,
-      threads: table.draft.threads,
+      msPerToken: slower * msPerToken,
+      threads,
+      ...(startMs !== undefined && { startMs: slower * startMs }),
     },
     overheadMs: table.overheadMs * sequences,
     rebuildMs: table.rebuildMs,

@@ -1,7 +1,7 @@
 // The least time in which any policy could have emitted a generation, by dynamic programming with all outcomes known.
 
-import { ORIGIN } from '../control/controller.js';
 import type { CostModel } from '../control/costs.js';
+import { isFreeOrigin } from '../control/stop-rule.js';
 import { emittedAt, type ReplayGeneration, roomAt } from './generation.js';
 import { draftMsAt } from './replay.js';
 
@@ -36,7 +36,7 @@ export function oracle(generation: ReplayGeneration, costs: CostModel): OraclePa
     const room = roomAt(generation, i);
     let computed = 0;
     for (let k = 0; k <= room; k++) {
-      if (k > 0 && origins[i * width + k - 1] !== ORIGIN.ngram) computed++;
+      if (k > 0 && !isFreeOrigin(origins[i * width + k - 1])) computed++;
       const rows = k + 1;
       const { emitted, share } = emittedAt(generation, i, Math.min(k, right[i]!));
       const next = i + emitted;

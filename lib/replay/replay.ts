@@ -1,11 +1,11 @@
 // Runs a controller over an exhaustive trace: the same plans as live, and the time of each step by a cost model.
 
-import { type Controller, MAX_DEPTH, ORIGIN } from '../control/controller.js';
+import { type Controller, MAX_DEPTH } from '../control/controller.js';
 import type { CostModel } from '../control/costs.js';
 import { ControllerDriver } from '../control/driver.js';
 import { nativeDepthOf } from '../control/fixed-depth.js';
 import { type NativePlan, nativePlan } from '../control/native-plan.js';
-import { draftedBy, trimmedTo } from '../control/stop-rule.js';
+import { draftedBy, isFreeOrigin, trimmedTo } from '../control/stop-rule.js';
 import { emittedAt, type ReplayGeneration, roomAt } from './generation.js';
 import { ReportBuffer } from './report-buffer.js';
 
@@ -281,7 +281,7 @@ class Replay {
     const { position, computed, drafted } = this.#step;
     let made = 0;
     for (let place = 0; place < drafted; place++) {
-      if (origins[position * width + place] !== ORIGIN.ngram && ++made === computed) return place;
+      if (!isFreeOrigin(origins[position * width + place]) && ++made === computed) return place;
     }
     return drafted;
   }

@@ -4,11 +4,15 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "draft/guide.h"
 #include "draft/stop_rule.h"
 #include "draft/token_tree.h"
 #include "engine/load_watch.h"
+#include "verify/distribution.h"
+#include "verify/sampling_params.h"
 
 struct ggml_threadpool;
 
@@ -21,10 +25,14 @@ struct Draft {
   int depth = 0;                      // grow to this many tokens
   const StopRule* stop = nullptr;     // ends it before that; null: nothing does
   bool mask_eog = false;              // never propose an end of generation
+  bool shares = false;                // other requests' text may be proposed
+  DraftGuide* guide = nullptr;        // what it must keep to; null: nothing
+  const SamplingParams* sampling = nullptr;  // draw the model's tokens by these; null: take its likeliest
   bool wants_guesses = false;         // other tokens too, where the drafter has them for nothing
   bool stopped = false;               // the drafter won't grow this draft further
   std::vector<int32_t> tokens;        // proposed, target ids
-  std::vector<Signals> signals;
+  std::vector<Signals> signals;       // of the row, not of the token, where that was drawn: verify/rejection.h says why
+  std::vector<Distribution> drawn_from;  // over target ids; empty where a token was certain
   std::vector<Guess> guesses;         // beside `tokens`; more than one may be of a place
   double survival = 1;                // probability that all of them are right, by the stop rule
   double draft_ms = 0, catch_up_ms = 0;
@@ -36,11 +44,28 @@ struct Draft {
   // Whether this token, which costs nothing to draft, is worth verifying.
   bool wants(const Signals& match) const { return !stop || stop->worth_more(tokens.size(), survival, depth, &match); }
   // Takes a proposal in, or stops at it: then it is the last token or none, as the stop rule says.
-  void offer(int32_t token, const Signals& of_token) {
+  void offer(int32_t token, const Signals& of_token, Distribution from = {}) {
+    if (guide && !guide->take(token)) {
+      stopped = true;  // nothing behind it can be accepted
+      return;
+    }
     stopped = stop && stop->refuses(of_token, static_cast<int>(tokens.size()), survival);
     if (stopped && !stop->keep) return;
     tokens.push_back(token);
     signals.push_back(of_token);
+    drawn_from.push_back(std::move(from));
+  }
+  bool has_drawn_tokens() const {
+    return std::any_of(drawn_from.begin(), drawn_from.end(), [](const Distribution& from) { return !from.empty(); });
+  }
+
+  // Takes in what the guide forces, as far as it is worth verifying. Asked before any other proposal.
+  void take_forced() {
+    while (guide && wants_any()) {
+      const std::optional<int32_t> token = guide->forced();
+      if (!token || !wants(Signals::of_forced())) return;
+      offer(*token, Signals::of_forced());
+    }
   }
 
   // Another token for a place that has one.
@@ -53,8 +78,10 @@ struct Draft {
 
   void clear() {
     stopped = false;
+    if (guide) guide->rewind();
     tokens.clear();
     signals.clear();
+    drawn_from.clear();
     guesses.clear();
     survival = 1;
     draft_ms = catch_up_ms = 0;

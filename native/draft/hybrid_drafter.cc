@@ -26,7 +26,7 @@ void HybridDrafter::extend(std::span<Draft*> drafts) {
     matches_.clear();
     for (Draft* draft : drafts) {
       const double start = now_ms();
-      while (draft->wants_any()) {
+      while (draft->take_forced(), draft->wants_any()) {
         const auto match = ngram_.look(*draft);
         if (!match || match->score < kSure) {
           if (draft->wants_more()) {

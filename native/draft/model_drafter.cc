@@ -17,11 +17,28 @@ constexpr int kUsualLag = 2;
 // Of a row, behind the likeliest: later ones are too seldom right to be worth a row of the target's batch.
 constexpr int kGuesses = 2;
 
+// So many are read with the first draft token, as after a run of n-grams; more in passes of their own, which the others'
+// drafts need not wait for.
+constexpr int kTogether = 16;
+
+// Weight of a new time in a running mean.
+constexpr double kNews = 1.0 / 8;
+// The model knows nothing of a grammar: so many of its likeliest tokens may be illegal before a draft ends.
+constexpr int kOthers = 8;
+
+// A drawn token is one of the model's likeliest: to draw among all would take a pass over the vocabulary, for tokens
+// that the target hardly ever accepts.
+constexpr int kDrawnAmong = 128;
+
 }  // namespace
 
 ModelDrafter::ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOptions& options,
                            ggml_threadpool* pool, const std::atomic<bool>* abort)
-    : model_(std::move(model)), map_(std::move(map)), cached_(options.parallel, 0) {
+    : model_(std::move(model)),
+      map_(std::move(map)),
+      cached_(options.parallel, 0),
+      samplers_(options.parallel),
+      usual_ms_(options.parallel, 0) {
   context_ = std::make_unique<Context>(model_.get(), options, pool, abort);
   growing_.reserve(options.parallel);
   rows_.reserve(options.parallel);
@@ -33,28 +50,41 @@ void ModelDrafter::extend(std::span<Draft*> drafts) {
 }
 
 bool ModelDrafter::propose(std::span<Draft*> drafts, const TakeProposal& take) {
-  for (Draft* draft : drafts) draft->stopped |= bad_;
+  for (Draft* draft : drafts) {
+    draft->stopped |= bad_;
+    draft->take_forced();
+  }
   context_->clear_batch();
   // Behind n-grams' tokens there may be more to read than a batch of all sequences has room for.
   const int room_each = context_->room() / std::max<int>(1, drafts.size());
-  for (Draft* draft : drafts) {
-    const bool is_behind = lag(draft->seq, static_cast<int>(draft->accepted.size())) > kUsualLag;
-    if (draft->wants_more() && (is_behind || unread(*draft) > room_each)) catch_up(*draft);
-  }
+  // What a pass usually takes tells what of this one is catching up.
+  const int together = usual_ms_[drafts.size() - 1] > 0 ? kTogether : kUsualLag;
+  for (Draft* draft : drafts)
+    if (draft->wants_more() && (lag(*draft) > together || unread(*draft) > room_each)) catch_up(*draft);
   const double start = now_ms();
   context_->clear_batch();
   growing_.clear();
   rows_.clear();
-  for (Draft* draft : drafts)
-    if (draft->wants_more() && feed(*draft)) {
-      growing_.push_back(draft);
-      rows_.push_back(context_->rows() - 1);
-    }
+  behind_.clear();
+  bool is_usual = true;
+  for (Draft* draft : drafts) {
+    if (!draft->wants_more()) continue;
+    const bool is_behind = lag(*draft) > kUsualLag;
+    is_usual &= unread(*draft) <= kUsualLag;
+    if (!feed(*draft)) continue;
+    growing_.push_back(draft);
+    rows_.push_back(context_->rows() - 1);
+    if (is_behind) behind_.push_back(draft);
+  }
   if (growing_.empty() || !decode(growing_)) return false;
   for (size_t i = 0; i < growing_.size(); ++i) read(*growing_[i], rows_[i], take);
+  const double ms = now_ms() - start;
+  double& usual_ms = usual_ms_[growing_.size() - 1];
+  if (is_usual) usual_ms += usual_ms > 0 ? kNews * (ms - usual_ms) : ms;
+  const double drafting = behind_.empty() || usual_ms == 0 ? ms : std::min(ms, usual_ms);
   // The batch serves all its drafts at once, so each is charged its share.
-  const double share = (now_ms() - start) / static_cast<double>(growing_.size());
-  for (Draft* draft : growing_) draft->draft_ms += share;
+  for (Draft* draft : growing_) draft->draft_ms += drafting / static_cast<double>(growing_.size());
+  for (Draft* draft : behind_) draft->catch_up_ms += (ms - drafting) / static_cast<double>(behind_.size());
   return true;
 }
 
@@ -65,6 +95,10 @@ int32_t ModelDrafter::draft_id(const Draft& draft, int position) const {
 
 int ModelDrafter::unread(const Draft& draft) const {
   return static_cast<int>(draft.accepted.size() + draft.tokens.size()) - cached_[draft.seq];
+}
+
+int ModelDrafter::lag(const Draft& draft) const {
+  return lag(draft.seq, static_cast<int>(draft.accepted.size()));
 }
 
 void ModelDrafter::catch_up(Draft& draft) {
@@ -110,11 +144,20 @@ bool ModelDrafter::decode(std::span<Draft*> in_batch) {
   return false;
 }
 
+bool ModelDrafter::may_propose(const Draft& draft, int32_t id) const {
+  const int32_t token = map_.to_target(id);
+  return !draft.guide || token < 0 || draft.guide->allows(token);
+}
+
 void ModelDrafter::read(Draft& draft, int row, const TakeProposal& take) {
   float* logits = context_->logits(row);
   if (draft.mask_eog)
     for (int32_t id : map_.draft_eog()) logits[id] = -std::numeric_limits<float>::infinity();
-  const Choice choice = choose(logits, context_->n_vocab());
+  Choice choice = choose(logits, context_->n_vocab());
+  for (int others = 0; choice.id >= 0 && !may_propose(draft, choice.id) && others < kOthers; ++others) {
+    logits[choice.id] = -std::numeric_limits<float>::infinity();
+    choice = choose(logits, context_->n_vocab());
+  }
   if (choice.id < 0) {
     // Whether the request can go on is the target's to say. What is cached may be bad too, and is left alone.
     draft.stopped = bad_ = true;
@@ -125,9 +168,31 @@ void ModelDrafter::read(Draft& draft, int row, const TakeProposal& take) {
     draft.stopped = true;
     return;
   }
-  const int place = static_cast<int>(draft.tokens.size());
+  const size_t place = draft.tokens.size();
   take(draft, token, {choice.probability, choice.margin, choice.entropy});
-  if (draft.wants_guesses) guess_others(draft, place, logits, choice);
+  if (draft.sampling && draft.tokens.size() > place && draft.signals[place].origin == Origin::kModel)
+    draw_last(draft, logits);
+  if (draft.wants_guesses) guess_others(draft, static_cast<int>(place), logits, choice);
+}
+
+void ModelDrafter::draw_last(Draft& draft, float* logits) {
+  std::optional<Sampler>& sampler = samplers_[draft.seq];
+  if (!sampler) {
+    // The nearer to the target's distribution, the more is accepted; but the penalties' history is the target's alone.
+    SamplingParams params = *draft.sampling;
+    params.top_k = params.top_k > 0 ? std::min(params.top_k, kDrawnAmong) : kDrawnAmong;
+    params.penalty_last_n = 0;
+    sampler.emplace(params, std::span<const int32_t>{}, std::vector<int32_t>{}, context_->n_vocab());
+  }
+  Distribution from = sampler->distribution(logits);
+  for (Probability& one : from) one.id = map_.to_target(one.id);
+  std::erase_if(from, [](const Probability& one) { return one.id < 0; });
+  // A step begins once at each length of the text. Its numbers serve no other step, since what the controller saw of
+  // an earlier one would tell it of this one's tokens before it says which of them are verified.
+  const double u = uniform_at(draft.sampling->seed, Use::kDraft, draft.accepted.size(), draft.tokens.size() - 1);
+  if (!normalise(from)) return;
+  draft.tokens.back() = draw(from, u);
+  draft.drawn_from.back() = std::move(from);
 }
 
 void ModelDrafter::guess_others(Draft& draft, int place, float* logits, const Choice& first) {
@@ -153,6 +218,7 @@ int ModelDrafter::lag(int seq, int length) const { return std::max(0, length - c
 void ModelDrafter::end(int seq) {
   context_->forget(seq);
   cached_[seq] = 0;
+  samplers_[seq].reset();
   if (!bad_) return;
   context_->wipe();
   std::fill(cached_.begin(), cached_.end(), 0);

@@ -1,13 +1,16 @@
-// Drafts with a small model of its own: greedy, one token a decode, all sequences in one batch.
+// Drafts with a small model of its own: its likeliest token or a drawn one, one token a decode, all sequences in one
+// batch.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "draft/drafter.h"
 #include "draft/vocabulary_map.h"
 #include "engine/context.h"
 #include "kernels/logits.h"
+#include "verify/sampler.h"
 
 namespace adaptive_spec {
 
@@ -19,6 +22,8 @@ class ModelDrafter : public Drafter {
   const char* name() const override { return "model"; }
   void extend(std::span<Draft*> drafts) override;
   // One token for each draft that wants one, to `take` rather than into the draft. False: there was none to be had.
+  // Where a draft's tokens are drawn, `take` gets the likeliest all the same, and so decides without knowing the drawn
+  // one, which replaces it in the draft.
   using TakeProposal = std::function<void(Draft&, int32_t token, const Signals&)>;
   bool propose(std::span<Draft*> drafts, const TakeProposal& take);
   void roll_back(int seq, int length, int kept) override;
@@ -30,6 +35,7 @@ class ModelDrafter : public Drafter {
 
  private:
   int32_t draft_id(const Draft& draft, int position) const;
+  int lag(const Draft& draft) const;
   // Accepted and draft tokens that the cache lacks.
   int unread(const Draft& draft) const;
   // Reads all of them but the last, in batches of its own.
@@ -37,6 +43,10 @@ class ModelDrafter : public Drafter {
   // Adds what is new of a sequence to the batch, its last row with logits. False: this draft ends here.
   bool feed(Draft& draft);
   void read(Draft& draft, int row, const TakeProposal& take);
+  // Whether the draft's guide, if it has one, allows what the model proposes.
+  bool may_propose(const Draft& draft, int32_t id) const;
+  // Puts a drawn token in place of the draft's last one.
+  void draw_last(Draft& draft, float* logits);
   // The likeliest ids behind the first, which leaves the row without them.
   void guess_others(Draft& draft, int place, float* logits, const Choice& first);
   bool decode(std::span<Draft*> in_batch);
@@ -45,8 +55,11 @@ class ModelDrafter : public Drafter {
   VocabularyMap map_;
   std::unique_ptr<Context> context_;
   std::vector<int> cached_;  // by sequence: positions in the cache, accepted ones and drafted ones
+  std::vector<std::optional<Sampler>> samplers_;  // by sequence; none before it draws
   bool bad_ = false;         // a row was: nothing is drafted until its sequence, or another, ends
   std::vector<Draft*> growing_;
+  std::vector<Draft*> behind_;  // of them, those with more to read than usual
+  std::vector<double> usual_ms_;  // by drafts in a pass, less one: what it takes where none is behind; 0: not known
   std::vector<int> rows_;  // by index in growing_: the batch row with its logits
 };
 

@@ -1,17 +1,19 @@
-// Drafts what stood in the text before: prompt and output lookup, without a model.
+// Drafts what stood in the text before, or in those of other requests: look-up without a model.
 #pragma once
 
 #include <vector>
 
 #include "draft/drafter.h"
 #include "draft/ngram_index.h"
+#include "draft/ngram_store.h"
 
 namespace adaptive_spec {
 
 class NgramDrafter : public Drafter {
  public:
-  // Tokens in `never` are not proposed where a draft masks ends of generation.
-  NgramDrafter(int parallel, const std::vector<int32_t>& never) : never_(never), indexes_(parallel) {}
+  // Tokens in `never` are not proposed where a draft masks ends of generation. `store`, null for none, outlives it.
+  NgramDrafter(int parallel, const std::vector<int32_t>& never, const NgramStore* store = nullptr)
+      : never_(never), store_(store), indexes_(parallel) {}
 
   const char* name() const override { return "ngram"; }
   void extend(std::span<Draft*> drafts) override;
@@ -26,6 +28,7 @@ class NgramDrafter : public Drafter {
 
  private:
   const std::vector<int32_t>& never_;
+  const NgramStore* store_;
   std::vector<NgramIndex> indexes_;  // by sequence
 };
 

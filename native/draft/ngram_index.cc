@@ -1,9 +1,10 @@
 // N-grams of a few lengths, hashed; the longest one known decides.
 #include "draft/ngram_index.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
+
+#include "draft/ngram_hash.h"
 
 namespace adaptive_spec {
 namespace {
@@ -11,19 +12,6 @@ namespace {
 // Longer matches are surer, but from some two dozen tokens on it makes no difference any more.
 constexpr std::array kLengths = {1, 2, 3, 4, 6, 8, 12, 16, 24};
 constexpr int kLongest = kLengths.back();
-
-// Of the n-grams that end with the last of `tokens`: one hash per length, as many as there are tokens for. Answers
-// how many.
-int hash_ends(std::span<const int32_t> tokens, std::array<uint64_t, kLengths.size()>& hashes) {
-  uint64_t hash = 0x9e3779b97f4a7c15;
-  int known = 0;
-  for (int n = 1; n <= std::min<int>(kLongest, tokens.size()); ++n) {
-    hash = (hash ^ static_cast<uint32_t>(tokens[tokens.size() - n])) * 0xff51afd7ed558ccd;
-    hash ^= hash >> 32;
-    if (n == kLengths[known]) hashes[known++] = hash + n;
-  }
-  return known;
-}
 
 // Fitted by logistic regression on 7,668 matches in answers of the default target, each up to its first loop
 // (docs/drafters.md): ln of length, run and count, and whether anything else ever followed.
@@ -38,7 +26,7 @@ void NgramIndex::read(std::span<const int32_t> text) {
   std::array<uint64_t, kLengths.size()> hashes;
   while (text_.size() < text.size()) {
     const int32_t token = text[text_.size()];
-    const int known = hash_ends(text_, hashes);
+    const int known = hash_ends(text_, kLengths, hashes);
     for (int i = 0; i < known; ++i) {
       Entry& entry = entries_[hashes[i]];
       entry.run = entry.next == token ? entry.run + 1 : 1;
@@ -50,16 +38,12 @@ void NgramIndex::read(std::span<const int32_t> text) {
 }
 
 std::optional<NgramIndex::Match> NgramIndex::predict(std::span<const int32_t> draft) const {
-  std::array<int32_t, kLongest> end;
-  const size_t of_draft = std::min<size_t>(draft.size(), kLongest);
-  const size_t of_text = std::min(text_.size(), kLongest - of_draft);
-  std::copy(text_.end() - of_text, text_.end(), end.begin());
-  std::copy(draft.end() - of_draft, draft.end(), end.begin() + of_text);
+  std::array<int32_t, kLongest> room;
   std::array<uint64_t, kLengths.size()> hashes;
-  for (int i = hash_ends({end.data(), of_text + of_draft}, hashes) - 1; i >= 0; --i)
+  for (int i = hash_ends(end_of(text_, draft, room), kLengths, hashes) - 1; i >= 0; --i)
     if (const auto found = entries_.find(hashes[i]); found != entries_.end()) {
       const Entry& entry = found->second;
-      return Match{entry.next, score(kLengths[i], entry.run, entry.seen)};
+      return Match{entry.next, score(kLengths[i], entry.run, entry.seen), kLengths[i]};
     }
   return std::nullopt;
 }

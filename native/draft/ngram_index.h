@@ -16,6 +16,7 @@ class NgramIndex {
     int32_t token = 0;
     // Probability that the token comes, from the length of the match and its counts.
     float score = 0;
+    int length = 0;  // tokens that match
   };
 
   // Reads what is new of a text that only grows.

@@ -5,6 +5,13 @@
 #include <cmath>
 
 namespace adaptive_spec {
+namespace {
+
+// How probable it is that the target writes a forced text in the tokenizer's own tokens. One that hasn't been told what
+// comes often begins it with a shorter one.
+constexpr float kForced = 0.8f;
+
+}  // namespace
 
 Signals Signals::of_match(float score, Origin origin) {
   const float other = 1 - score;
@@ -15,9 +22,13 @@ Signals Signals::of_match(float score, Origin origin) {
           .origin = origin};
 }
 
+Signals Signals::of_forced() {
+  return {.probability = kForced, .margin = kForced, .origin = Origin::kGrammar};
+}
+
 double AcceptanceModel::of(const Signals& signals, int place_in_draft) const {
   const double probability = signals.probability;
-  if (is_drafters_own) return probability;
+  if (is_drafters_own || signals.origin == Origin::kGrammar) return probability;
   const double p = std::clamp(probability, 1e-6, 1 - 1e-6);
   const double log_odds = std::log(p / (1 - p));
   const double z = signals.origin == Origin::kModel
@@ -35,7 +46,7 @@ double StopRule::verify(int rows) const {
 }
 
 bool StopRule::worth_more(int k, double survival, int depth, const Signals* next) const {
-  if (tokens_per_ms <= 0) return true;
+  if (tokens_per_ms <= 0 || (next && !next->told())) return true;
   const double now = verify(k + 1);
   double gain = 0, alive = survival;
   for (int m = 1; k + m <= depth; ++m) {
@@ -48,6 +59,7 @@ bool StopRule::worth_more(int k, double survival, int depth, const Signals* next
 }
 
 bool StopRule::refuses(const Signals& signals, int k, double& survival) const {
+  if (!signals.told()) return false;
   const double probability = acceptance.of(signals, k);
   if (!(signals.probability >= min_probability) || signals.entropy > max_entropy || probability < min_acceptance ||
       survival * probability < min_survival)
@@ -58,7 +70,7 @@ bool StopRule::refuses(const Signals& signals, int k, double& survival) const {
 
 int StopRule::trimmed(std::span<const Signals> signals, int rows_before) const {
   const int drafted = static_cast<int>(signals.size());
-  if (tokens_per_ms <= 0) return drafted;
+  if (tokens_per_ms <= 0 || (drafted > 0 && !signals[0].told())) return drafted;
   int best = 0;
   double best_worth = -std::numeric_limits<double>::infinity(), survival = 1, gain = 0;
   for (int j = 0; j <= drafted; ++j) {

@@ -14,6 +14,7 @@ enum class Origin : uint8_t {
   kModel = 0,           // the draft model
   kNgram = 1,           // a match in the text, sure enough that the model was not asked
   kNgramOverModel = 2,  // a match that was preferred to what the model said
+  kGrammar = 3,         // the only text that the request's grammar allows there; nobody was asked
 };
 
 // What is known of one draft token before it is verified.
@@ -24,8 +25,14 @@ struct Signals {
   float match = 0;        // of a model's token: the score of a match that proposes it too, less than 0 for another token
   Origin origin = Origin::kModel;
 
+  // Whether its drafter says how sure it is; else the first three are NaN, and no rule stops at it.
+  bool told() const { return probability == probability; }
   // A match knows one token only: margin and entropy are those of right or wrong.
   static Signals of_match(float score, Origin origin);
+  // Of a token that a grammar forces. It can still be written in other tokens.
+  static Signals of_forced();
+
+  bool is_free() const { return origin == Origin::kNgram || origin == Origin::kGrammar; }
 };
 
 // How probable it is that the target agrees with a token, given that it agreed with those before.

@@ -20,6 +20,7 @@ class ChatTemplate {
   // Role and content of each message; the prompt ends where the assistant's answer begins. Throws EngineError
   // INVALID_ARGUMENT for messages that the template refuses. May run on any one thread.
   std::string apply(const std::vector<std::pair<std::string, std::string>>& messages) const;
+  const common_chat_templates* get() const { return templates_.get(); }
 
  private:
   std::unique_ptr<common_chat_templates, void (*)(common_chat_templates*)> templates_;

@@ -277,16 +277,16 @@ bool Context::can_roll_back() {
 
 bool Context::can_branch() { return flash_attention_ && kernels_ && attends(); }
 
-void append_piece(const llama_vocab* vocab, int32_t token, std::string& out) {
+void append_piece(const llama_vocab* vocab, int32_t token, std::string& out, bool names) {
   char buffer[256];
-  const int n = llama_token_to_piece(vocab, token, buffer, sizeof buffer, 0, false);
+  const int n = llama_token_to_piece(vocab, token, buffer, sizeof buffer, 0, names);
   if (n >= 0) {
     out.append(buffer, n);
     return;
   }
   const size_t start = out.size();
   out.resize(start - n);
-  llama_token_to_piece(vocab, token, out.data() + start, -n, 0, false);
+  llama_token_to_piece(vocab, token, out.data() + start, -n, 0, names);
 }
 
 }  // namespace adaptive_spec

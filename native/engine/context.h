@@ -137,7 +137,7 @@ class Context {
   ThreadUse use_;
 };
 
-// Bytes of a token as text; control tokens give none.
-void append_piece(const llama_vocab* vocab, int32_t token, std::string& out);
+// Bytes of a token as text; control tokens give none, or their names.
+void append_piece(const llama_vocab* vocab, int32_t token, std::string& out, bool names = false);
 
 }  // namespace adaptive_spec

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <string_view>
 
+#include "draft/common_drafter.h"
 #include "draft/hybrid_drafter.h"
 #include "draft/model_drafter.h"
 #include "draft/ngram_drafter.h"
+#include "draft/ngram_store_file.h"
 #include "engine/clock.h"
 #include "engine/numa.h"
 
@@ -97,8 +99,10 @@ void Engine::run() {
     inbox_.clear();
     closing_ = true;
   }
+  save_store();
   step_.reset();
   drafters_.clear();
+  store_.reset();
   target_.reset();
   chat_.reset();
   crew_.reset();
@@ -218,11 +222,27 @@ void Engine::load() {
 
 // Without a model they cost nothing, so every engine that can take a draft back has them.
 void Engine::add_ngram_drafters() {
+  if (options_.store_tokens > 0) {
+    store_ = std::make_unique<NgramStore>(options_.store_tokens);
+    if (!options_.store_path.empty()) store_->restore(read_ngram_store(options_.store_path, vocab()));
+  }
   ModelDrafter* model = drafters_.empty() ? nullptr : static_cast<ModelDrafter*>(drafters_[0].get());
-  auto ngram = std::make_unique<NgramDrafter>(options_.parallel, eog_);
+  auto ngram = std::make_unique<NgramDrafter>(options_.parallel, eog_, store_.get());
   auto hybrid = model ? std::make_unique<HybridDrafter>(*model, *ngram) : nullptr;
   drafters_.push_back(std::move(ngram));
   if (hybrid) drafters_.push_back(std::move(hybrid));
+  for (const std::string& name : CommonDrafter::names())
+    drafters_.push_back(std::make_unique<CommonDrafter>(name, options_.parallel, options_.max_depth, eog_));
+}
+
+// Nobody waits for it, so what goes wrong costs the store and a warning.
+void Engine::save_store() {
+  if (!store_ || options_.store_path.empty() || !store_->has_news()) return;
+  try {
+    write_ngram_store(options_.store_path, vocab(), store_->tokens());
+  } catch (const EngineError& error) {
+    listener_.on_warning(error.code, error.what());
+  }
 }
 
 // The largest batch once, so that buffers have their final size and pages are there before the first request.
@@ -496,9 +516,12 @@ void Engine::end(std::unique_ptr<Sequence>& sequence) {
   target_->forget(sequence->slot);
   wipe_ |= sequence->result.error_code == kBadLogits;
   for (auto& drafter : drafters_) drafter->end(sequence->slot);
+  const bool is_kept = store_ && sequence->request.shares && sequence->result.reason != FinishReason::kError;
   desk_.forget(sequence->slot);
   listener_.on_end(sequence->request.id, sequence->finish());
   listener_.flush();
+  // Behind the answer, which need not wait for it, and before the next request.
+  if (is_kept) store_->enter(sequence->tokens);
   sequence.reset();
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "draft/drafter.h"
+#include "draft/ngram_store.h"
 #include "engine/chat.h"
 #include "engine/context.h"
 #include "engine/crew.h"
@@ -33,6 +34,8 @@ struct EngineOptions {
   std::string kernels = "auto";  // or amx, avx512, avx2, ggml
   std::string numa;  // '', interleave (ours), distribute, isolate, numactl (ggml's)
   double plan_deadline_ms = 20;
+  uint32_t store_tokens = 0;  // of finished requests' text, to draft from; 0: none is kept
+  std::string store_path;     // where that lies between engines; '' nowhere
 };
 
 // What is to be timed, after `context` tokens, `repeats` times over.
@@ -76,6 +79,7 @@ class Engine {
   void run();
   void load();
   void add_ngram_drafters();
+  void save_store();
   void warm_up();
   // The number of threads, 1 to `threads`, on which a row of the draft model takes least.
   int fastest_threads(Context& draft);
@@ -111,6 +115,7 @@ class Engine {
   ModelHandle target_model_;
   std::unique_ptr<Crew> crew_;
   std::unique_ptr<ChatTemplate> chat_;
+  std::unique_ptr<NgramStore> store_;  // null where none is kept
   std::vector<std::unique_ptr<Drafter>> drafters_;
   std::unique_ptr<Context> target_;
   std::unique_ptr<Step> step_;

@@ -12,7 +12,7 @@ Sequence::Sequence(Request r, int slot, const llama_vocab* vocab, const std::vec
       slot(slot),
       tokens(request.prompt),
       sampler(request.sampling, request.prompt, request.ignore_eos ? eog : std::vector<int32_t>{},
-              llama_vocab_n_tokens(vocab)),
+              llama_vocab_n_tokens(vocab), request.grammar.get()),
       text(request.stops),
       plan(request.plan),
       vocab_(vocab),
@@ -20,8 +20,18 @@ Sequence::Sequence(Request r, int slot, const llama_vocab* vocab, const std::vec
       context_size_(context_size) {
   draft.seq = slot;
   draft.mask_eog = request.ignore_eos;
+  draft.shares = request.shares;
+  if (request.grammar) draft.guide = &walk.emplace(*request.grammar);
+  // A drawn token that the grammar forbids is never offered, so that what is offered was drawn from another distribution
+  // than the draft's: beside a grammar tokens are compared.
+  if (request.sampling.rejects() && !request.grammar) draft.sampling = &request.sampling;
   result.prompt_tokens = static_cast<int>(request.prompt.size());
   result.queue_ms = now_ms() - request.submitted_ms;
+}
+
+int32_t Sequence::pick(float* logits, size_t row) {
+  if (row >= static_cast<size_t>(verified) || draft.drawn_from[row].empty()) return sampler.sample(logits);
+  return sampler.sample(logits, {draft.tokens[row], &draft.drawn_from[row]}, tokens.size());
 }
 
 bool Sequence::emit(int32_t token) {
@@ -35,7 +45,8 @@ bool Sequence::emit(int32_t token) {
     return false;
   }
   std::string piece;
-  append_piece(vocab_, token, piece);
+  const auto& named = request.named;
+  append_piece(vocab_, token, piece, std::find(named.begin(), named.end(), token) != named.end());
   if (text.add(piece)) {
     result.reason = FinishReason::kStop;
     result.stop_string = text.stopped_by();

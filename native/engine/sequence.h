@@ -6,6 +6,7 @@
 
 #include "draft/drafter.h"
 #include "engine/context.h"
+#include "engine/draft_walk.h"
 #include "engine/plan.h"
 #include "engine/report.h"
 #include "engine/text_stream.h"
@@ -21,8 +22,11 @@ struct Request {
   int max_tokens = 0;
   std::vector<std::string> stops;
   SamplingParams sampling;
+  std::shared_ptr<Grammar> grammar;  // this request's own; null: none
+  std::vector<int32_t> named;        // control tokens whose names belong to the text
   bool ignore_eos = false;
   bool keep_steps = false;
+  bool shares = false;  // its text goes into the engine's store, and it may draft from there
   bool asks = false;  // a controller is asked at every step; without one `plan` holds throughout
   Plan plan;
   double submitted_ms = 0;
@@ -32,6 +36,8 @@ class Sequence {
  public:
   Sequence(Request request, int slot, const llama_vocab* vocab, const std::vector<int32_t>& eog, int context_size);
 
+  // The token that the target's row after draft token `row` - 1 gives; -1 where the row is bad.
+  int32_t pick(float* logits, size_t row);
   // Appends a token that the target chose. False when the sequence is over; `finish` then says why.
   bool emit(int32_t token);
   // Tokens that a draft may have at most now: limits of length, and of the context.
@@ -51,6 +57,7 @@ class Sequence {
   TextStream text;
   Draft draft;
   Plan plan;          // for the step in progress
+  std::optional<DraftWalk> walk;  // through the grammar, where there is one
   int drafter = -1;   // that drafted in this step
   int verified = 0;   // draft tokens in this step's batch
   TokenTree tree;     // they, and what hangs beside them

@@ -18,8 +18,20 @@ namespace {
 // Text that nobody answers to may be this old when it is passed on; a step more, at most. Too short to be seen.
 constexpr double kQuietMs = 30;
 
+EngineError stuck_in(const Grammar& grammar) {
+  if (grammar.is_too_ambiguous())
+    return {"GRAMMAR_INVALID", "The grammar can be read in too many ways at once.",
+            "Give a grammar whose alternatives differ in what they begin with."};
+  return {"GRAMMAR_INVALID", "No token of the vocabulary goes on as the grammar wants.",
+          "Allow characters in the grammar that the model's tokens can write."};
+}
+
 // The tokens before that row were the target's own, and stay. Answers as emit does: this sequence is over.
 bool end_at_bad_row(Sequence& s) {
+  if (s.sampler.is_stuck()) {
+    s.fail(stuck_in(*s.request.grammar));
+    return false;
+  }
   s.fail({kBadLogits,
           "The target's logits after token " + std::to_string(s.tokens.size()) + " are NaN or infinite.",
           "The model's file is damaged, or its numbers overflow: download it again, or use another quantisation."});
@@ -60,7 +72,8 @@ int Step::drafter_of(const Sequence& s) const {
 }
 
 int Step::tree_nodes_of(const Sequence& s) const {
-  if (target_.branches() == 0) return 0;
+  // Drawn drafts stay chains: a guess is what was not drawn, and would tell which token was.
+  if (target_.branches() == 0 || s.draft.sampling) return 0;
   return std::min(s.plan.tree_nodes < 0 ? s.request.plan.tree_nodes : s.plan.tree_nodes, max_depth_);
 }
 
@@ -123,10 +136,13 @@ void Step::judge_start(Sequence& s) {
   if (draft.tokens.empty()) return;
   const int32_t token = draft.tokens[0];
   const Signals first = draft.signals[0];
+  Distribution from = std::move(draft.drawn_from[0]);
   draft.tokens.clear();
   draft.signals.clear();
-  const bool is_free = first.origin == Origin::kNgram;
-  if (same_drafter && draft.wants_any() && (is_free ? draft.wants(first) : draft.wants_more())) draft.offer(token, first);
+  draft.drawn_from.clear();
+  if (draft.guide) draft.guide->rewind();
+  if (same_drafter && draft.wants_any() && (first.is_free() ? draft.wants(first) : draft.wants_more()))
+    draft.offer(token, first, std::move(from));
   if (!s.awaits) return;
   ++s.result.overlapped_drafts;
   s.result.wasted_drafts += draft.tokens.empty();
@@ -142,7 +158,8 @@ void Step::extend_drafts() {
 void Step::trim_drafts() {
   for (Sequence* s : sequences_) {
     s->verified = std::min(static_cast<int>(s->draft.tokens.size()), s->plan.verify);
-    if (!s->plan.trim) continue;
+    // Whether a drawn token is verified must not hang on that token, nor on what was drawn after it.
+    if (!s->plan.trim || s->draft.has_drawn_tokens()) continue;
     const std::span<const Signals> signals = s->draft.signals;
     s->verified = s->plan.stop.trimmed(signals.first(s->verified), s->rows_before);
   }
@@ -211,12 +228,14 @@ void Step::accept() {
   for (size_t i = 0; i < sequences_.size(); ++i) {
     Sequence& s = *sequences_[i];
     const int first = first_row_[i];
-    const auto sample = [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); };
     const auto emit = [&](int32_t token) { return token < 0 ? end_at_bad_row(s) : s.emit(token); };
-    if (s.tree.beside() > 0)
+    if (s.tree.beside() > 0) {
+      const auto sample = [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); };
       accepted_.push_back(accept_tree(s.tree, sample, emit));
-    else
+    } else {
+      const auto sample = [&](size_t row) { return s.pick(target_.logits(first + static_cast<int>(row)), row); };
       accepted_.push_back({accept_chain(std::span<const int32_t>(s.draft.tokens).first(s.verified), sample, emit)});
+    }
   }
   bool answer_wanted = false;
   for (size_t i = 0; i < sequences_.size(); ++i) {

@@ -128,6 +128,49 @@ TEST("ngram drafter: never proposes an end of generation that the draft masks") 
   }
 }
 
+TEST("ngram drafter: drafts from other requests' text only where the draft shares it, and where that says more") {
+  NgramStore store(4096);
+  Tokens other = without_repetition(40);
+  store.enter(other);
+  NgramDrafter drafter(2, kNever, &store);
+  const Tokens known(other.begin(), other.begin() + 20);
+  for (const bool shares : {true, false}) {
+    Draft draft = draft_of(known, 30, shares);
+    draft.shares = shares;
+    extend(drafter, draft);
+    CHECK_EQUAL(draft.tokens, shares ? Tokens(other.begin() + 20, other.end()) : Tokens());
+    for (const Signals& signals : draft.signals) CHECK(signals.origin == Origin::kNgram);
+  }
+  drafter.end(0);
+  drafter.end(1);
+
+  // Eight tokens of the other text were followed by 1, the same eight in this one by 2; then there is one more to match.
+  Tokens passage = {70, 71, 72, 73, 74, 75, 76, 77};
+  other = {90};
+  other.insert(other.end(), passage.begin(), passage.end());
+  other.push_back(1);
+  store.enter(other);
+  for (const int32_t before : {91, 90}) {
+    Tokens text = passage;
+    text.insert(text.end(), {2, 50, 51, before});
+    text.insert(text.end(), passage.begin(), passage.end());
+    Draft draft = draft_of(text, 1);
+    draft.shares = true;
+    const auto match = drafter.look(draft);
+    REQUIRE(match.has_value());
+    // A text's own match is the surer of two that are about as long.
+    CHECK_EQUAL(match->token, 2);
+    drafter.end(0);
+  }
+  // One that is much longer is not outdone.
+  Tokens text = {2, 60, 61, 77, 2};
+  text.insert(text.end(), other.begin(), other.end() - 1);
+  Draft draft = draft_of(text, 1);
+  draft.shares = true;
+  CHECK_EQUAL(drafter.look(draft)->token, 1);
+  CHECK_EQUAL(drafter.look(draft)->length, 9);
+}
+
 TEST("hybrid drafter: doesn't ask the model where the text repeats itself") {
   Drafters drafters(1, 64);
   const Tokens text = loop(9, 60);
@@ -225,6 +268,30 @@ TEST("hybrid drafter: the model reads n-grams' tokens before its own, also more 
       for (int i = 0; i < 6; ++i) CHECK_EQUAL(together[seq].signals[i].origin == Origin::kNgram, i < 5);
       CHECK_EQUAL(together[seq].catch_up_ms > 0, batch_size < 3 * 6);
     }
+  }
+}
+
+TEST("hybrid drafter: the model reads an accepted run of n-grams with its next token, and tells what that took") {
+  test::Random random(6);
+  const Tokens text = without_repetition(40);
+  for (const int run : {2, 5, 16, 17, 60}) {
+    Drafters drafters(1, 128), others(1, 128);
+    // So that it is known what a pass takes.
+    Draft before = draft_of(text, 12);
+    extend(*drafters.model, before);
+    drafters.model->roll_back(0, 40, 0);
+    CHECK_EQUAL(drafters.model->lag(0, 40), 0);
+    Tokens longer = text;
+    for (int i = 0; i < run; ++i) longer.push_back(200 + random.below(60));
+    CHECK_EQUAL(drafters.model->lag(0, 40 + run), run);
+    Draft draft = draft_of(longer, 1), expected = draft_of(longer, 1);
+    extend(*drafters.model, draft);
+    extend(*others.model, expected);
+    CHECK_EQUAL(draft.tokens, expected.tokens);
+    CHECK_EQUAL(drafters.model->lag(0, 40 + run), 0);
+    if (run == 2) CHECK_EQUAL(draft.catch_up_ms, 0.0);
+    if (run == 60) CHECK(draft.catch_up_ms > 0);
+    CHECK(draft.draft_ms > 0);
   }
 }
 

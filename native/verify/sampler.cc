@@ -1,11 +1,35 @@
 // The target's sampler: argmax where that is all, llama.cpp's chain otherwise.
 #include "verify/sampler.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "kernels/logits.h"
 
 namespace adaptive_spec {
+namespace {
+
+// Tokens that are looked at one by one before a row is masked as a whole, which takes as long as some hundred.
+constexpr int kOthers = 16;
+
+float probability_in(const llama_token_data_array& row, int32_t token) {
+  // A whole row has each id at its own place.
+  if (token < static_cast<int32_t>(row.size) && row.data[token].id == token) return row.data[token].p;
+  const std::span<const llama_token_data> all(row.data, row.size);
+  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.id == token; });
+  return found != all.end() ? found->p : 0;
+}
+
+Distribution distribution_of(const llama_token_data_array& row) {
+  Distribution all;
+  all.reserve(row.size);
+  for (size_t i = 0; i < row.size; ++i)
+    if (row.data[i].p > 0) all.push_back({row.data[i].id, row.data[i].p});
+  normalise(all);
+  return all;
+}
+
+}  // namespace
 
 SamplerChain llama_chain(const SamplingParams& params, int n_vocab) {
   SamplerChain chain(llama_sampler_chain_init({.no_perf = true}));
@@ -28,8 +52,8 @@ SamplerChain llama_chain(const SamplingParams& params, int n_vocab) {
 }
 
 Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, std::vector<int32_t> masked,
-                 int n_vocab)
-    : masked_(std::move(masked)), n_vocab_(n_vocab) {
+                 int n_vocab, Grammar* grammar)
+    : masked_(std::move(masked)), n_vocab_(n_vocab), seed_(params.seed), grammar_(grammar) {
   if (params.temperature <= 0 && !params.penalizes()) return;
   chain_ = llama_chain(params, n_vocab);
   for (int32_t token : prompt) llama_sampler_accept(chain_.get(), token);
@@ -37,25 +61,73 @@ Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, 
 }
 
 int32_t Sampler::sample(float* logits) {
-  for (int32_t id : masked_) logits[id] = -std::numeric_limits<float>::infinity();
-  if (!chain_) return argmax(logits, n_vocab_);
-  if (shortlist_) {
-    const Shortlist::Outcome outcome = shortlist_->shorten(logits);
-    if (outcome == Shortlist::Outcome::kBadRow) return -1;
-    if (outcome == Shortlist::Outcome::kShort) return draw(shortlist_->entries(), shortlist_->links_done());
-  }
-  if (argmax(logits, n_vocab_) < 0) return -1;
-  whole_row_.resize(n_vocab_);
-  for (int32_t id = 0; id < n_vocab_; ++id) whole_row_[id] = {id, logits[id], 0};
-  return draw({whole_row_.data(), whole_row_.size(), -1, false}, 0);
+  mask(logits);
+  int32_t token = pick(logits);
+  if (grammar_ && token >= 0 && !grammar_->allows(token)) token = pick_legal(logits, token);
+  if (token < 0) return token;
+  if (chain_) llama_sampler_accept(chain_.get(), token);
+  if (grammar_) grammar_->accept(token);
+  return token;
 }
 
-int32_t Sampler::draw(llama_token_data_array row, int first) {
-  for (int link = first; link < llama_sampler_chain_n(chain_.get()); ++link)
-    llama_sampler_apply(llama_sampler_chain_get(chain_.get(), link), &row);
-  const int32_t token = row.data[row.selected].id;
+// As llama.cpp has it: where the token that was picked without the grammar is illegal, the row is masked and the
+// whole chain picks again. Greedy comes to the same by looking at the next best tokens first.
+int32_t Sampler::pick_legal(float* logits, int32_t illegal) {
+  for (int others = 0; !chain_ && illegal >= 0 && others < kOthers; ++others) {
+    logits[illegal] = -std::numeric_limits<float>::infinity();
+    illegal = argmax(logits, n_vocab_);
+    if (illegal >= 0 && grammar_->allows(illegal)) return illegal;
+  }
+  grammar_->mask(logits);
+  const int32_t token = pick(logits);
+  is_stuck_ = token < 0;
+  return token;
+}
+
+int32_t Sampler::pick(float* logits) {
+  if (!chain_) return argmax(logits, n_vocab_);
+  const auto row = apply_chain(logits);
+  return row ? row->data[row->selected].id : -1;
+}
+
+int32_t Sampler::sample(float* logits, const Proposal& drawn, uint64_t position) {
+  mask(logits);
+  const auto row = apply_chain(logits);
+  if (!row) return -1;
+  int32_t token = drawn.token;
+  // The whole distribution is needed for a replacement only.
+  if (!is_accepted(probability_in(*row, token), drawn, seed_, position))
+    token = accept_or_replace(distribution_of(*row), {&drawn, 1}, seed_, position);
   llama_sampler_accept(chain_.get(), token);
   return token;
+}
+
+Distribution Sampler::distribution(float* logits) {
+  mask(logits);
+  const auto row = apply_chain(logits);
+  return row ? distribution_of(*row) : Distribution{};
+}
+
+void Sampler::mask(float* logits) const {
+  for (int32_t id : masked_) logits[id] = -std::numeric_limits<float>::infinity();
+}
+
+std::optional<llama_token_data_array> Sampler::apply_chain(const float* logits) {
+  if (shortlist_) {
+    const Shortlist::Outcome outcome = shortlist_->shorten(logits);
+    if (outcome == Shortlist::Outcome::kBadRow) return std::nullopt;
+    if (outcome == Shortlist::Outcome::kShort) return apply_chain(shortlist_->entries(), shortlist_->links_done());
+  }
+  if (argmax(logits, n_vocab_) < 0) return std::nullopt;
+  whole_row_.resize(n_vocab_);
+  for (int32_t id = 0; id < n_vocab_; ++id) whole_row_[id] = {id, logits[id], 0};
+  return apply_chain({whole_row_.data(), whole_row_.size(), -1, false}, 0);
+}
+
+llama_token_data_array Sampler::apply_chain(llama_token_data_array row, int first) {
+  for (int link = first; link < llama_sampler_chain_n(chain_.get()); ++link)
+    llama_sampler_apply(llama_sampler_chain_get(chain_.get(), link), &row);
+  return row;
 }
 
 }  // namespace adaptive_spec

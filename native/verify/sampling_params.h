@@ -12,7 +12,10 @@ struct SamplingParams {
   float repeat_penalty = 1, frequency_penalty = 0, presence_penalty = 0;
   int penalty_last_n = 64;
   uint32_t seed = 0;
+  bool rejection = false;  // draft tokens are drawn, and accepted by rejection sampling; else compared with the draw
 
+  // At temperature 0 both come to the same.
+  bool rejects() const { return rejection && temperature > 0; }
   bool penalizes() const {
     return penalty_last_n > 0 && (repeat_penalty != 1 || frequency_penalty != 0 || presence_penalty != 0);
   }

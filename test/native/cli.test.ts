@@ -135,6 +135,24 @@ describe('generate --json', () => {
   });
 });
 
+describe('generate --ngram-store', () => {
+  it('drafts from the texts of earlier runs with the same file', async () => {
+    const flags = ['--json', '--max-tokens', '60', '--depth', '8', '--drafter', 'ngram'];
+    const runs = [];
+    for (let i = 0; i < 2; i++)
+      runs.push(JSON.parse((await generate(...flags, '--ngram-store', 'answers')).stdout));
+    expect(existsSync(join(folder, 'answers'))).toBe(true);
+    expect(runs[1].tokens).toEqual(runs[0].tokens);
+    expect(runs[1].stats.steps).toBeLessThan(runs[0].stats.steps);
+  });
+
+  it('says what is wrong with a file that is none', async () => {
+    const path = file('none', 'no store at all, but long enough to be one');
+    const result = await generate('--ngram-store', path);
+    expectError(result, 1, 'STORE_INVALID', /another kind of file/, /Delete it/);
+  });
+});
+
 describe('generate', () => {
   it('puts the text on stdout and everything else on stderr', async () => {
     const json = JSON.parse((await generate('--json', '--max-tokens', '24')).stdout);
@@ -191,6 +209,15 @@ describe('generate', () => {
     const tokens = await tokensOf('5');
     expect(await tokensOf('5')).toEqual(tokens);
     expect(await tokensOf('6')).not.toEqual(tokens);
+  });
+
+  it('accepts by rejection sampling where --acceptance says so, which is another text of the same seed', async () => {
+    const drawn = ['--json', '--max-tokens', '24', '--temperature', '1', '--seed', '5', '--depth', '4'];
+    const tokensOf = async (...more: string[]) =>
+      JSON.parse((await generate(...drawn, ...more)).stdout).tokens;
+    const compared = await tokensOf();
+    expect(await tokensOf('--acceptance', 'compare')).toEqual(compared);
+    expect(await tokensOf('--acceptance', 'rejection')).not.toEqual(compared);
   });
 
   it('ends before a stop text, and says so', async () => {
@@ -286,6 +313,12 @@ describe('wrong usage', () => {
     ['an empty number', ['generate', '-p', 'a', '--max-tokens', ''], /--max-tokens/, /number/],
     ['half a token', ['generate', '-p', 'a', '--max-tokens', '1.5'], /maxTokens is 1\.5/, /whole/],
     ['a cache type that there is not', ['generate', '-p', 'a', '--kv-cache-type', 'f17'], /f17/, /'f16'/],
+    [
+      'an acceptance that there is not',
+      ['generate', '-p', 'a', '--acceptance', 'typical'],
+      /acceptance is "typical"/,
+      /'rejection'/,
+    ],
     ['rows that are no number', ['calibrate', '--rows', '1,x'], /--rows is "x"/, /number/],
     ['half a repeat', ['calibrate', '--repeats', '1.5'], /repeats is 1\.5/, /whole/],
     ['less than no time', ['calibrate', '--budget', '-1'], /--budget is -1/, /seconds/],
@@ -504,6 +537,31 @@ describe('calibrate', () => {
     expect(stdout).toMatch(/^a draft token costs \d+\.\d+ ms, on \d+ threads?$/m);
     expect(stdout).toMatch(/^a step costs .* besides, .* for the choice among \d+ tokens$/m);
     expect(stdout).toMatch(/^asking a controller costs /m);
+  });
+});
+
+describe('trim-draft', () => {
+  const trim = (...args: string[]) => run(['trim-draft', models.draft, '--target', models.target, ...args]);
+
+  it('writes a draft that generate takes, and says what it kept', async () => {
+    const corpus = file('corpus.txt', BEGINNINGS.join('\n'));
+    const out = join(folder, 'small.gguf');
+    const { code, stdout, stderr } = await trim('--corpus', corpus, '--size', '280', '--out', out);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(
+      /small\.gguf: 280 tokens of \d+\nit can propose \d+\.\d % of the corpus's \d+ tokens/,
+    );
+    const small = ['--model', models.target, '--draft', out, '--context-size', '512', '--prompt', prompt];
+    const drafted = await run(['generate', ...small, '-n', '40', '--depth', '4']);
+    const plain = await run(['generate', ...small, '-n', '40', '--depth', '0']);
+    expect(drafted.stdout).toBe(plain.stdout);
+  });
+
+  it('needs a corpus, a size and a file', async () => {
+    const corpus = file('corpus.txt', 'the world');
+    expectError(await trim('--size', '280', '--out', 'x'), 2, 'INVALID_ARGUMENT', /corpus/);
+    const bad = await trim('--corpus', corpus, '--size', 'many', '--out', 'x');
+    expectError(bad, 2, 'INVALID_ARGUMENT', /--size is "many"/);
   });
 });
 

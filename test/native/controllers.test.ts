@@ -217,7 +217,7 @@ describe('a controller', () => {
         promptText: prompt,
         maxTokens: 40,
         maxDepth: 32,
-        drafters: ['model', 'ngram', 'hybrid'],
+        drafters: engine.info.drafters,
         temperature: 0,
       },
     ]);

@@ -9,6 +9,8 @@ import { BEGINNINGS, tinyEngine } from './tiny-engine.js';
 
 const prompt = BEGINNINGS[0]!;
 
+const OF_LLAMA_CPP = ['ngram-simple', 'ngram-map-k', 'ngram-map-k4v', 'ngram-mod', 'ngram-cache'];
+
 describe('a draft that does not fit its target', () => {
   const CASES: [TinyModelName, RegExp][] = [
     ['draftTooBig', /200|128/],
@@ -36,7 +38,7 @@ describe('a draft that does not fit its target', () => {
       ['targetPadded', 'draft'],
     ] as const) {
       await using engine = await tinyEngine(...pair);
-      expect(engine.info.drafters).toEqual(['model', 'ngram', 'hybrid']);
+      expect(engine.info.drafters).toEqual(['model', 'ngram', 'hybrid', ...OF_LLAMA_CPP]);
     }
   });
 });
@@ -62,7 +64,7 @@ describe('a model whose state cannot be rolled back', () => {
   it('as a draft is not used, with a warning', async () => {
     const warnings: string[] = [];
     await using engine = await tinyEngine('target', 'recurrent', { warnings });
-    expect(engine.info.drafters).toEqual(['ngram']);
+    expect(engine.info.drafters).toEqual(['ngram', ...OF_LLAMA_CPP]);
     expect(warnings.join()).toMatch(/draft is a recurrent/);
   });
 });
@@ -76,7 +78,7 @@ describe('the drafter that a request names', () => {
     );
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect(error.message).toMatch(/no drafter named "nope"/);
-    expect(error.hint).toBe('It has: model, ngram, hybrid.');
+    expect(error.hint).toBe(`It has: ${['model', 'ngram', 'hybrid', ...OF_LLAMA_CPP].join(', ')}.`);
     await expect(
       engine.generate({ prompt, maxTokens: 4, drafter: 7 as unknown as string }),
     ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
@@ -99,7 +101,7 @@ describe('the drafter that a request names', () => {
 
   it('is the n-grams where there is no draft model', async () => {
     await using engine = await tinyEngine('target');
-    expect(engine.info.drafters).toEqual(['ngram']);
+    expect(engine.info.drafters).toEqual(['ngram', ...OF_LLAMA_CPP]);
     const plain = await engine.generate({ prompt, maxTokens: 300, controller: 'off' });
     for (const drafter of [undefined, 'ngram']) {
       const { tokens, stats } = await engine.generate({
@@ -111,7 +113,7 @@ describe('the drafter that a request names', () => {
     }
     await expect(engine.generate({ prompt, maxTokens: 4, drafter: 'model' })).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
-      hint: 'It has: ngram.',
+      hint: `It has: ${['ngram', ...OF_LLAMA_CPP].join(', ')}.`,
     });
   });
 
@@ -159,6 +161,7 @@ describe('wrong options', () => {
     [{ prompt: 'x', maxTokens: 1.5 }, /maxTokens is 1.5/],
     [{ prompt: 'x', temperature: Number.NaN }, /temperature is NaN/],
     [{ prompt: 'x', topP: 2 }, /topP is 2/],
+    [{ prompt: 'x', acceptance: 'typical' }, /acceptance is "typical"/],
     [{ prompt: 'x', stop: '' }, /stop/],
     [{ prompt: 'x', stop: ['a', ''] }, /stop/],
     [{ prompt: 'x', seed: -1 }, /seed is -1/],

@@ -36,10 +36,10 @@ const CONTROLLERS: Record<string, () => Controller> = {
   },
   'random drafters': () => {
     const next = random(9);
-    const names = ['model', 'ngram', 'hybrid'];
+    const names = ['model', 'ngram', 'hybrid', 'ngram-simple', 'ngram-map-k', 'ngram-mod', 'ngram-cache'];
     return () => ({
       depth: Math.floor(next() * 25),
-      drafter: names[Math.floor(next() * 3)]!,
+      drafter: names[Math.floor(next() * names.length)]!,
       stop: { minProbability: next() / 2, keep: next() < 0.5 },
       steps: 1 + Math.floor(next() * 3),
     });

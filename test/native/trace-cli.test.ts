@@ -113,6 +113,7 @@ describe('trace', () => {
     ['half a token', ['--out', 'x.jsonl', '-n', '1.5'], /maxTokens is 1\.5/],
     ['a folder that cannot be made', ['--out', '/dev/null/no/x.jsonl'], /--out/],
     ['a folder', ['--out', '.'], /--out/],
+    ['a drafter without probabilities', ['--out', 'x.jsonl', '--drafter', 'ngram-mod'], /no probabilities/],
     ['a drafter that there is not', ['--out', 'x.jsonl', '--drafter', 'oracle'], /oracle/],
   ])('refuses %s, and makes no file', async (_, args, message) => {
     const { code, stdout, stderr } = await run(['trace', ...pair, '--prompts', prompts, ...args]);

@@ -20,9 +20,20 @@ interface Machine extends Partial<CalibrationSubject> {
   others?: number;
   /** How many times slower the whole engine is. */
   factor?: number;
+  /** A pass of so many rows in a step against one in a loop of passes. */
+  inSteps?: (rows: number) => number;
+  /** What a step's first draft token costs more. */
+  startMs?: number;
 }
 
-function machine({ slowness = () => 1, others = 0, factor = 1, ...fields }: Machine = {}) {
+function machine({
+  slowness = () => 1,
+  others = 0,
+  factor = 1,
+  inSteps = () => 1,
+  startMs = 0,
+  ...fields
+}: Machine = {}) {
   let now = 1000;
   let before = 0;
   const asked: string[] = [];
@@ -63,6 +74,16 @@ function machine({ slowness = () => 1, others = 0, factor = 1, ...fields }: Mach
         return spend(slowness() * (isAsked ? 0.45 : 0.4));
       });
     },
+    async draftingSteps(count, depth) {
+      asked.push(`drafting ${depth}`);
+      return Array.from({ length: count }, (_, i) => ({
+        rows: depth + 1,
+        contextLength: i * (depth + 1),
+        verifyMs: spend(factor * slowness() * inSteps(depth + 1) * verify(depth + 1, i * (depth + 1))),
+        draftMs: depth === 0 ? 0 : spend(factor * slowness() * (2 * depth + startMs)),
+        modelTokens: depth,
+      }));
+    },
     ...fields,
   };
   const cpuTimes = (): CpuTimes => ({ atMs: now, cpus: 2, busyMs: now * (2 + others), ownMs: now * 2 });
@@ -96,6 +117,38 @@ describe('a calibration', () => {
     expect(Date.parse(costs.measuredAt)).not.toBeNaN();
   });
 
+  it('takes a pass to cost what it does in a step, and the first draft token to cost more', async () => {
+    const costs = await machine({ inSteps: (rows) => (rows === 1 ? 1.16 : 1.02), startMs: 3 }).run();
+    const model = new CostModel(costs);
+    expect(model.verifyMs(1, 0)).toBeCloseTo(1.16 * verify(1, 0), 6);
+    for (const rows of [2, 5, 9, 17, 33])
+      expect(model.verifyMs(rows, 0)).toBeCloseTo(1.02 * verify(rows, 0), 6);
+    expect(model.verifyMs(9, 500)).toBeCloseTo(1.02 * verify(9, 500), 6);
+    expect(costs.draft).toMatchObject({ threads: 1 });
+    expect(costs.draft.msPerToken).toBeCloseTo(2, 6);
+    expect(costs.draft.startMs).toBeCloseTo(3, 6);
+    // A change of shape is told from passes alone, whatever steps say.
+    expect(costs.rebuildMs).toBeCloseTo(1.5, 6);
+  });
+
+  it('says so where there is no time for whole steps, and takes the passes as they are then', async () => {
+    const { run, asked } = machine({ inSteps: () => 1.5 });
+    const costs = await run({ budgetMs: 700 });
+    expect(costs.missing).toContain('steps');
+    expect(asked.filter((what) => what.startsWith('drafting'))).toEqual([]);
+    expect(new CostModel(costs).verifyMs(5, 0)).toBeCloseTo(verify(5, 0), 6);
+  });
+
+  it('runs only plain steps where no model drafts', async () => {
+    const { run, asked } = machine({ drafts: false, inSteps: () => 1.1 });
+    const costs = await run();
+    expect(asked.filter((what) => what.startsWith('drafting'))).toEqual(['drafting 0']);
+    expect(costs.missing).not.toContain('steps');
+    expect(costs.draft).toEqual({ msPerToken: 0, threads: 1 });
+    expect(new CostModel(costs).verifyMs(1, 0)).toBeCloseTo(1.1 * verify(1, 0), 6);
+    expect(new CostModel(costs).verifyMs(9, 0)).toBeCloseTo(verify(9, 0), 6);
+  });
+
   it('measures the most telling rows first, then the others, then the slope', async () => {
     const { run, asked } = machine();
     const costs = await run();
@@ -118,8 +171,9 @@ describe('a calibration', () => {
     const costs = await run({ budgetMs });
     // One more pair of passes, with the change of shape, is what it may be late by.
     expect(costs.milliseconds).toBeLessThan(budgetMs + 2 * factor * (verify(33, 0) + 1.5));
+    // Where there is no time for the slope, the steps' own few tokens of context count as theirs.
     for (const rows of [1, 2, 5, 9, 17])
-      expect(new CostModel(costs).verifyMs(rows, 0)).toBeCloseTo(factor * verify(rows, 0), 6);
+      expect(new CostModel(costs).verifyMs(rows, 0) / (factor * verify(rows, 0))).toBeCloseTo(1, 2);
   });
 
   it('leaves out what there is no time for, and says so', async () => {

@@ -92,6 +92,44 @@ function expectInvalid(message: RegExp) {
   expect(error.message).toMatch(message);
 }
 
+describe('a draft that reads hidden states', () => {
+  const unsupported = (what: string) => {
+    const error = refusal();
+    expect(error.code).toBe('UNSUPPORTED');
+    expect(error.message).toContain(what);
+    expect(error.message).toContain('hidden states');
+  };
+  const ofArchitecture = (name: string) =>
+    Object.fromEntries(
+      Object.entries(SOUND).flatMap(([key, value]) =>
+        key.startsWith('llama.')
+          ? [
+              [key, undefined],
+              [key.replace('llama', name), value],
+            ]
+          : [],
+      ),
+    );
+
+  it.each([
+    ['eagle3', 'EAGLE-3'],
+    ['dflash', 'DFlash'],
+    ['gemma4-assistant', 'MTP'],
+  ])('is refused: %s', async (architecture, what) => {
+    await write({ ...ofArchitecture(architecture), 'general.architecture': str(architecture) });
+    unsupported(what);
+  });
+
+  it('is refused where it is the MTP layer alone, but not beside the model that it belongs to', async () => {
+    const layers = { 'llama.block_count': u32(3) };
+    const mtp = tensor('blk.2.nextn.eh_proj.weight', 64, 32);
+    await write(layers, [EMBEDDING, NORM, mtp]);
+    unsupported('MTP');
+    await write(layers, [EMBEDDING, NORM, tensor('blk.0.attn_norm.weight', 32), mtp]);
+    expect(checkGguf(path).layers).toBe(3);
+  });
+});
+
 describe('a sound file', () => {
   it('passes, and says what it is', async () => {
     await write();

@@ -38,6 +38,13 @@ const file = (metadata: Record<string, GgufValue>, ...tensors: GgufTensor[]): Gg
 });
 
 describe('writing and reading back', () => {
+  it('takes a vocabulary that is longer than the arguments of a call', async () => {
+    const tokens = Array.from({ length: 200_000 }, (_, id) => `t${id}`);
+    await writeGguf(path, file({ 'tokenizer.ggml.tokens': arrayOf('string', tokens) }));
+    const { metadata } = await readGguf(path);
+    expect(metadata.get('tokenizer.ggml.tokens')).toEqual(arrayOf('string', tokens));
+  });
+
   it('keeps every type of value at its limits, and the order', async () => {
     const metadata: Record<string, GgufValue> = {
       z: { type: 'uint8', value: 255 },

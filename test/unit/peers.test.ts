@@ -2,13 +2,15 @@
 import { describe, expect, it } from 'vitest';
 import { spreadOverKinds } from '../../bench/peer-prompts.mjs';
 import {
+  SPEC_TYPES,
+  type SpecType,
   serverArguments,
   serverFigures,
   serverRequest,
   simpleArguments,
   simpleFigures,
 } from '../../bench/peer-settings.mjs';
-import { agreement, bestSetting, comparison, rows } from '../../bench/peer-summary.mjs';
+import { agreement, bestSetting, byKind, comparison, rows } from '../../bench/peer-summary.mjs';
 
 const work = { target: 't.gguf', draft: 'd.gguf', threads: 3, maxTokens: 32 };
 const after = (args: string[], flag: string) => args[args.indexOf(flag) + 1];
@@ -16,7 +18,7 @@ const after = (args: string[], flag: string) => args[args.indexOf(flag) + 1];
 describe("llama.cpp's programs", () => {
   it('draft to a fixed depth with the same threads for both models', () => {
     const simple = simpleArguments(work, { depth: 8, build: 'upstream', promptFile: 'p.txt' });
-    const server = serverArguments(work, { depth: 8, build: 'upstream', port: 99 });
+    const server = serverArguments(work, { type: 'draft-simple', depth: 8, build: 'upstream', port: 99 });
     for (const args of [simple, server]) {
       expect(after(args, '--spec-draft-n-max')).toBe('8');
       expect(after(args, '--spec-draft-n-min')).toBe('0');
@@ -27,17 +29,33 @@ describe("llama.cpp's programs", () => {
     expect(after(server, '--port')).toBe('99');
   });
 
-  it('get no draft at depth 0, and let threads sleep only in the build without OpenMP', () => {
-    const plain = serverArguments(work, { depth: 0, build: 'ours', port: 99 });
+  it('get no draft for plain decoding, and let threads sleep only in the build without OpenMP', () => {
+    const plain = serverArguments(work, { build: 'ours', port: 99 });
     expect(plain).not.toContain('-md');
+    expect(plain).not.toContain('--spec-type');
     expect(plain).not.toContain('--poll');
-    expect(serverArguments(work, { depth: 1, build: 'ours', port: 99 })).toContain('--poll');
-    expect(serverArguments(work, { depth: 1, build: 'upstream', port: 99 })).not.toContain('--poll');
+    const type = 'draft-simple';
+    expect(serverArguments(work, { type, depth: 1, build: 'ours', port: 99 })).toContain('--poll');
+    expect(serverArguments(work, { type, depth: 1, build: 'upstream', port: 99 })).not.toContain('--poll');
+  });
+
+  it('draft with n-grams without a draft model, as they come or to a depth', () => {
+    for (const type of SPEC_TYPES.filter((each) => each !== 'draft-simple')) {
+      const asItComes = serverArguments(work, { type, build: 'upstream', port: 99 });
+      expect(after(asItComes, '--spec-type')).toBe(type);
+      expect(asItComes).not.toContain('-md');
+      expect(asItComes.filter((arg) => arg.startsWith('--spec-'))).toEqual(['--spec-type']);
+    }
+    const to = (type: SpecType) => serverArguments(work, { type, depth: 4, build: 'upstream', port: 99 });
+    expect(after(to('ngram-map-k4v'), '--spec-ngram-map-k4v-size-m')).toBe('4');
+    expect(after(to('ngram-mod'), '--spec-ngram-mod-n-max')).toBe('4');
+    expect(after(to('ngram-mod'), '--spec-ngram-mod-n-min')).toBe('0');
+    expect(() => to('ngram-cache')).toThrow('8 tokens');
   });
 
   it('keep no prompt', () => {
     expect(serverRequest([1, 2], 32)).toMatchObject({ prompt: [1, 2], n_predict: 32, cache_prompt: false });
-    expect(serverArguments(work, { depth: 0, build: 'upstream', port: 99 })).toContain('--no-cache-prompt');
+    expect(serverArguments(work, { build: 'upstream', port: 99 })).toContain('--no-cache-prompt');
   });
 });
 
@@ -137,6 +155,21 @@ describe('samples', () => {
     expect(prompts).toBe(2);
     expect(ratio.value).toBeCloseTo(2);
     expect(ratio.low).toBeCloseTo(2);
+  });
+
+  it("are held against a peer's fastest setting of each kind", () => {
+    const theirs = [
+      sample('fast on code', 'c1', 8, { name: 'peer' }),
+      sample('fast on code', 'p1', 2, { name: 'peer' }),
+      sample('fast on prose', 'c1', 1, { name: 'peer' }),
+      sample('fast on prose', 'p1', 5, { name: 'peer' }),
+    ];
+    const found = byKind([...samples, ...theirs], { name: 'e', setting: 'fast' }, 'peer');
+    expect(found.map(({ kind, peer, ratio }) => [kind, peer.setting, ratio.value])).toEqual([
+      ['code', 'fast on code', expect.closeTo(2.5)],
+      ['prose', 'fast on prose', expect.closeTo(8)],
+    ]);
+    expect(byKind(samples, { name: 'e', setting: 'fast' }, 'nobody')).toEqual([]);
   });
 
   it('agree as far as both outputs go, by ids where there are any', () => {

@@ -1,4 +1,5 @@
-// Measures drafts against each other on prompts: how often the target agrees, and whether their probabilities tell.
+// Measures drafts against each other on prompts: how often the target agrees, whether their probabilities tell, and what
+// they cost.
 
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -27,6 +28,7 @@ const prompts = readFileSync(options.prompts, 'utf8')
 for (const file of files) {
   const engine = await createEngine({ draft: file, threads: Number(options.threads), contextSize: 1024 });
   const rows = [];
+  const time = { tokens: 0, decodeMs: 0, drafted: 0, draftMs: 0 };
   const positions = Array.from({ length: Number(options.depth) }, () => [0, 0]);
   for (const { prompt, context } of prompts) {
     const request = { messages: [{ role: 'user', content: prompt }], maxTokens: Number(options.tokens) };
@@ -43,12 +45,16 @@ for (const file of files) {
     const end = loop ? loop.start + loop.period : Number.POSITIVE_INFINITY;
     for (const draft of drafts) rows.push({ ...draft, context, looping: draft.at >= end });
     if (positions.length > 0) {
-      const { steps } = await engine.generate({
+      const { steps, stats, usage } = await engine.generate({
         ...request,
         depth: positions.length,
         steps: true,
         maxTokens: Math.min(Number(options.tokens), end),
       });
+      time.tokens += usage.completionTokens;
+      time.decodeMs += stats.decodeMs;
+      time.drafted += stats.draftTokens;
+      time.draftMs += stats.draftMs;
       for (const { drafted, accepted } of steps) {
         for (let place = 0; place < drafted; place++) {
           positions[place][1]++;
@@ -75,6 +81,10 @@ for (const file of files) {
   );
   if (positions.length > 0) {
     console.log(`by position: ${positions.map(([sum, n]) => percent(sum / n)).join(', ')}`);
+    const speed = ((1000 * time.tokens) / time.decodeMs).toFixed(1);
+    console.log(
+      `${speed} t/s at depth ${options.depth}, ${(time.draftMs / time.drafted).toFixed(3)} ms per draft token`,
+    );
   }
 }
 

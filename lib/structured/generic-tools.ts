@@ -1,0 +1,75 @@
+// Tool calls for models whose chat template knows none: the tools in a system message, the answer as JSON.
+
+import type { Message } from '../options.js';
+import type { JsonSchema } from './schema-text.js';
+import { type Tool, type ToolAnswer, toolCall } from './tools.js';
+
+/** The conversation with the tools in it, in roles that every template has. */
+export function genericMessages(
+  messages: readonly Message[],
+  tools: readonly Tool[],
+  required: boolean,
+): Message[] {
+  const plain = messages.map(plainMessage);
+  const offer =
+    `You can call these functions:\n${tools.map((tool) => JSON.stringify(tool.function)).join('\n')}\n` +
+    `To call one, answer with JSON: {"tool_call": {"name": …, "arguments": {…}}}` +
+    (required ? '.' : '. Otherwise answer with JSON: {"response": "…"}.');
+  const [first, ...rest] = plain;
+  if (first?.role !== 'system') return [{ role: 'system', content: offer }, ...plain];
+  return [{ role: 'system', content: `${first.content}\n\n${offer}` }, ...rest];
+}
+
+/** A message without calls or results, which not every template can put. */
+export function plainMessage({ role, content, toolCalls, name }: Message): Message {
+  if (toolCalls?.[0]) {
+    const { name, parsed = {} } = toolCall(toolCalls[0], 0);
+    return { role, content: JSON.stringify({ tool_call: { name, arguments: parsed } }) };
+  }
+  if (role !== 'tool') return { role, content };
+  return { role: 'user', content: `Result${name === undefined ? '' : ` of ${name}`}: ${content}` };
+}
+
+/** The schema of an answer. */
+export function genericSchema(tools: readonly Tool[], required: boolean): JsonSchema {
+  const definitions: Record<string, unknown> = {};
+  const calls = tools.map(({ function: { name, parameters } }, i) => {
+    definitions[`tool${i}`] = movedTo(`#/$defs/tool${i}`, parameters);
+    return objectOf({ name: { const: name }, arguments: { $ref: `#/$defs/tool${i}` } });
+  });
+  const call = objectOf({ tool_call: calls.length === 1 ? calls[0] : { anyOf: calls } });
+  const answer = required ? call : { anyOf: [call, objectOf({ response: { type: 'string' } })] };
+  return { ...answer, $defs: definitions };
+}
+
+function objectOf(properties: Record<string, unknown>) {
+  return { type: 'object', properties, required: Object.keys(properties) };
+}
+
+/** A schema for another place in a document: what it refers to has moved with it. */
+function movedTo(place: string, schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map((one) => movedTo(place, one));
+  if (typeof schema !== 'object' || schema === null) return schema;
+  return Object.fromEntries(
+    Object.entries(schema).map(([name, value]) => [
+      name,
+      name === '$ref' && typeof value === 'string' && value.startsWith('#/')
+        ? place + value.slice(1)
+        : movedTo(place, value),
+    ]),
+  );
+}
+
+/** What a whole answer says. */
+export function genericAnswer(text: string): ToolAnswer {
+  const answer = JSON.parse(text) as {
+    tool_call?: { name: string; arguments: unknown };
+    response?: string;
+  };
+  const { tool_call: call, response = '' } = answer;
+  if (!call) return { content: response, calls: [] };
+  return {
+    content: '',
+    calls: [toolCall({ id: '', name: call.name, arguments: JSON.stringify(call.arguments) }, 0)],
+  };
+}

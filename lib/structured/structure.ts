@@ -1,0 +1,156 @@
+// What a request asks of its text's form: the grammar that sees to it, and what is read from the text in the end.
+
+import {
+  loadBinding,
+  type NativeEngine,
+  type NativeGrammar,
+  type NativeGrammarSource,
+  type NativeToolPrompt,
+} from '../binding.js';
+import { AdaptiveSpecError } from '../errors.js';
+import { guardNative } from '../guard-native.js';
+import type { CheckedRequest, Message } from '../options.js';
+import type { GenerationResult } from '../result.js';
+import { genericAnswer, genericMessages, genericSchema, plainMessage } from './generic-tools.js';
+import { type JsonSchema, schemaText } from './schema-text.js';
+import { messagesText, offeredTools, type ToolAnswer, toolCall } from './tools.js';
+
+/** How the text must look: anything, a JSON object, or JSON that keeps to a schema. */
+export type ResponseFormat =
+  | { type: 'text' }
+  | { type: 'json_object' }
+  | {
+      type: 'json_schema';
+      schema: JsonSchema;
+      /** What error messages call the schema. */
+      name?: string;
+      /** Refuse a schema with keywords that a grammar can't keep, instead of ignoring them. Default false. */
+      strict?: boolean;
+    };
+
+/** A request's form, ready for the engine. */
+export interface Structure {
+  /** The prompt, where it isn't the request's own. */
+  prompt?: string;
+  grammar?: NativeGrammar;
+  stops: readonly string[];
+  /** Control tokens whose names belong to the text. */
+  named: Int32Array;
+  /** Puts into a result what its text says. */
+  read: (result: GenerationResult) => void;
+}
+
+const FREE: Structure = { stops: [], named: new Int32Array(0), read: () => {} };
+
+/**
+ * What the request asks for. Throws SCHEMA_INVALID, GRAMMAR_INVALID, and INVALID_ARGUMENT for messages and tools that
+ * the chat template refuses. `applyTemplate` puts plain messages into words.
+ */
+export function structureOf(
+  request: CheckedRequest,
+  native: NativeEngine,
+  applyTemplate: (messages: readonly Message[]) => string,
+): Structure {
+  const { grammar, responseFormat, messages } = request;
+  if (grammar !== undefined) return { ...FREE, grammar: compile(native, plainGrammar(grammar)) };
+  if (responseFormat?.type === 'json_object' || responseFormat?.type === 'json_schema') {
+    return { ...FREE, grammar: schemaGrammar(native, ...schemaOf(responseFormat)), read: readJson };
+  }
+  const history = messages?.some(({ toolCalls, toolCallId }) => toolCalls || toolCallId !== undefined);
+  if (request.tools !== undefined || history) return toolStructure(request, native, applyTemplate);
+  return FREE;
+}
+
+function schemaOf(format: Exclude<ResponseFormat, { type: 'text' }>): [text: string, what: string] {
+  if (format.type === 'json_object') return ['{"type":"object"}', 'The schema'];
+  const what = format.name === undefined ? 'The schema' : `The schema '${format.name}'`;
+  return [schemaText(format.schema, what, format.strict), what];
+}
+
+function toolStructure(
+  request: CheckedRequest,
+  native: NativeEngine,
+  applyTemplate: (messages: readonly Message[]) => string,
+): Structure {
+  const messages = request.messages as readonly Message[];
+  // Said first, since it is what there is to say where there is no template.
+  applyTemplate(messages.map(({ role, content }) => ({ role, content })));
+  const tools = offeredTools(request.tools ?? [], request.toolChoice);
+  const required = request.toolChoice !== 'auto' && tools.length > 0;
+  const made = guardNative(() => native.applyTools(messagesText(messages), JSON.stringify(tools), required));
+  if (tools.length === 0) {
+    if (!made.knowsCalls) return { ...FREE, prompt: applyTemplate(messages.map(plainMessage)) };
+    return { ...FREE, prompt: made.prompt, stops: made.stops };
+  }
+  if (made.knowsCalls && made.grammar.text !== '') return nativeTools(native, made);
+  const what = "The tools' parameters";
+  return {
+    ...FREE,
+    prompt: applyTemplate(genericMessages(messages, tools, required)),
+    grammar: schemaGrammar(native, JSON.stringify(genericSchema(tools, required)), what),
+    read: (result) => readTools(result, genericAnswer),
+  };
+}
+
+/** Tools in the way that the model's own template has them. */
+function nativeTools(
+  native: NativeEngine,
+  { prompt, grammar, stops, named, syntax }: NativeToolPrompt,
+): Structure {
+  const read = (text: string): ToolAnswer => {
+    const { content, calls } = loadBinding().parseAnswer(text, syntax);
+    return { content, calls: calls.map(toolCall) };
+  };
+  return {
+    prompt,
+    grammar: compile(native, grammar),
+    stops,
+    named,
+    read: (result) => readTools(result, read),
+  };
+}
+
+function plainGrammar(text: string): NativeGrammarSource {
+  return { text, words: [], patterns: [], prefill: '' };
+}
+
+function compile(native: NativeEngine, source: NativeGrammarSource): NativeGrammar {
+  return guardNative(() => native.compileGrammar(source));
+}
+
+function schemaGrammar(native: NativeEngine, text: string, what: string): NativeGrammar {
+  const grammar = guardNative(() => loadBinding().schemaToGrammar(text));
+  try {
+    return compile(native, plainGrammar(grammar));
+  } catch (cause) {
+    throw new AdaptiveSpecError(
+      'SCHEMA_INVALID',
+      `${what} makes a grammar that can't be used: ${(cause as Error).message}`,
+      'Make it smaller, or less nested; a schema that is nothing but a reference to itself has no values.',
+      { cause },
+    );
+  }
+}
+
+function readJson(result: GenerationResult): void {
+  if (result.finishReason !== 'stop') return;
+  try {
+    result.json = JSON.parse(result.text);
+  } catch {
+    // A stop string has cut it.
+  }
+}
+
+function readTools(result: GenerationResult, read: (text: string) => ToolAnswer): void {
+  result.content = result.text;
+  result.toolCalls = [];
+  if (result.finishReason !== 'stop') return;
+  try {
+    const { content, calls } = read(result.text);
+    result.content = content;
+    result.toolCalls = calls;
+    if (calls.length > 0) result.finishReason = 'tool_calls';
+  } catch {
+    // A stop string has cut it, or the model has mixed words and calls in a way that its parser doesn't know.
+  }
+}

@@ -1,0 +1,47 @@
+// Prompts that offer tools, and the tool calls of their answers, both by libcommon.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/chat.h"
+#include "verify/grammar.h"
+
+namespace adaptive_spec {
+
+// How an answer is to be read.
+struct AnswerSyntax {
+  int format = 0;
+  std::string parser;  // libcommon's, in its own words
+  std::string generation_prompt;
+};
+
+struct ToolPrompt {
+  std::string prompt;
+  bool knows_calls = false;        // the template has a way to put tool calls
+  GrammarSource grammar;           // text '': of nothing
+  std::vector<std::string> stops;  // that the template asks for
+  std::vector<int32_t> named;      // control tokens whose names belong to the answer's text
+  AnswerSyntax syntax;
+};
+
+struct ToolCall {
+  std::string id, name, arguments;  // arguments: JSON
+};
+
+struct Answer {
+  std::string content;  // what is said beside the calls
+  std::vector<ToolCall> calls;
+};
+
+// Messages and tools as JSON, in the form that OpenAI's chat completions have. `required`: the answer is a call. Throws
+// EngineError INVALID_ARGUMENT for what the template refuses.
+ToolPrompt apply_tools(const ChatTemplate& chat, const llama_vocab* vocab, const std::string& messages,
+                       const std::string& tools, bool required);
+// Throws EngineError NATIVE_FAILURE where the text is no answer of that syntax.
+Answer parse_answer(const std::string& text, const AnswerSyntax& syntax);
+
+// A JSON schema as a GBNF grammar. Throws EngineError SCHEMA_INVALID.
+std::string schema_to_grammar(const std::string& schema);
+
+}  // namespace adaptive_spec

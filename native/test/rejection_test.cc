@@ -1,0 +1,503 @@
+// Tests that rejection sampling gives the target's distribution: on a model that can be enumerated, 100,000 texts for
+// each setting, a G-test for every beginning of a text. Mistakes are made on purpose, and must be found.
+#include "verify/rejection.h"
+
+#include <array>
+#include <functional>
+#include <map>
+
+#include "test/harness.h"
+#include "test/random.h"
+#include "test/statistics.h"
+#include "verify/accept.h"
+#include "verify/sampler.h"
+
+namespace adaptive_spec {
+namespace {
+
+using test::Random;
+using Tokens = std::vector<int32_t>;
+
+constexpr int kIds = 8, kLength = 5, kDepth = 4, kTexts = 100'000;
+constexpr float kTemperatures[] = {0.2f, 0.5f, 0.8f, 1.0f, 1.5f};
+
+// --- The model: rows by the whole text before them.
+
+// A text as one number, its tokens being the digits behind a leading 1.
+struct Text {
+  uint32_t code = 1;
+  uint32_t length = 0;
+  void add(int32_t token) {
+    code = code * kIds + token;
+    ++length;
+  }
+  Text with(int32_t token) const { return {code * kIds + token, length + 1}; }
+};
+
+constexpr uint32_t codes(int length) { return length == 0 ? 2 : codes(length - 1) * kIds; }
+
+std::vector<float> target_row(const Text& text) { return Random(text.code).row(kIds, 1.5); }
+
+// A draft is the target with noise, and doesn't know the first two ids.
+std::vector<float> draft_row(const Text& text, int drafter) {
+  std::vector<float> row = target_row(text);
+  Random random(text.code * 7 + 1 + drafter);
+  for (float& logit : row) logit += static_cast<float>(random.normal());
+  row[0] = row[1] = -std::numeric_limits<float>::infinity();
+  return row;
+}
+
+// Distributions after every text at one setting of the sampler, each made once.
+class Model {
+ public:
+  explicit Model(const SamplingParams& params) : sampler_(params, {}, {}, kIds) {}
+
+  const Distribution& target(const Text& text) {
+    Distribution& p = targets_[text.code];
+    if (p.empty()) p = sampler_.distribution(target_row(text).data());
+    return p;
+  }
+  const Distribution& draft(const Text& text, int drafter = 0) {
+    Distribution& q = drafts_[drafter][text.code];
+    if (q.empty()) q = sampler_.distribution(draft_row(text, drafter).data());
+    return q;
+  }
+
+ private:
+  using Table = std::vector<Distribution>;  // by code
+  Sampler sampler_;
+  Table targets_ = Table(codes(kLength - 1)), drafts_[2] = {targets_, targets_};
+};
+
+// --- Speculation as the engine does it, with everything that could be wrong in the hands of the test.
+
+struct Drafted {
+  Tokens tokens;
+  std::vector<const Distribution*> from;  // null: certain
+};
+
+struct Setting {
+  // The depth, by the draft of the step before and how much of it was accepted.
+  std::function<int(const Drafted&, int accepted)> plan = [](const Drafted&, int) { return kDepth; };
+  // Whether the draft ends before a token from this row.
+  std::function<bool(const Distribution&)> stops = [](const Distribution&) { return false; };
+  // Whether the token after this text is certain, as an n-gram's is.
+  std::function<bool(const Text&)> is_certain = [](const Text&) { return false; };
+  // The number to draw a draft token with.
+  std::function<double(uint32_t seed, uint64_t start, uint64_t place)> number =
+      [](uint32_t seed, uint64_t start, uint64_t place) { return uniform_at(seed, Use::kDraft, start, place); };
+  // How much of a draft is verified.
+  std::function<size_t(const Drafted&)> verified = [](const Drafted& draft) { return draft.tokens.size(); };
+  std::function<int32_t(const Distribution&, std::span<const Proposal>, uint32_t seed, uint64_t position)> accept =
+      accept_or_replace;
+};
+
+// What becomes of each text: calls emit(text so far, next token).
+using Emit = std::function<void(const Text&, int32_t)>;
+
+void speculate(Model& model, const Setting& setting, uint32_t seed, const Emit& emit) {
+  Text text;
+  Drafted draft;
+  int accepted = 0;
+  while (text.length < kLength) {
+    const uint64_t start = text.length;
+    const size_t depth = std::min<int>(setting.plan(draft, accepted), kLength - 1 - text.length);
+    draft.tokens.clear();
+    draft.from.clear();
+    Text with_draft = text;
+    while (draft.tokens.size() < depth) {
+      const Distribution& q = model.draft(with_draft);
+      if (setting.stops(q)) break;
+      const bool certain = setting.is_certain(with_draft);
+      const int32_t token = certain ? static_cast<int32_t>(with_draft.code / 3 % kIds)
+                                    : draw(q, setting.number(seed, start, draft.tokens.size()));
+      draft.tokens.push_back(token);
+      draft.from.push_back(certain ? nullptr : &q);
+      with_draft.add(token);
+    }
+    const size_t verified = setting.verified(draft);
+    accepted = accept_chain(
+        std::span<const int32_t>(draft.tokens).first(verified),
+        [&](size_t row) {
+          if (row == verified) return setting.accept(model.target(text), {}, seed, text.length);
+          const Proposal drawn = {draft.tokens[row], draft.from[row]};
+          return setting.accept(model.target(text), {&drawn, 1}, seed, text.length);
+        },
+        [&](int32_t token) {
+          emit(text, token);
+          text.add(token);
+          return text.length < kLength;
+        });
+  }
+}
+
+// Several proposals for each place, tried in order, as along the accepted path of a tree. `made` holds distributions
+// that are needed for this place only.
+using Siblings =
+    std::function<std::vector<Proposal>(Model&, const Text& text, uint32_t seed, std::array<Distribution, 3>& made)>;
+
+void walk_tree(Model& model, const Siblings& siblings, uint32_t seed, const Emit& emit) {
+  Text text;
+  std::array<Distribution, 3> made;
+  while (text.length < kLength) {
+    const int32_t token = accept_or_replace(model.target(text), siblings(model, text, seed, made), seed, text.length);
+    emit(text, token);
+    text.add(token);
+  }
+}
+
+// --- The test: of every beginning that came often enough, which tokens came next.
+
+using Texts = std::function<void(Model&, uint32_t seed, const Emit&)>;
+
+std::vector<double> g_tests(const SamplingParams& params, const Texts& texts) {
+  constexpr int kOften = 100;
+  Model model(params);
+  std::vector<std::vector<int>> next(codes(kLength - 1));  // by code
+  for (uint32_t seed = 0; seed < kTexts; ++seed)
+    texts(model, seed, [&](const Text& text, int32_t token) {
+      std::vector<int>& counts = next[text.code];
+      if (counts.empty()) counts.resize(kIds);
+      ++counts[token];
+    });
+  std::vector<double> probabilities;
+  Text text;
+  const std::function<void()> test_after_text = [&] {
+    const std::vector<int>& counts = next[text.code];
+    if (std::accumulate(counts.begin(), counts.end(), 0) < kOften) return;
+    probabilities.push_back(test::g_test(counts, model.target(text)));
+    if (text.length + 1 == kLength) return;
+    for (const Text here = text; int32_t token : {0, 1, 2, 3, 4, 5, 6, 7}) {
+      text = here.with(token);
+      test_after_text();
+    }
+  };
+  test_after_text();
+  return probabilities;
+}
+
+constexpr double kLevel = 0.01;   // of all tests of a setting together
+constexpr double kCaught = 1e-9;  // a bias is so improbable at least
+
+void check_at_all_temperatures(const Texts& texts, SamplingParams params = {}) {
+  std::vector<double> all;
+  for (float temperature : kTemperatures) {
+    params.temperature = temperature;
+    const std::vector<double> some = g_tests(params, texts);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  CHECK(all.size() > 500);
+  const double least = test::least_after_holm(all);
+  if (least < kLevel) test::fail(__FILE__, __LINE__, "a G-test answers " + std::to_string(least) + " after correction");
+}
+
+void check_caught(const Texts& texts) {
+  const double least = test::least_after_holm(g_tests({.temperature = 1}, texts));
+  if (least > kCaught) test::fail(__FILE__, __LINE__, "the bias went unnoticed: " + std::to_string(least));
+}
+
+Texts chains(const Setting& setting) {
+  return [setting](Model& model, uint32_t seed, const Emit& emit) { speculate(model, setting, seed, emit); };
+}
+Texts trees(const Siblings& siblings) {
+  return [siblings](Model& model, uint32_t seed, const Emit& emit) { walk_tree(model, siblings, seed, emit); };
+}
+
+// What a controller may do at its worst: depths by the token that a draft ended with, though it was turned down.
+int spiteful(const Drafted& before, int) { return !before.tokens.empty() && before.tokens.back() >= 5 ? 0 : kDepth; }
+
+float likeliest(const Distribution& q) {
+  float best = 0;
+  for (const Probability& one : q) best = std::max(best, one.value);
+  return best;
+}
+
+// Drawn one after the other, none twice.
+std::vector<Proposal> without_replacement(Model& model, const Text& text, uint32_t seed,
+                                          std::array<Distribution, 3>& made) {
+  std::vector<Proposal> siblings;
+  Distribution q = model.draft(text);
+  for (size_t i = 0; i < made.size(); ++i) {
+    made[i] = q;
+    const int32_t token = draw(q, uniform_at(seed, Use::kDraft, text.length, i));
+    siblings.push_back({token, &made[i]});
+    std::erase_if(q, [&](const Probability& one) { return one.id == token; });
+    if (!normalise(q)) break;
+  }
+  return siblings;
+}
+
+TEST("rejection: chains of drawn tokens have the target's distribution at every temperature") {
+  check_at_all_temperatures(chains({}));
+}
+
+TEST("rejection: so they have where drafts stop by rows and hold certain tokens, and plans go by rejected ones") {
+  Setting setting;
+  setting.plan = spiteful;
+  setting.stops = [](const Distribution& q) { return likeliest(q) < 0.3f; };
+  setting.is_certain = [](const Text& text) { return text.code % 3 == 0; };
+  check_at_all_temperatures(chains(setting));
+}
+
+TEST("rejection: so they have where target and draft are cut by top_k, top_p and min_p") {
+  check_at_all_temperatures(chains({}), {.top_k = 6, .top_p = 0.95f, .min_p = 0.02f});
+}
+
+TEST("rejection: siblings drawn without replacement have the target's distribution at every temperature") {
+  check_at_all_temperatures(trees(without_replacement));
+}
+
+TEST("rejection: siblings of several drafters, drawn and certain ones, have the target's distribution") {
+  check_at_all_temperatures(trees([](Model& model, const Text& text, uint32_t seed, std::array<Distribution, 3>&) {
+    const Distribution& first = model.draft(text, 0);
+    const Distribution& second = model.draft(text, 1);
+    return std::vector<Proposal>{{draw(first, uniform_at(seed, Use::kDraft, text.length, 0)), &first},
+                                 {static_cast<int32_t>(text.code / 3 % kIds), nullptr},
+                                 {draw(second, uniform_at(seed, Use::kDraft, text.length, 1)), &second}};
+  }));
+}
+
+TEST("rejection: the test finds an acceptance that always accepts") {
+  Setting setting;
+  setting.accept = [](const Distribution& p, std::span<const Proposal> proposals, uint32_t seed, uint64_t position) {
+    return proposals.empty() ? accept_or_replace(p, {}, seed, position) : proposals[0].token;
+  };
+  check_caught(chains(setting));
+}
+
+TEST("rejection: the test finds a replacement that is drawn without subtracting the draft's distribution") {
+  Setting setting;
+  setting.accept = [](const Distribution& p, std::span<const Proposal> proposals, uint32_t seed, uint64_t position) {
+    if (proposals.empty()) return accept_or_replace(p, {}, seed, position);
+    const auto& [token, from] = proposals[0];
+    const double ratio = probability_of(p, token) / probability_of(*from, token);
+    if (uniform_at(seed, Use::kAccept, position) < ratio) return token;
+    return draw(p, uniform_at(seed, Use::kReplace, position));
+  };
+  check_caught(chains(setting));
+}
+
+TEST("rejection: the test finds drafts that are verified or not by what was drawn") {
+  Setting setting;
+  setting.verified = [](const Drafted& draft) {
+    size_t k = 0;
+    while (k < draft.tokens.size() && probability_of(*draft.from[k], draft.tokens[k]) > 0.3f) ++k;
+    return k;
+  };
+  check_caught(chains(setting));
+}
+
+TEST("rejection: the test finds drafts that are trimmed by a row behind what was drawn") {
+  Setting setting;
+  setting.verified = [](const Drafted& draft) {
+    return draft.tokens.size() > 1 && likeliest(*draft.from[1]) < 0.5f ? 0 : draft.tokens.size();
+  };
+  check_caught(chains(setting));
+}
+
+TEST("rejection: the test finds random numbers of a draft that served an earlier draft, which the plan goes by") {
+  Setting setting;
+  setting.plan = [](const Drafted& before, int accepted) {
+    return before.tokens.size() > 1 && accepted == 0 && before.tokens[1] >= 5 ? 0 : kDepth;
+  };
+  check_at_all_temperatures(chains(setting));
+  setting.number = [](uint32_t seed, uint64_t start, uint64_t place) {
+    return uniform_at(seed, Use::kDraft, start + place);
+  };
+  check_caught(chains(setting));
+}
+
+TEST("rejection: the test finds siblings drawn without replacement that are judged as if with it") {
+  check_caught(trees([](Model& model, const Text& text, uint32_t seed, std::array<Distribution, 3>& made) {
+    std::vector<Proposal> siblings = without_replacement(model, text, seed, made);
+    for (Proposal& sibling : siblings) sibling.from = &made[0];
+    return siblings;
+  }));
+}
+
+// --- One place.
+
+TEST("rejection: as many drawn tokens are accepted as p and q have in common, and more than a comparison accepts") {
+  Model model({.temperature = 1});
+  const Distribution& p = model.target({});
+  const Distribution& q = model.draft({});
+  double common = 0, equal = 0;
+  for (const Probability& one : p) {
+    common += std::min(one.value, probability_of(q, one.id));
+    equal += one.value * probability_of(q, one.id);
+  }
+  int accepted = 0;
+  for (int seed = 0; seed < kTexts; ++seed) {
+    const Proposal drawn = {draw(q, uniform_at(seed, Use::kDraft, 0)), &q};
+    accepted += accept_or_replace(p, {&drawn, 1}, seed, 0) == drawn.token;
+  }
+  const double deviation = std::sqrt(common * (1 - common) * kTexts);
+  CHECK(std::abs(accepted - common * kTexts) < 4 * deviation);
+  CHECK(accepted > equal * kTexts + 4 * deviation);
+}
+
+TEST("rejection: a token that the target can't say is never accepted, one from its own distribution always") {
+  const Distribution p = {{1, 0.5f}, {4, 0.5f}}, q = {{1, 0.2f}, {3, 0.8f}}, masked = {{0, 1}};
+  for (uint32_t seed = 0; seed < 2000; ++seed) {
+    const Proposal outside = {3, &q}, only = {0, &masked}, own = {4, &p}, certain = {7, nullptr};
+    CHECK(accept_or_replace(p, {&outside, 1}, seed, 9) != 3);
+    CHECK(accept_or_replace(p, {&only, 1}, seed, 9) != 0);
+    CHECK_EQUAL(accept_or_replace(p, {&own, 1}, seed, 9), 4);
+    CHECK(accept_or_replace(p, {&certain, 1}, seed, 9) != 7);
+  }
+}
+
+TEST("rejection: numbers are even, and those of other seeds, uses, positions and details tell nothing of each other") {
+  constexpr int kBins = 8, kPairs = 64'000;
+  std::vector<std::vector<int>> bins;
+  const auto add = [&](const auto& number) {
+    std::vector<int>& some = bins.emplace_back();
+    for (int i = 0; i < kPairs; ++i) {
+      const double x = number(i);
+      REQUIRE(x >= 0 && x < 1);
+      some.push_back(static_cast<int>(x * kBins));
+    }
+  };
+  for (Use use : {Use::kDraft, Use::kAccept, Use::kReplace}) {
+    add([use](int i) { return uniform_at(i, use, 5); });
+    add([use](int i) { return uniform_at(i + 1, use, 5); });
+    add([use](int i) { return uniform_at(i, use, 6); });
+    add([use](int i) { return uniform_at(i, use, 5, 1); });
+  }
+  add([](int i) { return uniform_at(5, Use::kDraft, i); });
+  add([](int i) { return uniform_at(5, Use::kDraft, 5, i); });
+  Distribution even;
+  for (int i = 0; i < kBins * kBins; ++i) even.push_back({i, 1.0f / (kBins * kBins)});
+  std::vector<double> probabilities;
+  for (size_t a = 0; a < bins.size(); ++a)
+    for (size_t b = 0; b < a; ++b) {
+      std::vector<int> counts(kBins * kBins);
+      for (int i = 0; i < kPairs; ++i) ++counts[bins[a][i] * kBins + bins[b][i]];
+      probabilities.push_back(test::g_test(counts, even));
+    }
+  CHECK(test::least_after_holm(probabilities) > kLevel);
+}
+
+TEST("rejection: chi-square's tail is that of the tables") {
+  CHECK(std::abs(test::chi_square_tail(3.841459, 1) - 0.05) < 1e-7);
+  CHECK(std::abs(test::chi_square_tail(23.209251, 10) - 0.01) < 1e-8);
+  CHECK(std::abs(test::chi_square_tail(2.0, 2) - std::exp(-1.0)) < 1e-12);
+  CHECK(std::abs(test::chi_square_tail(4.0, 20) / 0.9999535 - 1) < 1e-6);
+  CHECK(test::chi_square_tail(400, 9) < 1e-60 && test::chi_square_tail(400, 9) > 0);
+}
+
+// --- The sampler's state.
+
+TEST("rejection: penalties count what was accepted and nothing else, and masked ids never come") {
+  constexpr int32_t kMasked = 3;
+  constexpr uint32_t kShort = 3;
+  SamplingParams params{.temperature = 0.8f,
+                        .repeat_penalty = 1.5f,
+                        .frequency_penalty = 0.4f,
+                        .presence_penalty = 0.3f,
+                        .penalty_last_n = 3,
+                        .rejection = true};
+  const Tokens prompt = {2, 5, 5};
+  // By hand: the penalties' formula on the text before, then the softmax.
+  const auto expected = [&](const Text& text, const Tokens& tokens) {
+    Tokens window = prompt;
+    window.insert(window.end(), tokens.begin(), tokens.end());
+    window.erase(window.begin(), window.end() - params.penalty_last_n);
+    const std::vector<float> row = target_row(text);
+    Distribution p;
+    for (int32_t id = 0; id < kIds; ++id) {
+      const auto count = std::count(window.begin(), window.end(), id);
+      double logit = row[id];
+      if (count > 0) {
+        logit = logit <= 0 ? logit * params.repeat_penalty : logit / params.repeat_penalty;
+        logit -= static_cast<double>(count) * params.frequency_penalty + params.presence_penalty;
+      }
+      if (id != kMasked) p.push_back({id, static_cast<float>(std::exp(logit / params.temperature))});
+    }
+    normalise(p);
+    return p;
+  };
+  Model model({.temperature = params.temperature});
+  std::map<Tokens, std::vector<int>> next;
+  int accepted = 0;
+  for (params.seed = 0; params.seed < kTexts; ++params.seed) {
+    Sampler sampler(params, prompt, {kMasked}, kIds);
+    Text text;
+    Tokens tokens;
+    while (text.length < kShort) {
+      Tokens draft;
+      std::vector<const Distribution*> from;
+      const uint64_t start = text.length;
+      Text with_draft = text;
+      // The last token of a text has no draft: a step emits one more than it drafts.
+      while (with_draft.length + 1 < kShort) {
+        from.push_back(&model.draft(with_draft));
+        draft.push_back(draw(*from.back(), uniform_at(params.seed, Use::kDraft, start, draft.size())));
+        with_draft.add(draft.back());
+      }
+      accepted += accept_chain(
+          draft,
+          [&](size_t row) {
+            std::vector<float> logits = target_row(text);
+            return row < draft.size() ? sampler.sample(logits.data(), {draft[row], from[row]}, text.length)
+                                      : sampler.sample(logits.data());
+          },
+          [&](int32_t token) {
+            std::vector<int>& counts = next[tokens];
+            counts.resize(kIds);
+            ++counts[token];
+            text.add(token);
+            tokens.push_back(token);
+            return text.length < kShort;
+          });
+    }
+  }
+  std::vector<double> probabilities;
+  for (const auto& [tokens, counts] : next) {
+    if (std::accumulate(counts.begin(), counts.end(), 0) < 100) continue;
+    Text text;
+    for (int32_t token : tokens) text.add(token);
+    probabilities.push_back(test::g_test(counts, expected(text, tokens)));
+  }
+  CHECK(probabilities.size() > 30);
+  CHECK(accepted > kTexts / 2);
+  CHECK(test::least_after_holm(probabilities) > kLevel);
+}
+
+TEST("rejection: bad rows give no token, and leave nothing to draw from") {
+  const Distribution q = {{1, 0.5f}, {2, 0.5f}};
+  for (const SamplingParams& params :
+       {SamplingParams{.temperature = 1}, SamplingParams{.temperature = 1, .top_k = 5},
+        SamplingParams{.temperature = 1, .top_p = 0.9f}, SamplingParams{.temperature = 1, .repeat_penalty = 1.2f}})
+    for (int n : {50, 3000})
+      for (float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+        Sampler sampler(params, {}, {}, n);
+        std::vector<float> logits = Random(3).row(n, 2);
+        logits[n / 2] = bad;
+        std::vector<float> copy = logits;
+        CHECK(sampler.distribution(copy.data()).empty());
+        CHECK_EQUAL(sampler.sample(logits.data(), {1, &q}, 4), -1);
+      }
+}
+
+TEST("sampler: distribution is what draws come from, with ids in order") {
+  for (const SamplingParams& params :
+       {SamplingParams{.temperature = 0.7f}, SamplingParams{.temperature = 1, .top_k = 8},
+        SamplingParams{.temperature = 1.2f, .top_p = 0.8f}, SamplingParams{.temperature = 1, .min_p = 0.1f}})
+    for (int n : {40, 1500}) {
+      Sampler sampler(params, {}, {}, n);
+      const std::vector<float> logits = Random(5).row(n, n > 1000 ? 3.0 : 1.5);
+      std::vector<float> row = logits;
+      const Distribution p = sampler.distribution(row.data());
+      CHECK(std::is_sorted(p.begin(), p.end(), [](const Probability& a, const Probability& b) { return a.id < b.id; }));
+      std::vector<int> counts(n);
+      for (int i = 0; i < 20'000; ++i) {
+        row = logits;
+        ++counts[sampler.sample(row.data())];
+      }
+      CHECK(test::g_test(counts, p) > 0.001);
+    }
+}
+
+}  // namespace
+}  // namespace adaptive_spec
