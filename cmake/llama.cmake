@@ -43,12 +43,17 @@ else()
   list(APPEND llama_options GGML_NATIVE=OFF)
 endif()
 
-# Its text is a part of the key, its path isn't: checkouts share the libraries.
-set(tile_config "${CMAKE_SOURCE_DIR}/cmake/tile_config.h")
-file(SHA256 "${tile_config}" tile_config_hash)
+# Their texts are a part of the key, their paths aren't: checkouts share the libraries.
+set(includes "")
+set(include_hashes "")
+foreach(header tile_config float_sums)
+  file(SHA256 "${CMAKE_SOURCE_DIR}/cmake/${header}.h" hash)
+  list(APPEND include_hashes ${hash})
+  string(APPEND includes " -include \"${CMAKE_SOURCE_DIR}/cmake/${header}.h\"")
+endforeach()
 
 # The key holds all that decides what the libraries contain.
-set(key_parts ${ADAPTIVE_SPEC_LLAMA_TREE} ${llama_options} ${tile_config_hash} ${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR}
+set(key_parts ${ADAPTIVE_SPEC_LLAMA_TREE} ${llama_options} ${include_hashes} ${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR}
   ${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION} ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}
   "CFLAGS=$ENV{CFLAGS}" "CXXFLAGS=$ENV{CXXFLAGS}")
 if(NOT ADAPTIVE_SPEC_PORTABLE)
@@ -88,8 +93,8 @@ function(build_llama)
   execute_process(COMMAND "${CMAKE_COMMAND}" -S "${llama_source}" -B "${building}" -G "${CMAKE_GENERATOR}"
       "-DCMAKE_MAKE_PROGRAM=${CMAKE_MAKE_PROGRAM}"
       "-DCMAKE_C_COMPILER=${CMAKE_C_COMPILER}" "-DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}"
-      "-DCMAKE_C_FLAGS=$ENV{CFLAGS} -ffile-prefix-map=${llama_source}/="
-      "-DCMAKE_CXX_FLAGS=$ENV{CXXFLAGS} -ffile-prefix-map=${llama_source}/= -include \"${tile_config}\""
+      "-DCMAKE_C_FLAGS=$ENV{CFLAGS} -ffile-prefix-map=${llama_source}/=${includes}"
+      "-DCMAKE_CXX_FLAGS=$ENV{CXXFLAGS} -ffile-prefix-map=${llama_source}/=${includes}"
       --log-level=WARNING ${options}
     COMMAND_ERROR_IS_FATAL ANY)
   execute_process(COMMAND "${CMAKE_COMMAND}" --build "${building}" --parallel ${cores}
