@@ -112,7 +112,6 @@ function randomBlocks(type, shape) {
   const view = new DataView(data.buffer);
   // 2^-13 for scales of scales, 2^-8 else.
   const scale = type.endsWith('_K') ? 0x0800 : 0x1c00;
-  for (let at = 0; at < data.length; at += bytes)
-    for (const s of scales) view.setUint16(at + s, scale, true);
+  for (let at = 0; at < data.length; at += bytes) for (const s of scales) view.setUint16(at + s, scale, true);
   return data;
 }
