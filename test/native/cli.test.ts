@@ -522,7 +522,11 @@ describe('calibrate', () => {
     expect(Object.keys(result).slice(0, 7)).toEqual([
       ...['target', 'draft', 'overheadMs', 'rebuildMs', 'callbackMs', 'samplingMs', 'staircase'],
     ]);
-    expect(result.draft).toEqual({ msPerToken: expect.any(Number), threads: expect.any(Number) });
+    expect(result.draft).toEqual({
+      msPerToken: expect.any(Number),
+      startMs: expect.any(Number),
+      threads: expect.any(Number),
+    });
     expect(result.draft.msPerToken).toBeGreaterThan(0);
     for (const name of ['overheadMs', 'rebuildMs', 'callbackMs', 'samplingMs', 'milliseconds'])
       expect(result[name]).toEqual(expect.any(Number));
@@ -534,7 +538,9 @@ describe('calibrate', () => {
 
   it('says in words what else a step costs', async () => {
     const { stdout } = await run(['calibrate', ...pair, '--budget', '2']);
-    expect(stdout).toMatch(/^a draft token costs \d+\.\d+ ms, on \d+ threads?$/m);
+    expect(stdout).toMatch(
+      /^a draft token costs \d+\.\d+ ms(, a step's first one \d+\.\d+ ms more)?, on \d+ threads?$/m,
+    );
     expect(stdout).toMatch(/^a step costs .* besides, .* for the choice among \d+ tokens$/m);
     expect(stdout).toMatch(/^asking a controller costs /m);
   });
