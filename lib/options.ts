@@ -61,7 +61,7 @@ export interface EngineOptions {
   kvCacheType?: KvCacheType;
   /**
    * What computes the matrix products. 'auto' (default) is 'avx512' or 'avx2', the best that this CPU runs: weights
-   * are repacked at load, a row's result is the same in any batch. 'amx' was never run on a CPU that has it. 'ggml'
+   * are repacked at load, a row's result is the same in any batch. 'amx' is no faster where it was measured. 'ggml'
    * leaves them to llama.cpp.
    */
   kernels?: 'auto' | 'amx' | 'avx512' | 'avx2' | 'ggml';

@@ -1,5 +1,6 @@
-// whole_model MODEL TEXT KERNELS [quick]: reads a text through a model row by row, then in batches of all sizes and
-// after rolled-back drafts, and compares the logits bit by bit; `quick` takes two sizes only.
+// whole_model MODEL TEXT KERNELS [quick|control]: reads a text through a model row by row, then in batches of all sizes and
+// after rolled-back drafts, and compares the logits bit by bit; `quick` takes two sizes only, and
+// `control` does so with llama.cpp's flash attention, whose sums depend on the batch and on the threads.
 // Prints {"rows", "different", "perplexity", "tokens"}.
 #include <cmath>
 #include <cstdio>
@@ -32,6 +33,7 @@ struct Run {
   llama_model* model;
   const KernelSet* kernels;
   const std::vector<int32_t>& tokens;
+  bool ggml_flash;
   std::atomic<bool> abort{false};
 
   std::unique_ptr<Context> context(ggml_threadpool* pool, int threads) {
@@ -40,6 +42,7 @@ struct Run {
                                                     .max_rows = kMostRows,
                                                     .batch_size = 512,
                                                     .threads = threads,
+                                                    .flash_attention = ggml_flash ? 1 : -1,
                                                     .kernels = kernels},
                                      pool, &abort);
   }
@@ -54,12 +57,12 @@ struct Run {
   }
 };
 
-int check(const char* model_path, const char* text_path, const char* kernels_name, bool quick) {
+int check(const char* model_path, const char* text_path, const char* kernels_name, bool quick, bool control) {
   start_backend();
   const KernelSet* kernels = find_kernels(kernels_name);
   const ModelHandle model = load_model({.path = model_path, .kernels = kernels, .threads = 2});
   const std::vector<int32_t> tokens = tokens_of(llama_model_get_vocab(model.get()), text_path);
-  Run run{model.get(), kernels, tokens};
+  Run run{model.get(), kernels, tokens, control};
   const int n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(model.get()));
   const std::vector<int> threads_of = quick ? std::vector{2} : std::vector{1, 2};
   const std::vector<int> sizes =
@@ -126,13 +129,14 @@ int check(const char* model_path, const char* text_path, const char* kernels_nam
 }  // namespace adaptive_spec
 
 int main(int argc, char** argv) {
-  const bool quick = argc == 5 && std::strcmp(argv[4], "quick") == 0;
+  const bool control = argc == 5 && std::strcmp(argv[4], "control") == 0;
+  const bool quick = control || (argc == 5 && std::strcmp(argv[4], "quick") == 0);
   if (argc != 4 && !quick) {
-    std::fprintf(stderr, "usage: whole_model MODEL TEXT KERNELS [quick]\n");
+    std::fprintf(stderr, "usage: whole_model MODEL TEXT KERNELS [quick|control]\n");
     return 2;
   }
   try {
-    return adaptive_spec::check(argv[1], argv[2], argv[3], quick);
+    return adaptive_spec::check(argv[1], argv[2], argv[3], quick, control);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

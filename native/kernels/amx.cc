@@ -63,12 +63,13 @@ struct Tiles {
 
 #include "kernels/amx.inl"
 
-// Fewer columns than this stay with AVX-512, which gives the same bits. Reasoned, not measured: no machine with AMX was
-// at hand. A block of 16 x 32 weights and a column are 8 VPDPBUSD and some 4 other vector operations, of which a core
-// does two a cycle: 6 cycles a column. On tiles the column leaves some 5 vector operations, 2 or 3 cycles, and a tile
-// product takes at most 16 cycles (Intel's figure for a whole one, of twice as many weights) beside them. Both unpack
-// the weights, in about 15 cycles. With 4 columns AVX-512 needs some 40 cycles for a block of 288 bytes or more, about
-// what memory needs to bring it, so tiles would gain nothing and cost what it takes to configure them.
+// Fewer columns than this stay with AVX-512, which gives the same bits. Reasoned, not measured, and the only machine with
+// AMX so far does not bear it out (docs/kernels.md). A block of 16 x 32 weights and a column are 8 VPDPBUSD and some 4
+// other vector operations, of which a core does two a cycle: 6 cycles a column. On tiles the column leaves some 5 vector
+// operations, 2 or 3 cycles, and a tile product takes at most 16 cycles (Intel's figure for a whole one, of twice as many
+// weights) beside them. Both unpack the weights, in about 15 cycles. With 4 columns AVX-512 needs some 40 cycles for a
+// block of 288 bytes or more, about what memory needs to bring it, so tiles would gain nothing and cost what it takes to
+// configure them.
 constexpr int kFewestColumns = 5;
 
 }  // namespace
