@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 #include "engine/clock.h"
@@ -183,7 +182,6 @@ void ModelDrafter::draw_last(Draft& draft, float* logits) {
     SamplingParams params = *draft.sampling;
     params.top_k = params.top_k > 0 ? std::min(params.top_k, kDrawnAmong) : kDrawnAmong;
     params.penalty_last_n = 0;
-    if (const char* f = std::getenv("DRAFT_T")) params.temperature *= std::atof(f);
     sampler.emplace(params, std::span<const int32_t>{}, std::vector<int32_t>{}, context_->n_vocab());
   }
   Distribution from = sampler->distribution(logits);

@@ -29,7 +29,8 @@ double subtract(Distribution& p, double total, const Proposal& proposal) {
     taken += before - mine->value;
   };
   if (!proposal.from) take(proposal.token, 1);
-  else for (const Probability& one : *proposal.from) take(one.id, one.value);
+  if (proposal.from)
+    for (const Probability& one : *proposal.from) take(one.id, one.value);
   return taken;
 }
 
