@@ -78,8 +78,9 @@ export async function runBench(
       randomFrom(plan.seed + 2 + i),
     ),
   }));
-  const { temperature: _, ...found } = first!;
+  const { temperature: verdictsTemperature, ...found } = first!;
   const costs = costsOfSteps(measured, {
+    temperature: verdictsTemperature,
     draftThreads: engine.info.draftThreads,
     depthOf: (arm) => arms.get(arm)?.depth,
   });

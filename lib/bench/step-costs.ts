@@ -16,7 +16,11 @@ const LEAST_STEPS = 5;
  */
 export function costsOfSteps(
   measured: readonly MeasuredRun[],
-  { draftThreads, depthOf }: { draftThreads: number; depthOf: (arm: string) => number | undefined },
+  {
+    temperature,
+    draftThreads,
+    depthOf,
+  }: { temperature: number; draftThreads: number; depthOf: (arm: string) => number | undefined },
 ): CostTable | undefined {
   const same = new Map<number, number[]>();
   const changed = new Map<number, number[]>();
@@ -24,6 +28,8 @@ export function costsOfSteps(
   const other = { asked: [] as number[], native: [] as number[] };
   const drafts: { tokens: number; ms: number }[] = [];
   for (const { run, steps } of measured) {
+    // Drawing a token takes longer than finding the likeliest: means over several temperatures hold at none of them.
+    if (run.temperature !== temperature) continue;
     const others = depthOf(run.arm) === undefined ? other.asked : other.native;
     for (const [i, step] of steps.entries()) {
       // The first step comes after the prompt's batch, whose number of rows is another.

@@ -250,8 +250,10 @@ describe('costs of steps', () => {
         measuredOf(runOf('adaptive', 'code', 1, 1), [
           step(1, 0, { otherMs: 0.75, drafted: 1, draftMs: 0.4, verifyMs: 6 }),
         ]),
+        // At another temperature steps cost something else.
+        measuredOf({ ...runOf('fixed:4', 'code', 1, 1), temperature: 0.7 }, repeat(1, 9, 9)),
       ],
-      { draftThreads: 2, depthOf: (arm) => (arm === 'fixed:4' ? 4 : undefined) },
+      { temperature: 0, draftThreads: 2, depthOf: (arm) => (arm === 'fixed:4' ? 4 : undefined) },
     )!;
     expect(costs.target.map(({ rows, ms }) => [rows, ms])).toEqual([
       [1, 3],
@@ -267,7 +269,7 @@ describe('costs of steps', () => {
 
   it('are unknown where hardly a step ran', () => {
     const run = measuredOf({ ...runOf('plain', 'code', 1, 1), all: figures(1, 1) }, [step(1, 0)]);
-    expect(costsOfSteps([run], { draftThreads: 1, depthOf: () => 0 })).toBeUndefined();
+    expect(costsOfSteps([run], { temperature: 0, draftThreads: 1, depthOf: () => 0 })).toBeUndefined();
   });
 });
 
