@@ -10,9 +10,9 @@ import { median } from './statistics.js';
 const LEAST_STEPS = 5;
 
 /**
- * A cost table of means over the steps, since a run's time is their sum, slow ones included; undefined where there are too
- * few steps. The times are of the contexts that came up, so every row stands at their median length. `depthOf` gives an arm's fixed depth, or undefined where a controller
- * is asked.
+ * A cost table of means over the steps at `temperature`, since a run's time is their sum, slow ones included; undefined
+ * where there are too few steps. The times are of the contexts that came up, so every row stands at their median length.
+ * `depthOf` gives an arm's fixed depth, or undefined where a controller is asked.
  */
 export function costsOfSteps(
   measured: readonly MeasuredRun[],
