@@ -171,7 +171,10 @@ class Run {
   async #draftingSteps(draftMs: number): Promise<void> {
     const { drafts, contextSize, maxRows } = this.#subject;
     // They would correct nothing, and the passes want the time.
-    if (this.#samples.spread() > MUCH_SPREAD) return;
+    if (this.#samples.spread() > MUCH_SPREAD) {
+      this.#missing.add('steps');
+      return;
+    }
     for (const rows of this.#possible(FIRST)) {
       const depth = rows - 1;
       // The text is as long as if all drafts were right.
