@@ -504,37 +504,34 @@ export class Engine implements AsyncDisposable {
 
   /** What steps of a plain generation cost beside the target's pass, in milliseconds. */
   async #stepOverheads(count: number, asked: boolean): Promise<number[]> {
-    const generation = new Generation();
-    const parts = generation.events();
-    const request = { prompt: [0], maxTokens: count, ignoreEos: true, controller: asked ? () => 0 : 'off' };
-    this.start(checkRequestOptions(request), generation, true);
-    const times: number[] = [];
-    for await (const part of parts)
-      if (part.type === 'step' && part.step.step > 0) times.push(part.step.otherMs);
-    return times;
+    const steps = await this.#ownSteps(count, { maxTokens: count, controller: asked ? () => 0 : 'off' });
+    return steps.map(({ otherMs }) => otherMs);
   }
 
   /** Steps of a generation of its own that draft `depth` tokens each by the model. */
   async #draftingSteps(count: number, depth: number): Promise<StepSample[]> {
+    const drafts = depth === 0 ? { controller: 'off' } : { controller: fixedDepth(depth), drafter: 'model' };
+    const steps = await this.#ownSteps(count, { maxTokens: count * (depth + 1), ...drafts });
+    return steps.map(({ rows, contextLength, tokens, verifyMs, draftMs, origins }) => ({
+      rows,
+      contextLength: contextLength - tokens.length,
+      verifyMs,
+      draftMs,
+      modelTokens: modelTokensOf(origins),
+    }));
+  }
+
+  /** The first steps of a generation that nobody is told of. */
+  async #ownSteps(count: number, options: Partial<RequestOptions>): Promise<StepReport[]> {
     const generation = new Generation();
     const parts = generation.events();
-    const request = {
-      prompt: [0],
-      maxTokens: count * (depth + 1),
-      ignoreEos: true,
-      controller: depth === 0 ? 'off' : fixedDepth(depth),
-      ...(depth === 0 ? {} : { drafter: 'model' }),
-    };
-    this.start(checkRequestOptions(request), generation, true);
-    const samples: StepSample[] = [];
+    this.start(checkRequestOptions({ prompt: [0], ignoreEos: true, ...options }), generation, true);
+    const steps: StepReport[] = [];
     for await (const part of parts) {
-      if (part.type !== 'step' || part.step.step === 0) continue;
-      const { rows, contextLength, tokens, verifyMs, draftMs, origins } = part.step;
-      const before = contextLength - tokens.length;
-      samples.push({ rows, contextLength: before, verifyMs, draftMs, modelTokens: modelTokensOf(origins) });
-      if (samples.length === count) break;
+      if (part.type === 'step' && part.step.step > 0) steps.push(part.step);
+      if (steps.length === count) break;
     }
-    return samples;
+    return steps;
   }
 
   /** Ends running requests with DISPOSED and frees the models. Resolves when they are freed. */

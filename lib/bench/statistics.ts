@@ -1,7 +1,10 @@
 // Means, quantiles and bootstrap intervals of a benchmark. The unit of chance is the prompt: two runs of one prompt
 // tell nothing of other prompts, so prompts are drawn, with all their runs.
 
+import { mean } from '../calibration/quantile.js';
 import type { Interval } from './bench-result.js';
+
+export { mean };
 
 export const RESAMPLES = 2000;
 
@@ -10,10 +13,6 @@ export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-export function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 export function geometricMean(values: readonly number[]): number {

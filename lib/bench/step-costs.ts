@@ -1,10 +1,9 @@
 // What steps cost, from the steps that a benchmark ran anyway.
 
 import { draftLine } from '../calibration/draft-line.js';
-import { mean } from '../calibration/quantile.js';
 import type { CostTable } from '../control/costs.js';
 import type { MeasuredRun } from './run.js';
-import { median } from './statistics.js';
+import { mean, median } from './statistics.js';
 
 /** Fewer steps of a number of rows say too little. */
 const LEAST_STEPS = 5;

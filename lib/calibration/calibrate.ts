@@ -1,12 +1,12 @@
 // Measures what a step costs, the most telling numbers first, for as long as the budget allows.
 
-import { CostModel, type RowCost } from '../control/costs.js';
+import type { CostModel, RowCost } from '../control/costs.js';
 import type { Warning } from '../options.js';
 import type { Calibration, CalibrationPart, MeasuredRow } from './calibration.js';
 import { type CpuTimes, type OthersLoad, othersLoad, readCpuTimes } from './load-meter.js';
 import { lowerQuartile, quantile } from './quantile.js';
 import { findRisers } from './staircase.js';
-import { type StepSample, StepSamples } from './step-samples.js';
+import { passes, type StepSample, StepSamples } from './step-samples.js';
 
 /** What is measured. All times are in milliseconds; each promise rejects with DISPOSED where the engine is closed. */
 export interface CalibrationSubject {
@@ -169,7 +169,7 @@ class Run {
 
   /** Whole steps with the first numbers of rows: the fewest rows first, for as long as there is time. */
   async #draftingSteps(draftMs: number): Promise<void> {
-    const { drafts, contextSize, maxRows } = this.#subject;
+    const { drafts, contextSize } = this.#subject;
     // They would correct nothing, and the passes want the time.
     if (this.#samples.spread() > MUCH_SPREAD) {
       this.#missing.add('steps');
@@ -181,7 +181,7 @@ class Run {
       const fitting = Math.floor((contextSize - 8) / rows);
       const step = this.#model().verifyMs(rows, 0) + depth * draftMs;
       const count = Math.min(DRAFTING_STEPS, fitting, Math.floor(this.#left(UNTIL.drafting) / step));
-      if ((depth > 0 && !drafts) || rows > maxRows) return;
+      if (depth > 0 && !drafts) return;
       if (count < LEAST_DRAFTING_STEPS) {
         this.#missing.add('steps');
         return;
@@ -234,8 +234,8 @@ class Run {
     // What others take only ever adds: the lower samples are nearer to the truth then.
     const typical = loaded ? lowerQuartile : median;
     // Nor are steps that others held up to correct anything.
-    const passes = loaded ? this.#samples.undisturbed() : this.#samples.points();
-    const target = loaded ? passes : this.#stepSamples.corrected(passes, scaled);
+    const points = loaded ? this.#samples.undisturbed() : this.#samples.points();
+    const target = loaded ? points : this.#stepSamples.corrected(points, scaled);
     const draft = (!loaded && this.#stepSamples.draft()) || { msPerToken: typical(times.draft) };
     const warnings: Warning[] = loaded ? [busy(others, spread)] : [];
     const subject = this.#subject;
@@ -243,7 +243,7 @@ class Run {
       target,
       draft: { ...draft, threads: subject.draftThreads },
       overheadMs: typical(times.alone),
-      rebuildMs: this.#samples.rebuild(passes),
+      rebuildMs: this.#samples.rebuild(points),
       callbackMs: Math.max(0, typical(times.asked) - typical(times.alone)),
       samplingMs: typical(times.sampling),
       vocabularySize: subject.vocabularySize,
@@ -275,14 +275,7 @@ class Run {
   }
 
   #model(): CostModel {
-    const target = this.#samples.points().map((point) => ({ ...point, contextLength: 0 }));
-    return new CostModel({
-      target,
-      draft: { msPerToken: 0, threads: 1 },
-      overheadMs: 0,
-      rebuildMs: 0,
-      callbackMs: 0,
-    });
+    return passes(this.#samples.points().map((point) => ({ ...point, contextLength: 0 })));
   }
 
   /** Milliseconds until that part of the budget is used up. */

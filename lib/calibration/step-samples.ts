@@ -1,6 +1,6 @@
 // What whole steps of a fixed depth take: passes between which a step does its other work, and drafts of real tokens.
 
-import { CostModel, type CostTable, type RowCost } from '../control/costs.js';
+import { CostModel, type RowCost } from '../control/costs.js';
 import { type DraftLine, draftLine } from './draft-line.js';
 import { mean, quantile } from './quantile.js';
 
@@ -45,14 +45,14 @@ export class StepSamples {
    * had, the factor lies between theirs; one number alone says nothing of others.
    */
   corrected<P extends RowCost>(points: readonly P[], scaled: (point: P, factor: number) => P): P[] {
-    const model = new CostModel({ ...NOTHING, target: points });
+    const model = passes(points);
     const factors = [...this.#byRows].map(([rows, steps]) => {
       const ratios = steps.map((step) => step.verifyMs / model.verifyMs(rows, step.contextLength));
       return { rows, contextLength: 0, ms: undisturbedMean(ratios) };
     });
     if (factors.length === 0) return [...points];
     const last = factors.reduce((most, factor) => (factor.rows > most.rows ? factor : most));
-    const between = new CostModel({ ...NOTHING, target: factors });
+    const between = passes(factors);
     return points.map((point) => {
       if (factors.length === 1 && point.rows !== last.rows) return point;
       return scaled(point, between.verifyMs(Math.min(point.rows, last.rows), 0));
@@ -69,9 +69,13 @@ function undisturbedMean(values: readonly number[]): number {
 /** More than half above the median isn't the step's own time. */
 const longest = (times: readonly number[]) => 1.5 * quantile(times, 0.5);
 
-const NOTHING: Omit<CostTable, 'target'> = {
-  draft: { msPerToken: 0, threads: 1 },
-  overheadMs: 0,
-  rebuildMs: 0,
-  callbackMs: 0,
-};
+/** What passes alone cost. */
+export function passes(target: readonly RowCost[]): CostModel {
+  return new CostModel({
+    target,
+    draft: { msPerToken: 0, threads: 1 },
+    overheadMs: 0,
+    rebuildMs: 0,
+    callbackMs: 0,
+  });
+}
