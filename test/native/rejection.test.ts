@@ -146,7 +146,15 @@ describe('plans', () => {
     const request = { prompt: BEGINNINGS[2]!, maxTokens: 150, temperature: 1, seed: 2 };
     const { tokens } = await engine.generate({ ...request, controller: 'off' });
     const next = random(3);
-    const late = await engine.generate({ ...request, controller: () => Math.floor(next() * 9) });
+    const late = await engine.generate({
+      ...request,
+      // Now and then so long that steps go on without it, however quick the machine is.
+      controller: ({ step }) => {
+        const until = performance.now() + (step % 8 === 0 ? 20 : 0);
+        while (performance.now() < until);
+        return Math.floor(next() * 9);
+      },
+    });
     expect(late.stats.controller.latePlans).toBeGreaterThan(0);
     expect(late.tokens).toEqual(tokens);
   });
