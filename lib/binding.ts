@@ -67,6 +67,7 @@ export interface NativeRequest {
   frequencyPenalty: number;
   presencePenalty: number;
   penaltyLastN: number;
+  dry: { multiplier: number; base: number; allowedLength: number; lastN: number; breakers: string[] };
   seed: number;
   /** Draws draft tokens and accepts them by rejection sampling; without effect at temperature 0. */
   rejection: boolean;
