@@ -226,7 +226,7 @@ export interface NativeEngine {
   detokenize(tokens: Int32Array): string;
   applyTemplate(messages: { role: string; content: string }[]): string;
   /** Messages and tools as JSON in OpenAI's form. */
-  applyTools(messages: string, tools: string, required: boolean): NativeToolPrompt;
+  applyTools(messages: string, tools: string, required: boolean, parallel: boolean): NativeToolPrompt;
   compileGrammar(source: NativeGrammarSource): NativeGrammar;
   setExchange(exchange: Exchange): void;
 }

@@ -219,6 +219,8 @@ export interface RequestOptions {
   tools?: readonly Tool[];
   /** Default 'auto'. */
   toolChoice?: ToolChoice;
+  /** Whether one answer may call several tools. Default false. */
+  parallelToolCalls?: boolean;
   /** Go on past the model's end of generation, for benchmarks. Default false. */
   ignoreEos?: boolean;
   /** Keep depth, drafted and accepted of every step in the result. Default false. */
