@@ -329,6 +329,7 @@ export class Engine implements AsyncDisposable {
         : undefined;
     const running = new RunningRequest({
       id,
+      promptTokens: tokens.length,
       native: this.#native,
       generation,
       controllerName,
