@@ -7,15 +7,16 @@ function slots(count: number, queue: number) {
   const made = new Slots(count, queue, (running, waiting) => seen.push([running, waiting]));
   return { made, now: () => seen.at(-1) };
 }
-const never = new AbortController().signal;
+/** A signal that never comes; one for each, as listeners are counted. */
+const never = () => new AbortController().signal;
 
 describe('slots', () => {
   it('are given in the order of asking', async () => {
     const { made } = slots(1, 100);
     const order: number[] = [];
-    const hold = await made.take(never);
+    const hold = await made.take(never());
     const all = Array.from({ length: 100 }, async (_, i) => {
-      const release = await made.take(never);
+      const release = await made.take(never());
       order.push(i);
       release();
     });
@@ -27,13 +28,13 @@ describe('slots', () => {
   it('go to who waits, not to who comes when one is free', async () => {
     const { made } = slots(1, 2);
     const order: string[] = [];
-    const hold = await made.take(never);
-    const waits = made.take(never).then((release) => {
+    const hold = await made.take(never());
+    const waits = made.take(never()).then((release) => {
       order.push('waited');
       release();
     });
     hold();
-    const comes = made.take(never).then((release) => {
+    const comes = made.take(never()).then((release) => {
       order.push('came');
       release();
     });
@@ -43,13 +44,13 @@ describe('slots', () => {
 
   it('count once, however often they are given back', async () => {
     const { made, now } = slots(2, 0);
-    const [a, b] = [await made.take(never), await made.take(never)];
+    const [a, b] = [await made.take(never()), await made.take(never())];
     a();
     a();
     a();
     expect(now()).toEqual([1, 0]);
-    const c = await made.take(never);
-    await expect(made.take(never)).rejects.toMatchObject({ status: 503 });
+    const c = await made.take(never());
+    await expect(made.take(never())).rejects.toMatchObject({ status: 503 });
     b();
     c();
     expect(now()).toEqual([0, 0]);
@@ -57,7 +58,7 @@ describe('slots', () => {
 
   it('are not waited for by who has left', async () => {
     const { made, now } = slots(1, 2);
-    const hold = await made.take(never);
+    const hold = await made.take(never());
     const leaving = new AbortController();
     const left = made.take(leaving.signal);
     expect(now()).toEqual([1, 1]);
@@ -72,7 +73,7 @@ describe('slots', () => {
 
   it('are taken back by who leaves in the moment that it is served', async () => {
     const { made, now } = slots(1, 2);
-    const hold = await made.take(never);
+    const hold = await made.take(never());
     const leaving = new AbortController();
     const served = made.take(leaving.signal);
     hold();
@@ -83,14 +84,14 @@ describe('slots', () => {
 
   it('are refused when the queue closes, which ends with the last that runs', async () => {
     const { made } = slots(1, 5);
-    const hold = await made.take(never);
-    const waiting = made.take(never);
+    const hold = await made.take(never());
+    const waiting = made.take(never());
     let closed = false;
     const closing = made.close().then(() => {
       closed = true;
     });
     await expect(waiting).rejects.toMatchObject({ body: { error: { code: 'SHUTTING_DOWN' } } });
-    await expect(made.take(never)).rejects.toMatchObject({ body: { error: { code: 'SHUTTING_DOWN' } } });
+    await expect(made.take(never())).rejects.toMatchObject({ body: { error: { code: 'SHUTTING_DOWN' } } });
     expect(closed).toBe(false);
     hold();
     await closing;
