@@ -74,6 +74,22 @@ export interface NativeRequest {
   grammar?: NativeGrammar;
   /** Control tokens whose names belong to the text. */
   named: Int32Array;
+  /** Whose cells it goes on from, and leaves in its slot at its end; 0 for none. One request of a session at a time. */
+  session: number;
+  /** What the session begins from; missing where that is what it left in a slot. */
+  restored?: NativeSessionState;
+  /** Whether the result is to have the session's state. */
+  saves: boolean;
+}
+
+/** What the caches hold of a session. */
+export interface NativeSessionState {
+  /** All of them are in the target's cache, the first `draftTokens` in the draft's. */
+  tokens: Int32Array;
+  draftTokens: number;
+  /** In llama.cpp's own form, which it trusts: only what was checked to be what it wrote may come back. */
+  target: Uint8Array;
+  draft: Uint8Array;
 }
 
 /** A compiled grammar; only native code can look into it. */
@@ -153,6 +169,9 @@ export interface NativeLoaded {
   draftThreads: number;
   kernels: string;
   canRollBack: boolean;
+  /** Whether sessions go on from what they have read, and can be saved. */
+  reuses: boolean;
+  saves: boolean;
   branches: number;
   hasChatTemplate: boolean;
   drafters: string[];
@@ -175,6 +194,10 @@ export interface NativeResult {
   stopString: string;
   tokens: Int32Array;
   promptTokens: number;
+  /** Of these, read by earlier requests of the session. */
+  reusedTokens: number;
+  /** With `saves`; missing where nothing is cached, or there is no memory for it. */
+  saved?: NativeSessionState;
   steps: number;
   draftTokens: number;
   verifiedTokens: number;
@@ -219,6 +242,8 @@ export interface NativeEngine {
     allLogits: boolean,
   ): void;
   abort(requestId: number): void;
+  /** What a session has left in a slot is needed no more. */
+  forgetSession(session: number): void;
   close(): void;
   /** Between loaded and close only, as are the four below. */
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;

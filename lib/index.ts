@@ -66,9 +66,11 @@ export type {
   NgramStoreOptions,
   Progress,
   RequestOptions,
+  SessionOptions,
   Warning,
 } from './options.js';
 export type { FinishReason, GenerationResult, Statistics, StepCounts } from './result.js';
+export type { Session } from './session.js';
 export type { JsonSchema } from './structured/schema-text.js';
 export type { ResponseFormat } from './structured/structure.js';
 export type { Tool, ToolCall, ToolChoice } from './structured/tools.js';

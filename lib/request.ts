@@ -26,7 +26,7 @@ export interface RequestParts {
   onAbort: 'throw' | 'return';
   audit: AuditLog | undefined;
   /** Called when the request is over, however it ended. */
-  onOver: () => void;
+  onOver: (native: NativeResult) => void;
   trace: RequestTrace | undefined;
   /** Puts into a result what its text says. */
   read: (result: GenerationResult) => void;
@@ -93,7 +93,7 @@ export class RunningRequest implements GenerationSource {
   /** Settles the generation. Answers the result, where there is one. */
   onEnd(native: NativeResult, engineClosed: boolean): GenerationResult | undefined {
     const { generation, driver, controllerName, seed, onAbort, audit, onOver, trace } = this.#parts;
-    onOver();
+    onOver(native);
     const abandoned =
       this.#abortReason === ABANDONED || (this.#abortReason !== undefined && onAbort === 'return');
     if (this.#failure !== undefined) {

@@ -265,6 +265,34 @@ int Context::length(int seq) const {
   return llama_memory_seq_pos_max(llama_get_memory(ctx_.get()), id(seq, 0)) + 1;
 }
 
+std::vector<uint8_t> Context::state(int seq) {
+  try {
+    std::vector<uint8_t> data(llama_state_seq_get_size(ctx_.get(), id(seq, 0)));
+    data.resize(llama_state_seq_get_data(ctx_.get(), data.data(), data.size(), id(seq, 0)));
+    return data;
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+bool Context::set_state(int seq, std::span<const uint8_t> state, int length) {
+  forget(seq);
+  if (state.empty() || length == 0) return length == 0;
+  const llama_memory_t memory = llama_get_memory(ctx_.get());
+  try {
+    if (llama_state_seq_set_data(ctx_.get(), state.data(), state.size(), id(seq, 0)) == state.size() &&
+        this->length(seq) == length && llama_memory_seq_pos_min(memory, id(seq, 0)) == 0) {
+      for (int branch = 1; branch <= branches_; ++branch)
+        llama_memory_seq_cp(memory, id(seq, 0), id(seq, branch), 0, length);
+      return true;
+    }
+  } catch (const std::exception&) {
+    // As where it doesn't fit.
+  }
+  forget(seq);
+  return false;
+}
+
 bool Context::can_roll_back() {
   clear_batch();
   add(0, 0, 0, false);

@@ -107,6 +107,10 @@ class Context {
   void wipe();
   // Positions that the cache holds of a sequence.
   int length(int seq) const;
+  // What the cache holds of a sequence, in llama.cpp's own form. Nothing where there isn't the memory for it.
+  std::vector<uint8_t> state(int seq);
+  // Puts it in place of what is there, of `length` positions. False: it doesn't fit, and nothing is there.
+  bool set_state(int seq, std::span<const uint8_t> state, int length);
 
   int n_vocab() const { return n_vocab_; }
   int context_size() const { return context_size_; }

@@ -9,6 +9,7 @@
 #include "engine/draft_walk.h"
 #include "engine/plan.h"
 #include "engine/report.h"
+#include "engine/session_shelf.h"
 #include "engine/text_stream.h"
 #include "verify/accept.h"
 #include "verify/sampler.h"
@@ -29,6 +30,9 @@ struct Request {
   bool shares = false;  // its text goes into the engine's store, and it may draft from there
   bool asks = false;  // a controller is asked at every step; without one `plan` holds throughout
   Plan plan;
+  int64_t session = 0;  // whose cells it goes on from, and leaves in its slot at its end; 0: none
+  std::shared_ptr<const SessionState> restored;  // what the session begins from; null: what it left in a slot
+  bool saves = false;                            // the result is to have the session's state
   double submitted_ms = 0;
 };
 
@@ -40,6 +44,8 @@ class Sequence {
   int32_t pick(float* logits, size_t row);
   // Appends a token that the target chose. False when the sequence is over; `finish` then says why.
   bool emit(int32_t token);
+  // Prompt tokens to be read before the first step, which reads the last one with its draft.
+  int unread() const { return static_cast<int>(request.prompt.size()) - 1 - prefilled; }
   // Tokens that a draft may have at most now: limits of length, and of the context.
   int room() const;
   // Fills the next report from this step's draft and resets the step's counters.

@@ -96,6 +96,7 @@ void Step::start_drafts() {
     // Whether the token stays is the coming plan's to say. By the last one it must be worth making.
     s->draft.depth = std::min(1, depth_of(*s));
     s->draft.stop = nullptr;
+    s->draft.others_wait = sequences_.size() > 1;
     s->draft.wants_guesses = tree_nodes_of(*s) > 0;
     s->tree.clear();
     if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s))) to_extend_.push_back(s);
