@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AdaptiveSpecError } from './errors.js';
+import type { NativeTokenLogprobs } from './logprobs.js';
 
 /** The package's folder. */
 export const packageRoot = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -74,6 +75,8 @@ export interface NativeRequest {
   grammar?: NativeGrammar;
   /** Control tokens whose names belong to the text. */
   named: Int32Array;
+  /** Of so many likely tokens beside each emitted one, 0 to 20; -1: of none, nor of that. */
+  logprobs: number;
   /** Whose cells it goes on from, and leaves in its slot at its end; 0 for none. One request of a session at a time. */
   session: number;
   /** What the session begins from; missing where that is what it left in a slot. */
@@ -224,7 +227,13 @@ export interface NativeResult {
 }
 
 /** Hears every event; answers true to a step's report where `exchange.plan` holds the next plan. */
-export type Dispatch = (kind: number, requestId: number, value: unknown) => boolean;
+export type Dispatch = (
+  kind: number,
+  requestId: number,
+  value: unknown,
+  /** Of a step's tokens, where the request wants them. */
+  logprobs?: readonly NativeTokenLogprobs[],
+) => boolean;
 
 /** An engine of native code. Nothing here waits for it; what happens is told to the dispatch function. */
 export interface NativeEngine {

@@ -31,6 +31,7 @@ import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
 import { Generation } from './generation.js';
 import { guardNative } from './guard-native.js';
+import type { NativeTokenLogprobs } from './logprobs.js';
 import { type ModelPair, openPair } from './models/pair.js';
 import { mustBeStorable, nativeStore } from './ngram-store.js';
 import { type AuditLog, openAuditLog } from './observe/audit-log.js';
@@ -256,7 +257,7 @@ export class Engine implements AsyncDisposable {
         ...nativeStore(options.ngramStore),
       },
       this.#exchange.arrays,
-      (kind, requestId, value) => this.#dispatch(kind, requestId, value),
+      (kind, requestId, value, logprobs) => this.#dispatch(kind, requestId, value, logprobs),
     );
   }
 
@@ -428,6 +429,7 @@ export class Engine implements AsyncDisposable {
         session?.over(tokens, native);
       },
       trace,
+      wantsLogprobs: request.logprobs !== undefined,
       read: structure.read,
     });
     const wasIdle = this.#requests.size === 0;
@@ -458,6 +460,7 @@ export class Engine implements AsyncDisposable {
       ...(structure.grammar ? { grammar: structure.grammar } : {}),
       named: structure.named,
       rejection: request.acceptance === 'rejection',
+      logprobs: request.logprobs ?? -1,
       session: session?.id ?? 0,
       saves: session?.saves ?? false,
       ...(restored ? { restored } : {}),
@@ -634,7 +637,12 @@ export class Engine implements AsyncDisposable {
     return this.close();
   }
 
-  #dispatch(kind: number, requestId: number, value: unknown): boolean {
+  #dispatch(
+    kind: number,
+    requestId: number,
+    value: unknown,
+    logprobs?: readonly NativeTokenLogprobs[],
+  ): boolean {
     switch (kind) {
       case EVENT.step: {
         const listening = this.#emitter.listenerCount('step') > 0 && !this.#quiet.has(requestId);
@@ -645,6 +653,7 @@ export class Engine implements AsyncDisposable {
               this.#exchange,
               value as string,
               listening ? (report) => this.#emit('step', report, requestId) : undefined,
+              logprobs,
             ) ?? false
         );
       }

@@ -53,6 +53,7 @@ export {
 export { AdaptiveSpecError, type ErrorCode } from './errors.js';
 export { type GenerateOptions, generate, unload } from './generate.js';
 export type { Generation, GenerationPart } from './generation.js';
+export type { TokenLogprobs, TokenProbability } from './logprobs.js';
 export { type TrimDraftOptions, type TrimmedDraft, trimDraft } from './models/trim-draft.js';
 export { type AuditEntry, readAuditLog } from './observe/audit-log.js';
 export { type RecordedGeneration, readTrace, type Trace, TraceReader } from './observe/trace-file.js';

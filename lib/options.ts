@@ -213,6 +213,11 @@ export interface RequestOptions {
   tools?: readonly Tool[];
   /** Default 'auto'. */
   toolChoice?: ToolChoice;
+  /**
+   * Tell of every emitted token how probable it was, and of so many of the likeliest tokens in its place, 0 to 20: in the
+   * result and in parts of the stream. By the target's own distribution, before any sampler. Default: nothing is told.
+   */
+  logprobs?: number;
   /** Go on past the model's end of generation, for benchmarks. Default false. */
   ignoreEos?: boolean;
   /** Keep depth, drafted and accepted of every step in the result. Default false. */
@@ -382,6 +387,7 @@ const requestFields = {
     [],
   ),
   ...structuredFields,
+  logprobs: v.optional(integer(0, 20)),
   ignoreEos: v.optional(flag, false),
   steps: v.optional(flag, false),
   trace: v.optional(filePath),

@@ -1,6 +1,7 @@
 // What a finished generation gives back: text, tokens, why it ended, and what it took.
 
 import type { NativeResult } from './binding.js';
+import type { TokenLogprobs } from './logprobs.js';
 import type { ToolCall } from './structured/tools.js';
 
 /** Why a generation ended: 'tool_calls' with calls to answer, 'aborted' only where the caller wanted a result. */
@@ -87,6 +88,8 @@ export interface GenerationResult {
   toolCalls?: ToolCall[];
   /** With `tools`: what the model says beside its calls. */
   content?: string;
+  /** With the option `logprobs`: of each of `tokens`. */
+  logprobs?: TokenLogprobs[];
   /** With the option `steps`. */
   steps?: StepCounts[];
 }

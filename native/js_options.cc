@@ -79,6 +79,7 @@ Request request(Napi::Object o) {
   r.named.assign(named.Data(), named.Data() + named.ElementLength());
   r.ignore_eos = flag(o, "ignoreEos");
   r.keep_steps = flag(o, "keepSteps");
+  r.logprobs = integer(o, "logprobs");
   r.session = o.Get("session").As<Napi::Number>().Int64Value();
   r.saves = flag(o, "saves");
   if (const Napi::Value state = o.Get("restored"); state.IsObject()) r.restored = session_state(state.As<Napi::Object>());

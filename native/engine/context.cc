@@ -121,6 +121,8 @@ Context::Context(llama_model* model, const ContextOptions& options, ggml_threadp
       max_rows_(options.max_rows),
       parallel_(options.parallel),
       branches_(options.branches) {
+  // llama.cpp computes a batch of these in one go, but not of models with a state.
+  shares_cells_ = parallel_ > 1 && !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model);
   batch_ = llama_batch_init(batch_size_, 0, branches_ + 1);
   try {
     // Our attention is exact and fast, ggml's flash attention is neither with few rows: it is not taken by default.
@@ -205,7 +207,7 @@ int Context::add(int32_t token, int position, int seq, bool logits, uint32_t bra
 DecodeStatus Context::decode() {
   last_log_error.clear();
   last_error_.clear();
-  const ComputeScope scope(kernels_, has_branches_);
+  const ComputeScope scope(kernels_, has_branches_, shares_cells_);
   try {
     const double start = now_ms();
     const int status = llama_decode(ctx_.get(), batch_);

@@ -135,7 +135,7 @@ class Context {
   llama_batch batch_{};
   int n_vocab_ = 0, context_size_ = 0, batch_size_ = 0, max_rows_ = 0, parallel_ = 1, rows_with_logits_ = 0;
   int branches_ = 0;
-  bool flash_attention_ = false, has_branches_ = false;
+  bool flash_attention_ = false, has_branches_ = false, shares_cells_ = false;
   std::string last_error_;
   int threads_ = 1;
   ThreadUse use_;

@@ -8,6 +8,7 @@
 
 #include "draft/stop_rule.h"
 #include "engine/session_shelf.h"
+#include "verify/token_logprobs.h"
 
 namespace adaptive_spec {
 
@@ -21,6 +22,7 @@ struct StepReport {
   int accepted = 0;
   std::vector<int32_t> tokens;  // emitted in this step
   std::string text;             // released in this step: whole UTF-8 characters
+  std::vector<TokenLogprobs> logprobs;  // of `tokens`, where the request wants them
   std::vector<int32_t> draft_tokens;
   std::vector<Signals> signals;  // one per draft token
   std::vector<int32_t> beside_tokens, beside_parents;  // verified beside the chain; a parent is a draft token or -1
