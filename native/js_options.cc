@@ -42,6 +42,17 @@ Napi::Uint8Array bytes_of(Napi::Env env, std::shared_ptr<SessionState> state, st
   return Napi::Uint8Array::New(env, size, buffer, 0);
 }
 
+DryParams dry(Napi::Object o) {
+  DryParams params{.multiplier = static_cast<float>(real(o, "multiplier")),
+                   .base = static_cast<float>(real(o, "base")),
+                   .allowed_length = integer(o, "allowedLength"),
+                   .last_n = integer(o, "lastN")};
+  const auto breakers = o.Get("breakers").As<Napi::Array>();
+  for (uint32_t i = 0; i < breakers.Length(); ++i)
+    params.breakers.push_back(breakers.Get(i).As<Napi::String>().Utf8Value());
+  return params;
+}
+
 }  // namespace
 
 EngineOptions engine_options(Napi::Object o) {
@@ -96,6 +107,7 @@ Request request(Napi::Object o) {
                 .frequency_penalty = static_cast<float>(real(o, "frequencyPenalty")),
                 .presence_penalty = static_cast<float>(real(o, "presencePenalty")),
                 .penalty_last_n = integer(o, "penaltyLastN"),
+                .dry = dry(o.Get("dry").As<Napi::Object>()),
                 .seed = o.Get("seed").As<Napi::Number>().Uint32Value(),
                 .rejection = flag(o, "rejection")};
   return r;
