@@ -135,6 +135,7 @@ void Engine::load() {
       .mlock = options_.mlock,
       .kernels = kernels,
       .threads = options_.threads,
+      .placement = options_.numa,
       .progress = [&](float done) {
         if (done - told >= 0.05 || done >= 1) {
           told = done;

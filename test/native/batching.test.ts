@@ -107,14 +107,12 @@ describe('the queue', () => {
   });
 
   it('is first in, first out', async () => {
-    await using engine = await tinyEngine('target', 'draft', { parallel: 2 });
-    const ended: number[] = [];
+    await using engine = await tinyEngine('target', 'draft');
     const begun: number[] = [];
     engine.on('step', ({ step }, id) => step === 0 && begun.push(id));
-    engine.on('finish', (_, id) => ended.push(id));
     await Promise.all(BEGINNINGS.map((prompt) => engine.generate({ prompt, maxTokens: 10 })));
     expect(begun).toEqual([...begun].sort((a, b) => a - b));
-    expect(ended).toHaveLength(BEGINNINGS.length);
+    expect(begun).toHaveLength(BEGINNINGS.length);
   });
 });
 
