@@ -33,6 +33,7 @@ import { guardNative } from './guard-native.js';
 import { type ModelPair, openPair } from './models/pair.js';
 import { mustBeStorable, nativeStore } from './ngram-store.js';
 import { type AuditLog, openAuditLog } from './observe/audit-log.js';
+import { traceGeneration } from './observe/generate-channel.js';
 import { RequestTrace, StepTraceFile } from './observe/step-trace.js';
 import type { TraceGeneration } from './observe/trace-format.js';
 import { traceHeader } from './observe/trace-header.js';
@@ -291,6 +292,12 @@ export class Engine implements AsyncDisposable {
 
   /** Starts a checked request. Throws what is wrong with it for this engine. @internal */
   start(request: CheckedRequest, generation: Generation, quiet = false): void {
+    const start = () => this.#start(request, generation, quiet);
+    if (quiet) start();
+    else traceGeneration(generation, request, this.#info.model, start);
+  }
+
+  #start(request: CheckedRequest, generation: Generation, quiet: boolean): void {
     this.#mustBeOpen();
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
