@@ -15,6 +15,7 @@ import { addModels } from './models.js';
 import { addReplay } from './replay.js';
 import { addTrace } from './trace.js';
 import { addTrimDraft } from './trim-draft.js';
+import { addWatch } from './watch.js';
 
 endWithClosedPipe();
 const { version, description } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
@@ -33,6 +34,7 @@ addBench(program);
 addTrace(program);
 addReplay(program);
 addTrimDraft(program);
+addWatch(program);
 
 try {
   await program.parseAsync();
