@@ -8,6 +8,7 @@ import { packageRoot } from '../binding.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { addBench } from './bench.js';
 import { addCalibrate } from './calibrate.js';
+import { addChat } from './chat.js';
 import { endWithClosedPipe, exitCodeOf, reportError } from './console.js';
 import { addDoctor } from './doctor.js';
 import { addGenerate } from './generate.js';
@@ -27,6 +28,7 @@ const program = new Command('adaptive-spec')
   // What commander has to say about wrong usage is said below, in the words of every other error.
   .configureOutput({ outputError: () => {} });
 addGenerate(program);
+addChat(program);
 addModels(program);
 addDoctor(program);
 addCalibrate(program);

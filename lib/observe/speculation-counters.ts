@@ -21,12 +21,13 @@ export interface SpeculationCounters {
   waiting?: number;
 }
 
-/** Names before the stems that all servers share. A server of ours says all three: one of them must count. */
+/** Names before the stems that all servers share. Ours says both, and one of them must count. */
 const FAMILIES: readonly { server: ServerKind; prefix: string }[] = [
-  { server: 'adaptive-spec', prefix: 'adaptive_spec_' },
   { server: 'vLLM', prefix: 'vllm:' },
   { server: 'llama.cpp', prefix: 'llamacpp:' },
 ];
+/** What tells ours from those whose names it says. */
+const OURS = 'adaptive_spec_build_info';
 const STEM = 'spec_decode_num_';
 /** The experiment's own names, which llama.cpp never had. */
 const EXPERIMENT = { drafted: 'llamacpp:draft_drafted_total', accepted: 'llamacpp:draft_accepted_total' };
@@ -76,7 +77,9 @@ function familyOf(
     if (drafted === undefined || accepted === undefined) continue;
     const drafts = sumOf(samples, `${stem}drafts_total`);
     const acceptedPerPosition = perPosition(samples, `${stem}accepted_tokens_per_pos_total`);
-    return { server, ...(drafts === undefined ? {} : { drafts }), drafted, accepted, acceptedPerPosition };
+    const kind = samples.some(({ name }) => name === OURS) ? 'adaptive-spec' : server;
+    const counted = { drafted, accepted, acceptedPerPosition };
+    return { server: kind, ...(drafts === undefined ? {} : { drafts }), ...counted };
   }
   const drafted = sumOf(samples, EXPERIMENT.drafted);
   const accepted = sumOf(samples, EXPERIMENT.accepted);

@@ -105,9 +105,8 @@ describe('counters', () => {
   });
 
   it('of a server that says them under all names count once', () => {
-    const ours = VLLM.replaceAll('vllm:', 'adaptive_spec_');
     const counters = speculationCounters(
-      `${VLLM}${llama(40, 120, 60)}${ours}llamacpp:draft_drafted_total 120\nllamacpp:draft_accepted_total 60\n`,
+      `adaptive_spec_build_info{version="1"} 1\n${VLLM}${llama(40, 120, 60)}llamacpp:draft_drafted_total 120\nllamacpp:draft_accepted_total 60\n`,
     );
     expect(counters).toMatchObject({ server: 'adaptive-spec', drafts: 40, drafted: 120, accepted: 60 });
   });
