@@ -303,7 +303,8 @@ export class Engine implements AsyncDisposable {
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
     const chosen = request.controller as Controller | string | undefined;
     const controller = this.#controllers.take(chosen, { depth: request.depth });
-    const nativeDepth = this.#nativeDepth(controller);
+    const maxDepth = Math.min(request.maxDepth ?? this.#info.maxDepth, this.#info.maxDepth);
+    const nativeDepth = this.#nativeDepth(controller, maxDepth);
     const drafter = this.#drafterIndex(request.drafter);
     this.#mustBranch(request.tree);
     if (request.messages) this.#mustHaveTemplate();
@@ -327,7 +328,7 @@ export class Engine implements AsyncDisposable {
     const driver =
       nativeDepth === undefined
         ? new ControllerDriver(controller, {
-            maxDepth: this.#info.maxDepth,
+            maxDepth,
             drafters,
             firstPlan: nativePlan(0),
             onWarning: request.onWarning ?? ((warning) => this.#warn(warning)),
@@ -336,13 +337,14 @@ export class Engine implements AsyncDisposable {
         : undefined;
     const running = new RunningRequest({
       id,
+      promptTokens: tokens.length,
       native: this.#native,
       generation,
       controllerName,
       driver,
       begin: () => {
         const { costs } = this;
-        const info: RequestInfo = { ...prompt, maxDepth: this.#info.maxDepth, drafters };
+        const info: RequestInfo = { ...prompt, maxDepth, drafters };
         if (costs) info.costs = costs;
         trace?.begin(info);
         driver?.begin(info);
@@ -635,7 +637,7 @@ export class Engine implements AsyncDisposable {
   }
 
   /** The depth that the engine can run without asking; undefined where the controller must be asked. */
-  #nativeDepth(controller: Controller): number | undefined {
+  #nativeDepth(controller: Controller, most: number): number | undefined {
     const depth = nativeDepthOf(controller);
     if (depth === undefined) return undefined;
     if (depth > this.#info.maxDepth) {
@@ -645,7 +647,7 @@ export class Engine implements AsyncDisposable {
         'Give createEngine() a larger maxDepth.',
       );
     }
-    return depth;
+    return Math.min(depth, most);
   }
 
   /** An engine whose target can't branch has said so when it was loaded: there a tree is its chain. */
