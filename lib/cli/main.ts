@@ -14,6 +14,7 @@ import { addDoctor } from './doctor.js';
 import { addGenerate } from './generate.js';
 import { addModels } from './models.js';
 import { addReplay } from './replay.js';
+import { addServe } from './serve.js';
 import { addTrace } from './trace.js';
 import { addTrimDraft } from './trim-draft.js';
 import { addWatch } from './watch.js';
@@ -29,6 +30,7 @@ const program = new Command('adaptive-spec')
   .configureOutput({ outputError: () => {} });
 addGenerate(program);
 addChat(program);
+addServe(program);
 addModels(program);
 addDoctor(program);
 addCalibrate(program);

@@ -93,14 +93,12 @@ export function readBody<const Schema extends v.GenericSchema>(
   const issue = result.issues[0];
   const param = (v.getDotPath(issue) ?? '').replace(/\.(\d+)(?=\.|$)/g, '[$1]');
   const unknown = issue.expected === 'never';
-  throw invalidField(
-    param,
-    unknown ? `There is no field ${param}.` : `${param} is ${nameOf(issue.input)}. Give ${issue.message}.`,
-  );
+  if (unknown) throw invalidField(param, `There is no field ${param}.`);
+  if (issue.input === undefined) throw invalidField(param, `${param} is missing.`);
+  throw invalidField(param, `${param} is ${nameOf(issue.input)}. Give ${issue.message}.`);
 }
 
 function nameOf(value: unknown): string {
-  if (value === undefined) return 'missing';
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 60));
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value);
   return Array.isArray(value) ? 'an array' : 'an object';

@@ -100,6 +100,13 @@ export function checkServerOptions(options: ServerOptions): CheckedServerOptions
     throw new AdaptiveSpecError('INVALID_ARGUMENT', `${name} is wrong`, hint);
   }
   const { apiKey = [], ...rest } = result.output;
+  if (rest.headersTimeoutMs > rest.requestTimeoutMs) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      'headersTimeoutMs is more than requestTimeoutMs',
+      'Headers are part of a request: give them no more time than all of it.',
+    );
+  }
   const keys = typeof apiKey === 'string' ? [apiKey] : apiKey;
   if (keys.length === 0 && !isLoopback(rest.host)) {
     throw new AdaptiveSpecError(

@@ -45,7 +45,10 @@ const schema = v.object({
   previous_response_id: v.nullish(text),
   conversation: v.optional(v.unknown()),
   background: v.nullish(v.boolean('true or false')),
-  tools: v.nullish(v.array(v.object({ ...toolFields, type: text }), 'an array of tools')),
+  // Built-in tools have no name.
+  tools: v.nullish(
+    v.array(v.object({ ...toolFields, type: text, name: v.nullish(text) }), 'an array of tools'),
+  ),
   tool_choice: v.nullish(
     v.union(
       [v.picklist(['auto', 'none', 'required']), v.object({ type: v.literal('function'), name: text })],
@@ -184,19 +187,18 @@ function textOf(content: Item['content'], param: string): string {
 }
 
 function toolsOf({ tools, tool_choice }: Body): Pick<RequestOptions, 'tools' | 'toolChoice'> {
-  const wrong = tools?.findIndex(({ type }) => type !== 'function') ?? -1;
-  if (wrong >= 0) {
-    const { type } = tools![wrong]!;
-    throw unsupportedField(
-      `tools[${wrong}].type`,
-      `Tools of type ${JSON.stringify(type.slice(0, 40))} are not supported.`,
-    );
-  }
   if (tools == null || tools.length === 0) {
     if (tool_choice == null || tool_choice === 'auto' || tool_choice === 'none') return {};
     throw invalidField('tool_choice', 'tool_choice is given, and no tools.');
   }
   const choice: ToolChoice | null | undefined =
     tool_choice !== null && typeof tool_choice === 'object' ? { name: tool_choice.name } : tool_choice;
-  return { tools: tools.map(toolOf), ...(choice == null ? {} : { toolChoice: choice }) };
+  const offered = tools.map(({ type, name, ...rest }, i) => {
+    const named = JSON.stringify(type.slice(0, 40));
+    if (type !== 'function')
+      throw unsupportedField(`tools[${i}].type`, `Tools of type ${named} are not supported.`);
+    if (name == null) throw invalidField(`tools[${i}].name`, `tools[${i}].name is missing.`);
+    return toolOf({ name, ...rest });
+  });
+  return { tools: offered, ...(choice == null ? {} : { toolChoice: choice }) };
 }

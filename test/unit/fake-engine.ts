@@ -117,7 +117,13 @@ export class FakeEngine implements ServedEngine {
       if (generation.wantsSteps) generation.push({ type: 'step', step: made });
       this.#emit('step', made, id);
     };
+    let begun = false;
+    const begin = () => {
+      if (!begun) report({ step: 0, contextLength: promptTokens });
+      begun = true;
+    };
     const step = () => {
+      begin();
       const word = words[steps.length]!;
       text += word;
       // Two drafted, one of them right, in every second step.
@@ -165,8 +171,11 @@ export class FakeEngine implements ServedEngine {
       },
     });
     this.runs.push(run);
-    report({ step: 0, contextLength: promptTokens });
-    if (this.automatic) setImmediate(() => generation.isOver || run.finish());
+    setImmediate(() => {
+      if (generation.isOver) return;
+      begin();
+      if (this.automatic) run.finish();
+    });
   }
 }
 
