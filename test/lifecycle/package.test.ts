@@ -57,6 +57,8 @@ describe('the published files', () => {
     'dist/index.js',
     'dist/index.d.ts',
     'dist/cli/main.js',
+    'lib/serve/dashboard/page/index.html',
+    'lib/serve/dashboard/page/main.js',
     'binding.gyp',
     'CMakeLists.txt',
     'cmake/llama.cmake',
