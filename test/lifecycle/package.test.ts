@@ -83,7 +83,7 @@ describe('the published files', () => {
 
   it('are nothing that only this repository needs', () => {
     const allowed =
-      /^(dist|native|cmake|scripts|models|prebuilds|docs|examples|bench\/prompts)\/|^(package\.json|binding\.gyp|CMakeLists\.txt|tsconfig\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md|SECURITY\.md)$/;
+      /^(dist|lib\/serve\/dashboard\/page|native|cmake|scripts|models|prebuilds|docs|examples|bench\/prompts)\/|^(package\.json|binding\.gyp|CMakeLists\.txt|tsconfig\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md|SECURITY\.md)$/;
     expect(files.filter((name) => !allowed.test(name))).toEqual([]);
   });
 
