@@ -120,7 +120,7 @@ describe.skipIf(!chromium)('the dashboard', () => {
     }
     await page.getByLabel('show rejected drafts').check();
     expect(await page.locator('#text del').first().isVisible()).toBe(true);
-    expect(await page.locator('#k').textContent()).toBe(String(drafted.at(-1)!.depth));
+    expect(await page.locator('#k').textContent()).toBe(String(drafted.at(-1)!.drafted));
 
     // All that is left, and its end.
     for (const _ of third);

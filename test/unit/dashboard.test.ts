@@ -250,7 +250,7 @@ describe('figures of a window', () => {
     expect(windowFigures([step(4, 1), step(2, 2), step(0, 0), step(3, 0)])).toEqual({
       acceptance: 3 / 9,
       meanLength: 1 + 3 / 4,
-      meanDepth: 9 / 4,
+      meanDrafted: 9 / 4,
       places: [
         [3, 2],
         [2, 1],

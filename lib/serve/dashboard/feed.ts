@@ -75,7 +75,8 @@ export interface FeedFigures extends FeedSpeed {
   /** Over the last steps, as all that follows. */
   acceptance?: number;
   meanLength?: number;
-  meanDepth?: number;
+  /** Tokens drafted per step: a stop rule ends drafts before the K that was planned. */
+  meanDrafted?: number;
   /** Verified and accepted at the first, second, … place. */
   places: [verified: number, accepted: number][];
   regret?: Regret;
@@ -312,11 +313,10 @@ export class DashboardFeed {
 /** Sums over some steps. */
 export function windowFigures(
   steps: readonly FeedStep[],
-): Pick<FeedFigures, 'acceptance' | 'meanLength' | 'meanDepth' | 'places'> {
+): Pick<FeedFigures, 'acceptance' | 'meanLength' | 'meanDrafted' | 'places'> {
   const places: [number, number][] = [];
-  let [drafted, accepted, depth] = [0, 0, 0];
+  let [drafted, accepted] = [0, 0];
   for (const step of steps) {
-    depth += step.depth;
     drafted += step.drafted;
     accepted += step.accepted;
     // Places behind the first wrong one were never asked about.
@@ -329,7 +329,9 @@ export function windowFigures(
   }
   return {
     ...(drafted > 0 ? { acceptance: accepted / drafted } : {}),
-    ...(steps.length > 0 ? { meanLength: 1 + accepted / steps.length, meanDepth: depth / steps.length } : {}),
+    ...(steps.length > 0
+      ? { meanLength: 1 + accepted / steps.length, meanDrafted: drafted / steps.length }
+      : {}),
     places,
   };
 }

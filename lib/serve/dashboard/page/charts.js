@@ -61,12 +61,13 @@ function empty(svg, text) {
 
 const path = (points) => points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${round(x)} ${round(y)}`).join('');
 
-/** K of the last steps that fit: planned as a mark, accepted filled by kind, rejected hollow on top. */
+/** Drafts of the last steps that fit: K as a mark, accepted filled by kind, rejected hollow on top. */
 export function drawDepths(svg, steps) {
   if (steps.length === 0) return empty(svg, 'No steps yet');
   const { width } = svg.getBoundingClientRect();
   const shown = steps.slice(-Math.max(1, Math.floor((width - 42) / STEP_WIDTH)));
-  const top = Math.max(4, ...shown.map(({ depth, drafted }) => Math.max(depth, drafted)));
+  // A plan with a stop rule names a K that is hardly ever reached: it must not press the bars down.
+  const top = Math.max(4, ...shown.map(({ drafted }) => drafted)) + 0.5;
   const { y, left, base, labels, right } = frame(svg, top, { below: 18 });
   const bars = node('g', { 'aria-label': 'bar' });
   shown.forEach((step, i) => {
@@ -83,15 +84,16 @@ export function drawDepths(svg, steps) {
       );
     if (step.drafted > step.accepted) rect('rejected', step.accepted, step.drafted);
     if (step.accepted > 0) rect('accepted', 0, step.accepted);
-    bars.append(
-      node('line', {
-        class: 'planned',
-        x1: x - 1,
-        x2: x + STEP_WIDTH - 1,
-        y1: round(y(step.depth)),
-        y2: round(y(step.depth)),
-      }),
-    );
+    if (step.depth <= top)
+      bars.append(
+        node('line', {
+          class: 'planned',
+          x1: x - 1,
+          x2: x + STEP_WIDTH - 1,
+          y1: round(y(step.depth)),
+          y2: round(y(step.depth)),
+        }),
+      );
     const isNew = i > 0 && shown[i - 1].request !== step.request;
     if (isNew)
       bars.append(node('line', { class: 'request', x1: x - 1.5, x2: x - 1.5, y1: y(top), y2: base }));
@@ -101,7 +103,7 @@ export function drawDepths(svg, steps) {
     node('text', { x: left, y: labels }, 'older'),
     node('text', { x: right, y: labels, 'text-anchor': 'end' }, 'now'),
   );
-  svg.setAttribute('aria-label', `K of the last ${shown.length} steps, 0 to ${top}`);
+  svg.setAttribute('aria-label', `Drafts of the last ${shown.length} steps, up to ${Math.floor(top)} tokens`);
 }
 
 /** Tokens per second over time, with plain decoding's. */

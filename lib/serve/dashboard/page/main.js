@@ -84,7 +84,11 @@ function drawTiles() {
     figures?.tokensPerSecond.toFixed(1),
     figures?.plainPerSecond && `plain decoding ${figures.plainPerSecond.toFixed(1)}`,
   );
-  tile('k', last?.depth, figures?.meanDepth !== undefined && `${figures.meanDepth.toFixed(1)} on average`);
+  tile(
+    'k',
+    last?.drafted,
+    figures?.meanDrafted !== undefined && `${figures.meanDrafted.toFixed(1)} on average, K ${last?.depth}`,
+  );
   tile('accepted', percent(figures?.acceptance), 'of drafted tokens');
   tile('length', figures?.meanLength?.toFixed(2), 'over 256 steps');
   tile(

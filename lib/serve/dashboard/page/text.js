@@ -60,7 +60,8 @@ function barOf({ depth, drafted, accepted }) {
     mark.style.height = `${(Math.min(tokens, FULL_K) * BAR_HEIGHT) / FULL_K}px`;
     bar.append(mark);
   };
-  part('planned', depth);
+  // A plan with a stop rule names a K that is hardly ever reached.
+  if (depth <= FULL_K) part('planned', depth);
   if (drafted > accepted) part('drafted', drafted);
   part('accepted', accepted);
   return bar;
