@@ -25,6 +25,7 @@ import { ControllerDriver } from './control/driver.js';
 import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
 import { modelTokensOf } from './control/stop-rule.js';
+import { ControlNames } from './control-names.js';
 import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
@@ -143,6 +144,8 @@ export class Engine implements AsyncDisposable {
   /** Requests of our own, of which listeners hear nothing. */
   readonly #quiet = new Set<number>();
   #costs: EngineCosts | undefined;
+  /** Found when messages are first given. */
+  #names: ControlNames | undefined;
   #isClosing = false;
   #nextId = 1;
   #info!: EngineInfo;
@@ -308,8 +311,10 @@ export class Engine implements AsyncDisposable {
     const drafter = this.#drafterIndex(request.drafter);
     this.#mustBranch(request.tree);
     if (request.messages) this.#mustHaveTemplate();
-    const structure = structureOf(request, this.#native, (messages) => this.applyChatTemplate(messages));
-    const { tokens, words } = this.#promptOf(request, structure.prompt);
+    const guarded = request.messages && this.#controlNames().guard(request.messages);
+    const asked = guarded ? { ...request, messages: guarded.messages } : request;
+    const structure = structureOf(asked, this.#native, (messages) => this.applyChatTemplate(messages));
+    const { tokens, words } = this.#promptOf(asked, structure.prompt, guarded?.mark);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
     const drafters = this.#info.drafters;
@@ -677,10 +682,19 @@ export class Engine implements AsyncDisposable {
     );
   }
 
-  #promptOf(request: CheckedRequest, prompt?: string): { tokens: Int32Array; words?: string } {
+  /** `mark` stands in names of control tokens that messages hold. */
+  #promptOf(request: CheckedRequest, prompt?: string, mark?: string): { tokens: Int32Array; words?: string } {
     const { contextSize } = this.#info;
-    const words = prompt ?? (request.messages ? this.applyChatTemplate(request.messages) : request.prompt!);
-    const tokens = typeof words === 'string' ? this.tokenize(words) : this.#tokenIds(words);
+    const said = prompt ?? (request.messages ? this.applyChatTemplate(request.messages) : request.prompt!);
+    const guarded = typeof said === 'string' && mark !== undefined;
+    const words = guarded ? said.replaceAll(mark, '') : said;
+    const tokens = guarded
+      ? this.#controlNames().tokens(said, mark, (text, addSpecial, parseSpecial) =>
+          this.tokenize(text, { addSpecial, parseSpecial }),
+        )
+      : typeof words === 'string'
+        ? this.tokenize(words)
+        : this.#tokenIds(words);
     if (tokens.length === 0) {
       throw new AdaptiveSpecError(
         'INVALID_ARGUMENT',
@@ -709,6 +723,11 @@ export class Engine implements AsyncDisposable {
       );
     }
     return Int32Array.from(ids as number[]);
+  }
+
+  #controlNames(): ControlNames {
+    this.#names ??= new ControlNames(guardNative(() => this.#native.controlNames()));
+    return this.#names;
   }
 
   #mustHaveTemplate(): void {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Controller } from '../control/controller.js';
 import { controllerNames } from '../control/controllers.js';
-import { createEngine } from '../engine.js';
+import { createEngine, type Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { checkEngineOptions, type EngineOptions } from '../options.js';
 import { checkServerOptions, type ServerOptions } from '../serve/options.js';
@@ -68,9 +68,10 @@ async function run(flags: Flags): Promise<void> {
 
 async function serve(engineOptions: EngineOptions, serverOptions: ServerOptions): Promise<void> {
   const signals = new EndSignals();
-  const engine = await createEngine(engineOptions);
+  let engine: Engine | undefined;
   let server: Server | undefined;
   try {
+    engine = await createEngine(engineOptions);
     server = createServer(engine, serverOptions);
     const address = await server.listen();
     print(`listening on ${address}`);
@@ -81,7 +82,7 @@ async function serve(engineOptions: EngineOptions, serverOptions: ServerOptions)
     process.exitCode = signal === 'SIGINT' ? 130 : 0;
   } finally {
     await server?.close();
-    await engine.close();
+    await engine?.close();
     signals.end();
   }
 }

@@ -107,7 +107,7 @@ export function httpErrorOf(error: unknown, contextSize: number): HttpError {
   }
   const { code, message, hint } = error;
   const type = TYPES[code] ?? 'server_error';
-  const full = `${message}. ${hint}`;
+  const full = `${message.replace(/\.$/, '')}. ${hint}`;
   if (type === 'exceed_context_size_error') {
     const tokens = /(\d+) tokens/.exec(message)?.[1];
     return new HttpError(type, full, {

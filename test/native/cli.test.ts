@@ -578,7 +578,8 @@ describe('doctor', () => {
     const checks = ['node', 'addon', 'cpu', 'threads', 'memory', 'pair', 'self-test'];
     expect(findings.map(({ check }) => check)).toEqual(checks);
     for (const { check, status, detail } of findings) {
-      if (check !== 'cpu' && check !== 'threads') expect({ check, status, detail }).toMatchObject({ status: 'ok' });
+      if (check !== 'cpu' && check !== 'threads')
+        expect({ check, status, detail }).toMatchObject({ status: 'ok' });
     }
     expect(findings.at(-1)!.detail).toMatch(/drafted as plain/);
   });

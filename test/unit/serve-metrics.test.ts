@@ -1,4 +1,5 @@
 // What `/metrics` says, and when.
+import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createServer, type Server } from '../../lib/serve/index.js';
 import { FakeEngine } from './fake-engine.js';
@@ -122,6 +123,20 @@ describe('/metrics', () => {
     expect(metrics.adaptive_spec_accepted_length_sum).toBe(accepted);
     expect(metrics['adaptive_spec_step_seconds_count{phase="verify"}']).toBe(10);
     expect(metrics['adaptive_spec_controller_plans_total{controller="auto"}']).toBe(10);
+  });
+
+  it('has no metric that docs/server.md leaves out, and the other way round', async () => {
+    const { complete, server } = serve();
+    await complete({});
+    await complete({ n: 5 });
+    const { body } = await server.app.inject({ url: '/metrics', headers: { host: 'localhost' } });
+    const made = [...body.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name!);
+    const page = readFileSync('docs/server.md', 'utf8');
+    const section = page.slice(page.indexOf('## /metrics'), page.indexOf('## From code'));
+    const told = [...section.matchAll(/`((?:llamacpp:|vllm:|adaptive_spec_)[a-z_0-9]+)`/g)].map(
+      ([, name]) => name!,
+    );
+    expect(told.sort()).toEqual(made.sort());
   });
 
   it('counts what was refused, by code', async () => {
