@@ -11,7 +11,9 @@ import { readAuditLog } from '../../lib/observe/audit-log.js';
 import { parseMetrics } from '../../lib/observe/metrics-text.js';
 import { metricsUrl, ServerWatch, type WatchReading } from '../../lib/observe/server-watch.js';
 import { speculationCounters } from '../../lib/observe/speculation-counters.js';
+import { createServer } from '../../lib/serve/index.js';
 import { fileServer, type Handler } from './file-server.js';
+import { FakeEngine } from './serve-fake-engine.js';
 
 let folder: string;
 beforeAll(() => {
@@ -329,6 +331,23 @@ describe('the command', () => {
       code: 'INVALID_ARGUMENT',
       message: expect.stringMatching(message),
     });
+  });
+});
+
+describe('a server of ours', () => {
+  it('is known, and read step by step', async () => {
+    const engine = new FakeEngine();
+    engine.automatic = false;
+    await using server = createServer(engine, { port: 0 });
+    const watch = new ServerWatch({ url: metricsUrl(await server.listen()) });
+    expect(await watch.read(signal)).toMatchObject({ server: 'adaptive-spec', first: true, drafted: 0 });
+    const generation = engine.generate({ prompt: 'x' });
+    for (const _ of [1, 2]) engine.runs[0]!.step();
+    // The fake drafts two tokens in its second step, and gets one of them right; it hasn't ended.
+    const reading = await watch.read(signal);
+    expect(reading).toMatchObject({ drafts: 1, drafted: 2, accepted: 1, acceptance: 0.5, serverDepth: 1 });
+    engine.runs[0]!.finish();
+    await generation;
   });
 });
 

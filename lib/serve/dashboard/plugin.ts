@@ -67,9 +67,9 @@ export function dashboardPlugin(app: FastifyInstance, { engine, state, stream }:
   app.get('/dashboard/events', (_request, reply) => {
     feed ??= new DashboardFeed(engine, state);
     const events = new EventStream(reply, stream);
+    events.send(feed.snapshot(), 'snapshot');
     const off = feed.listen((event, data) => events.send(data, event));
     reply.raw.once('close', off);
-    events.send(feed.snapshot(), 'snapshot');
   });
 
   app.post('/dashboard/controller', ({ body }) => {
