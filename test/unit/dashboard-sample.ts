@@ -5,7 +5,7 @@ import type { CostTable } from '../../lib/control/costs.js';
 import { HeuristicController } from '../../lib/control/heuristic-controller.js';
 import type { GenerationResult } from '../../lib/result.js';
 import type { ServerState } from '../../lib/serve/state.js';
-import { FakeEngine } from './serve-fake-engine.js';
+import { FakeEngine } from './fake-engine.js';
 import { requestInfo, stepReport } from './step-report.js';
 
 /** Two rows cost little more than one; a riser behind eight. */

@@ -12,8 +12,8 @@ import { parseMetrics } from '../../lib/observe/metrics-text.js';
 import { metricsUrl, ServerWatch, type WatchReading } from '../../lib/observe/server-watch.js';
 import { speculationCounters } from '../../lib/observe/speculation-counters.js';
 import { createServer } from '../../lib/serve/index.js';
+import { FakeEngine } from './fake-engine.js';
 import { fileServer, type Handler } from './file-server.js';
-import { FakeEngine } from './serve-fake-engine.js';
 
 let folder: string;
 beforeAll(() => {

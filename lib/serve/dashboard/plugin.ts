@@ -57,12 +57,14 @@ export function dashboardPlugin(app: FastifyInstance, { engine, state, stream }:
   app.get('/dashboard', (_request, reply) => {
     reply.type('text/html; charset=utf-8').send(page);
   });
-  for (const [name, type] of Object.entries(FILES)) {
-    const file = readFileSync(join(FOLDER, name));
-    app.get(`/dashboard/${name}`, (_request, reply) => {
-      reply.type(type).send(file);
-    });
-  }
+  const files = new Map(
+    Object.entries(FILES).map(([name, type]) => [name, { type, file: readFileSync(join(FOLDER, name)) }]),
+  );
+  app.get<{ Params: { file: string } }>('/dashboard/:file', ({ params }, reply) => {
+    const found = files.get(params.file);
+    if (found) reply.type(found.type).send(found.file);
+    else reply.callNotFound();
+  });
 
   app.get('/dashboard/events', (_request, reply) => {
     feed ??= new DashboardFeed(engine, state);
