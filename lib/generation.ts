@@ -7,6 +7,8 @@ import type { GenerationResult } from './result.js';
 /** What `events()` yields. A step's report is a copy and may be kept. */
 export type GenerationPart =
   | { type: 'text'; text: string }
+  /** With `tools`: what the model says beside its calls, which `text` has as the model writes it. */
+  | { type: 'content'; text: string }
   | { type: 'step'; step: StepReport }
   | { type: 'finish'; result: GenerationResult };
 
@@ -61,7 +63,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     return this.#texts();
   }
 
-  /** Text, steps and the finish. Steps are kept from this call on: call it at once, and get them all. */
+  /** Text, content, steps and the finish. Steps are kept from this call on: call it at once, and get them all. */
   events(): AsyncIterableIterator<GenerationPart> {
     this.#wantsSteps = true;
     return this.#iterate();

@@ -9,6 +9,7 @@ import { ABANDONED, type Generation, type GenerationSource } from './generation.
 import type { AuditLog } from './observe/audit-log.js';
 import type { RequestTrace } from './observe/step-trace.js';
 import { type GenerationResult, resultOf } from './result.js';
+import type { Said } from './structured/said.js';
 
 export interface RequestParts {
   id: number;
@@ -30,6 +31,8 @@ export interface RequestParts {
   trace: RequestTrace | undefined;
   /** Puts into a result what its text says. */
   read: (result: GenerationResult) => void;
+  /** With tools: what the answer says beside its calls. */
+  said: Said | undefined;
 }
 
 /** Made by the engine when it submits a request, which then tells it of every step and of the end. */
@@ -72,7 +75,10 @@ export class RunningRequest implements GenerationSource {
       onReport?.(copy);
       if (generation.wantsSteps) generation.push({ type: 'step', step: copy });
     }
-    if (text !== '') generation.push({ type: 'text', text });
+    if (text !== '') {
+      generation.push({ type: 'text', text });
+      this.#say(this.#parts.said?.add(text));
+    }
     if (!driver || exchange.isLast) return false;
     if (report.step === 0) this.#parts.begin();
     if (!exchange.isAsked) {
@@ -88,6 +94,10 @@ export class RunningRequest implements GenerationSource {
       native.abort(this.id);
     }
     return true;
+  }
+
+  #say(text = ''): void {
+    if (text !== '') this.#parts.generation.push({ type: 'content', text });
   }
 
   /** Settles the generation. Answers the result, where there is one. */
@@ -114,6 +124,7 @@ export class RunningRequest implements GenerationSource {
       const dropped = (audit?.dropped ?? 0) - this.#droppedBefore;
       const result = resultOf(native, this.#text, seed, figures, dropped);
       this.#parts.read(result);
+      this.#say(this.#parts.said?.end(result.content));
       // Who has the result may read the trace.
       if (trace) {
         const { tokens, finishReason } = result;

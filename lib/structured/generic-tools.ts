@@ -60,6 +60,9 @@ function movedTo(place: string, schema: unknown): unknown {
   );
 }
 
+/** What stands before the words of an answer without a call. */
+export const GENERIC_RESPONSE = /^\s*\{\s*"response"\s*:\s*"/;
+
 /** What a whole answer says. */
 export function genericAnswer(text: string): ToolAnswer {
   const answer = JSON.parse(text) as {
