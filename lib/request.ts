@@ -41,6 +41,8 @@ export class RunningRequest implements GenerationSource {
   readonly #parts: RequestParts;
   readonly #droppedBefore: number;
   #text = '';
+  /** What it says beside calls of tools. */
+  #said = '';
   #abortReason: unknown;
   #failure: unknown;
   /** Whether the step now running began with waiting for a plan. */
@@ -97,7 +99,9 @@ export class RunningRequest implements GenerationSource {
   }
 
   #say(text = ''): void {
-    if (text !== '') this.#parts.generation.push({ type: 'content', text });
+    if (text === '') return;
+    this.#said += text;
+    this.#parts.generation.push({ type: 'content', text });
   }
 
   /** Settles the generation. Answers the result, where there is one. */
@@ -125,6 +129,8 @@ export class RunningRequest implements GenerationSource {
       const result = resultOf(native, this.#text, seed, figures, dropped);
       this.#parts.read(result);
       this.#say(this.#parts.said?.end(result.content));
+      // Cut short it can't be read, and yet it has said something.
+      if (this.#parts.said && finishesEarly(result)) result.content = this.#said;
       // Who has the result may read the trace.
       if (trace) {
         const { tokens, finishReason } = result;
@@ -135,6 +141,10 @@ export class RunningRequest implements GenerationSource {
     trace?.end();
     return undefined;
   }
+}
+
+function finishesEarly({ finishReason }: GenerationResult): boolean {
+  return finishReason === 'length' || finishReason === 'aborted';
 }
 
 /** The error of a request that its engine's end cut off. */

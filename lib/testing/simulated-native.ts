@@ -34,8 +34,6 @@ const MS = { promptToken: 0.25, draftToken: 1, pass: 10, row: 0.5, other: 0.1 };
 interface Running {
   request: NativeRequest;
   reply: Promise<WrittenReply>;
-  /** Whether the target agrees with a draft token, by the place in the answer. */
-  agrees: (place: number) => boolean;
   isAborted: boolean;
   /** Ends a wait. */
   wake: () => void;
@@ -52,7 +50,6 @@ export class SimulatedNative implements NativeEngine {
   #waiting: Running[] = [];
   #isClosing = false;
   #isClosed = false;
-  #submitted = 0;
 
   constructor(options: NativeEngineOptions, exchange: Exchange, dispatch: Dispatch, simulation: Simulation) {
     this.#options = options;
@@ -66,7 +63,6 @@ export class SimulatedNative implements NativeEngine {
     const running: Running = {
       request,
       reply: this.#simulation.reply(),
-      agrees: agreement(this.#simulation, this.#submitted++),
       isAborted: false,
       wake: () => {},
     };
@@ -174,11 +170,12 @@ export class SimulatedNative implements NativeEngine {
   }
 
   async #run(running: Running): Promise<NativeResult> {
-    const { request, agrees } = running;
+    const { request } = running;
     const result = emptyResult(request, 'stop');
     const written = await Promise.race([running.reply.catch(refusal), interrupted(running)]);
     if (written === undefined) return { ...result, reason: 'aborted' };
     const answer = this.#answer(request, written);
+    const agrees = agreement(this.#simulation, answer.text);
     const steps = new Steps(request, result);
     result.promptMs = MS.promptToken * request.prompt.length;
     result.firstTokenMs = result.promptMs + MS.pass + MS.row;
@@ -375,16 +372,19 @@ function faultOf({ code, message, hint }: AdaptiveSpecError) {
   return { errorCode: code, errorMessage: message, errorHint: hint };
 }
 
-/** The same places agree at every depth, as they do where drafts are compared with what the target draws. */
-function agreement({ acceptance, seed }: Simulation, request: number): (place: number) => boolean {
-  return (place) => {
-    // A hash with good avalanche (splitmix32's finalizer): places next to each other have nothing in common.
-    let x =
-      Math.imul(seed ^ Math.imul(request + 1, 0x9e3779b9), 0x85ebca6b) ^ Math.imul(place + 1, 0xc2b2ae35);
-    x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);
-    x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
-    return ((x ^ (x >>> 15)) >>> 0) / 2 ** 32 < acceptance;
-  };
+/** The same places of a text agree at every depth, as they do where drafts are compared with what the target draws. */
+function agreement({ acceptance, seed }: Simulation, text: string): (place: number) => boolean {
+  let start = seed | 0;
+  for (let i = 0; i < text.length; i++) start = mixed(start ^ text.charCodeAt(i));
+  return (place) => (mixed(start ^ place) >>> 0) / 2 ** 32 < acceptance;
+}
+
+/** A hash of 32 bits (splitmix32's), so that places next to each other have nothing in common. */
+function mixed(bits: number): number {
+  let x = (bits + 0x9e3779b9) | 0;
+  x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);
+  x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
+  return x ^ (x >>> 15);
 }
 
 function emptyResult({ prompt }: NativeRequest, reason: NativeResult['reason']): NativeResult {
