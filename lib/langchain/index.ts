@@ -27,7 +27,7 @@ import {
 import type { ResponseFormat } from '../structured/structure.js';
 import type { Tool } from '../structured/tools.js';
 import { messagesOf } from './messages.js';
-import { type OutputSchema, structuredOutput } from './structured-output.js';
+import { type OutputSchema, structuredOutput, type Values } from './structured-output.js';
 import { choiceOf, toolsOf } from './tools.js';
 
 /** An engine or its options, how to generate, and LangChain's own. */
@@ -88,16 +88,16 @@ export class ChatAdaptiveSpec extends BaseChatModel<ChatAdaptiveSpecCallOptions,
   }
 
   /** Answers that keep to a schema. `method`: 'jsonSchema' (default), 'functionCalling', or 'jsonMode', any JSON object. */
-  override withStructuredOutput<Output extends OutputSchema = OutputSchema>(
-    schema: OutputSchema,
+  override withStructuredOutput<Output extends Values = Values>(
+    schema: OutputSchema<Output>,
     config?: StructuredOutputMethodOptions<false>,
   ): Runnable<BaseLanguageModelInput, Output>;
-  override withStructuredOutput<Output extends OutputSchema = OutputSchema>(
-    schema: OutputSchema,
+  override withStructuredOutput<Output extends Values = Values>(
+    schema: OutputSchema<Output>,
     config?: StructuredOutputMethodOptions<true>,
   ): Runnable<BaseLanguageModelInput, { raw: BaseMessage; parsed: Output }>;
   override withStructuredOutput(schema: OutputSchema, config?: StructuredOutputMethodOptions<boolean>) {
-    return structuredOutput(this, schema, config) as Runnable<BaseLanguageModelInput, OutputSchema>;
+    return structuredOutput(this, schema, config) as Runnable<BaseLanguageModelInput, Values>;
   }
 
   override async _generate(messages: BaseMessage[], options: this['ParsedCallOptions']): Promise<ChatResult> {

@@ -7,13 +7,20 @@ import {
   createFunctionCallingParser,
 } from '@langchain/core/language_models/structured_output';
 import { toJsonSchema } from '@langchain/core/utils/json_schema';
+import type { SerializableSchema } from '@langchain/core/utils/standard_schema';
+import type { InteropZodType } from '@langchain/core/utils/types';
 import { AdaptiveSpecError } from '../errors.js';
 import type { JsonSchema } from '../structured/schema-text.js';
 import type { ChatAdaptiveSpec } from './index.js';
 
 /** A Zod schema, a standard schema that can be written as JSON Schema, or a JSON schema. */
-// biome-ignore lint/suspicious/noExplicitAny: LangChain's own type of a schema of any kind.
-export type OutputSchema = Record<string, any>;
+export type OutputSchema<Output extends Values = Values> =
+  | InteropZodType<Output>
+  | SerializableSchema<Output>
+  | Values;
+
+// biome-ignore lint/suspicious/noExplicitAny: LangChain's own type of what a model answers.
+export type Values = Record<string, any>;
 
 export function structuredOutput(
   model: ChatAdaptiveSpec,
