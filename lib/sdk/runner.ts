@@ -25,8 +25,10 @@ export const REQUEST_SETTINGS = [
   'frequencyPenalty',
   'presencePenalty',
   'penaltyLastN',
+  'dry',
   'seed',
   'stop',
+  'parallelToolCalls',
   'grammar',
   'trace',
   'onWarning',
@@ -63,7 +65,7 @@ export function runnerOf(settings: AdapterSettings): Runner {
     const name = (rest as EngineOptions).model;
     return {
       modelId: modelId ?? (name === undefined ? 'default' : basename(name)),
-      run: (request) => generate({ ...rest, ...given(request) }),
+      run: (request) => generate(merged(rest, request)),
     };
   }
   if (typeof engine?.generate !== 'function') {
@@ -75,7 +77,7 @@ export function runnerOf(settings: AdapterSettings): Runner {
   }
   return {
     modelId: modelId ?? basename(engine.info.model),
-    run: (request) => engine.generate({ ...rest, ...given(request) }),
+    run: (request) => engine.generate(merged(rest, request)),
   };
 }
 
@@ -92,7 +94,11 @@ export function callSettings(settings: object, where: string): RequestSettings {
   );
 }
 
-/** Without what is undefined, which would hide the adapter's own settings. */
-function given<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+/** The adapter's settings, and before them what a call says. */
+function merged<T extends object>(settings: T, request: RequestOptions): T & RequestOptions {
+  const said = Object.entries(request).filter(([, value]) => value !== undefined);
+  const options = { ...settings, ...Object.fromEntries(said) } as T & RequestOptions;
+  // It means nothing to a call without tools, which would be refused for it.
+  if (options.tools === undefined) delete options.parallelToolCalls;
+  return options;
 }

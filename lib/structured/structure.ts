@@ -85,7 +85,10 @@ function toolStructure(request: CheckedRequest, maker: StructureMaker): Structur
   const messages = request.messages as readonly Message[];
   const tools = offeredTools(request.tools ?? [], request.toolChoice);
   const required = request.toolChoice !== 'auto' && tools.length > 0;
-  const made = guardNative(() => native.applyTools(messagesText(messages), JSON.stringify(tools), required));
+  const parallel = request.parallelToolCalls;
+  const made = guardNative(() =>
+    native.applyTools(messagesText(messages), JSON.stringify(tools), required, parallel),
+  );
   if (tools.length === 0) {
     if (!made.knowsCalls) return { ...FREE, prompt: applyTemplate(messages.map(plainMessage)) };
     return { ...FREE, prompt: made.prompt, stops: made.stops };
@@ -94,8 +97,8 @@ function toolStructure(request: CheckedRequest, maker: StructureMaker): Structur
   const what = "The tools' parameters";
   return {
     ...FREE,
-    prompt: applyTemplate(genericMessages(messages, tools, required)),
-    grammar: schemaGrammar(maker, JSON.stringify(genericSchema(tools, required)), what),
+    prompt: applyTemplate(genericMessages(messages, tools, required, parallel)),
+    grammar: schemaGrammar(maker, JSON.stringify(genericSchema(tools, required, parallel)), what),
     read: (result) => readTools(result, genericAnswer),
     said: saidInString(GENERIC_RESPONSE),
   };

@@ -41,6 +41,9 @@ export function writeReply(reply: TestReply, request: RequestOptions): WrittenRe
   );
   const stranger = toolCalls.find(({ name }) => !offered.has(name));
   if (stranger) throw misfit(`calls '${stranger.name}', a tool that its request doesn't offer`);
+  if (toolCalls.length > 1 && !request.parallelToolCalls) {
+    throw misfit('makes several calls, which its request does not allow (parallelToolCalls)');
+  }
   const format = request.responseFormat?.type ?? 'text';
   if (format !== 'text' && error === undefined && !isJson(said)) {
     throw misfit('is no JSON, which its request asks for');

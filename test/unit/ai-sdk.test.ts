@@ -60,6 +60,14 @@ describe('settings', () => {
     expect(requests[1]).toMatchObject({ ...own, seed: 1, maxTokens: 9, depth: 4, minP: 0.05 });
   });
 
+  it("that are of tools don't get in the way of calls without any", async () => {
+    const { engine, requests } = await heard();
+    const model = adaptiveSpec({ engine, parallelToolCalls: true });
+    await model.doGenerate({ prompt });
+    await model.doGenerate({ prompt, tools: [weather] });
+    expect(requests.map(({ parallelToolCalls }) => parallelToolCalls)).toEqual([false, true]);
+  });
+
   it('that are none are refused, with the nearest that is', async () => {
     const { engine } = await heard();
     const call = adaptiveSpec({ engine }).doGenerate({

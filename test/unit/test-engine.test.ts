@@ -88,6 +88,10 @@ describe('replies', () => {
     expect(await codeOf(engine.generate(json))).toBe('INVALID_ARGUMENT');
     expect(await codeOf(engine.generate(json))).toBe('INVALID_ARGUMENT');
     await expect(engine.generate({ prompt })).rejects.toThrow('4 replies, and this is request 5');
+    const twice = await createTestEngine({
+      reply: () => ({ toolCalls: [...call.toolCalls, ...call.toolCalls] }),
+    });
+    expect(await codeOf(twice.generate({ messages, tools }))).toBe('INVALID_ARGUMENT');
   });
 
   it('have tool calls, with ids and words beside them', async () => {
@@ -96,7 +100,7 @@ describe('replies', () => {
       { name: 'get_weather', arguments: '{"city": "Rome"}' },
     ];
     const engine = await createTestEngine({ replies: [{ text: 'Let me look.', toolCalls }] });
-    const generation = engine.generate({ messages, tools });
+    const generation = engine.generate({ messages, tools, parallelToolCalls: true });
     const parts: GenerationPart[] = [];
     for await (const part of generation.events()) parts.push(part);
     expect(await generation).toMatchObject({
