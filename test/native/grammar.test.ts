@@ -402,8 +402,8 @@ describe('tools', () => {
       let said = '';
       for await (const part of again.events()) if (part.type === 'content') said += part.text;
       expect((await again).tokens).toEqual(auto.tokens);
-      // Without a call all of it is said, as it is written.
-      expect(said).toBe(auto.text);
+      // Without a call all of it is said; Llama's answer has our own form around it.
+      expect(said).toBe(beginsAtOnce ? JSON.parse(auto.text).response : auto.text);
       // What the conversation has of calls and results is put into words.
       const later = await engine.generate({
         ...request,
