@@ -36,6 +36,8 @@ export class AnswerParts {
         return this.#includeRaw ? [{ type: 'raw', rawValue: part.step }] : [];
       case 'finish':
         return this.#end(part.result);
+      default:
+        return [];
     }
   }
 

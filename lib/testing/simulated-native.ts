@@ -180,6 +180,8 @@ export class SimulatedNative implements NativeEngine {
     result.promptMs = MS.promptToken * request.prompt.length;
     result.firstTokenMs = result.promptMs + MS.pass + MS.row;
     let { depth } = request;
+    /** Draft tokens verified at most. */
+    let most = depth;
     /** Steps that the last plan still holds for. */
     let held = 0;
     const tell = (text: string, isLast: boolean) => {
@@ -194,24 +196,34 @@ export class SimulatedNative implements NativeEngine {
       }
       depth = plan[PLAN.depth]!;
       held = plan[PLAN.steps]! - 1;
-      steps.drafter = Math.max(plan[PLAN.drafter]!, 0);
+      most = plan[PLAN.verify]!;
+      const drafter = plan[PLAN.drafter]!;
+      steps.drafter = drafter < 0 ? request.drafter : drafter;
     };
-    steps.write(this.#exchange, { depth: 0, drafted: 0, accepted: 0, tokens: [], draftTokens: [] });
+    steps.write(this.#exchange, {
+      depth: 0,
+      drafted: 0,
+      verified: 0,
+      accepted: 0,
+      tokens: [],
+      draftTokens: [],
+    });
     tell('', answer.tokens.length === 0);
     for (let at = 0; at < answer.tokens.length; ) {
       if (await this.#pause(running))
         return { ...result, reason: 'aborted', tokens: Int32Array.from(steps.tokens) };
       // The target adds a token of its own, so that a draft needs no more than what comes before the last.
       const drafted = Math.min(depth, answer.tokens.length - at - 1);
+      const verified = Math.min(drafted, most);
       let accepted = 0;
-      while (accepted < drafted && agrees(at + accepted)) accepted++;
+      while (accepted < verified && agrees(at + accepted)) accepted++;
       const tokens = answer.tokens.slice(at, at + accepted + 1);
       const draftTokens = answer.tokens.slice(at, at + drafted);
       // What the target disagrees with is another word.
       if (accepted < drafted) draftTokens.fill(END, accepted);
       steps.write(
         this.#exchange,
-        { depth, drafted, accepted, tokens, draftTokens },
+        { depth, drafted, verified, accepted, tokens, draftTokens },
         this.#simulation.acceptance,
       );
       const text = answer.text.slice(answer.ends[at - 1] ?? 0, answer.ends[at + accepted]);
@@ -271,6 +283,14 @@ export class SimulatedNative implements NativeEngine {
   }
 }
 
+/** What a step planned, drafted, verified and accepted, in tokens. */
+interface Counts {
+  depth: number;
+  drafted: number;
+  verified: number;
+  accepted: number;
+}
+
 /** Counts a request's steps into its result, and writes their reports. */
 class Steps {
   readonly tokens: number[] = [];
@@ -286,15 +306,15 @@ class Steps {
 
   write(
     exchange: Exchange,
-    step: { depth: number; drafted: number; accepted: number; tokens: number[]; draftTokens: number[] },
+    step: Counts & { tokens: number[]; draftTokens: number[] },
     acceptance = 0,
   ): void {
     const { header } = exchange;
-    const { depth, drafted, accepted, tokens, draftTokens } = step;
+    const { depth, drafted, verified, accepted, tokens, draftTokens } = step;
     const isPrompt = tokens.length === 0;
     this.tokens.push(...tokens);
     header.fill(0);
-    const rows = isPrompt ? this.#request.prompt.length : drafted + 1;
+    const rows = isPrompt ? this.#request.prompt.length : verified + 1;
     const draftMs = MS.draftToken * drafted;
     const verifyMs = isPrompt ? MS.promptToken * rows : MS.pass + MS.row * rows;
     if (!isPrompt) this.#count(step, draftMs, verifyMs);
@@ -302,7 +322,7 @@ class Steps {
     header[HEADER.position] = this.tokens.length;
     header[HEADER.depth] = depth;
     header[HEADER.drafted] = drafted;
-    header[HEADER.verified] = drafted;
+    header[HEADER.verified] = verified;
     header[HEADER.accepted] = accepted;
     header[HEADER.tokens] = tokens.length;
     header[HEADER.draftMs] = draftMs;
@@ -320,18 +340,14 @@ class Steps {
     exchange.origins.fill(0, 0, drafted);
   }
 
-  #count(
-    { depth, drafted, accepted }: { depth: number; drafted: number; accepted: number },
-    draftMs: number,
-    verifyMs: number,
-  ): void {
+  #count({ depth, drafted, verified, accepted }: Counts, draftMs: number, verifyMs: number): void {
     const result = this.#result;
     result.steps++;
     result.draftTokens += drafted;
-    result.verifiedTokens += drafted;
+    result.verifiedTokens += verified;
     result.acceptedTokens += accepted;
-    result.verifiedPerPosition = counted(result.verifiedPerPosition, drafted);
-    result.acceptedPerPosition = counted(result.acceptedPerPosition, accepted, drafted);
+    result.verifiedPerPosition = counted(result.verifiedPerPosition, verified);
+    result.acceptedPerPosition = counted(result.acceptedPerPosition, accepted, verified);
     result.draftMs += draftMs;
     result.verifyMs += verifyMs;
     result.otherMs += MS.other;

@@ -3,11 +3,9 @@
 import type { EngineBinding } from '../binding.js';
 import { Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
-import type { Generation } from '../generation.js';
 import type { ModelPair } from '../models/pair.js';
 import {
   type CheckedEngineOptions,
-  type CheckedRequest,
   checkEngineOptions,
   type EngineOptions,
   type RequestOptions,
@@ -91,9 +89,9 @@ class TestEngine extends Engine {
     this.#submitting = submitting;
   }
 
-  override start(request: CheckedRequest, generation: Generation, quiet = false): void {
+  override start(...[request, generation, quiet]: Parameters<Engine['start']>): void {
     this.#submitting.request = request as RequestOptions;
-    this.#submitting.isQuiet = quiet;
+    this.#submitting.isQuiet = quiet === true;
     super.start(request, generation, quiet);
   }
 }

@@ -169,6 +169,27 @@ describe('an engine', () => {
     expect(stats.controller.calls).toBe(depths.length);
   });
 
+  it('heeds what a plan says of drafter, verification and steps', async () => {
+    const engine = await createTestEngine({ replies: [TEXT], acceptance: 1, drafters: ['model', 'ngram'] });
+    const heard: StepReport[] = [];
+    engine.on('step', (report) => heard.push(report));
+    let asked = 0;
+    const plans = [{ depth: 3, verify: 1 }, { depth: 2, drafter: 'model', steps: 2 }, 0];
+    await engine.generate({ prompt, drafter: 'ngram', controller: () => plans[asked++] ?? 1 });
+    const told = heard.map(({ drafted, verified, accepted, drafter }) => [
+      drafted,
+      verified,
+      accepted,
+      drafter,
+    ]);
+    expect(told.slice(1, 5)).toEqual([
+      [3, 1, 1, 'ngram'],
+      [2, 2, 2, 'model'],
+      [2, 2, 2, 'model'],
+      [0, 0, 0, ''],
+    ]);
+  });
+
   it('runs every built-in controller', async () => {
     const { controllerNames } = await import('../../lib/index.js');
     const engine = await createTestEngine({ reply: () => TEXT });
