@@ -215,12 +215,13 @@ export class SimulatedNative implements NativeEngine {
       // The target adds a token of its own, so that a draft needs no more than what comes before the last.
       const drafted = Math.min(depth, answer.tokens.length - at - 1);
       const verified = Math.min(drafted, most);
-      let accepted = 0;
-      while (accepted < verified && agrees(at + accepted)) accepted++;
+      let right = 0;
+      while (right < drafted && agrees(at + right)) right++;
+      const accepted = Math.min(right, verified);
       const tokens = answer.tokens.slice(at, at + accepted + 1);
       const draftTokens = answer.tokens.slice(at, at + drafted);
-      // What the target disagrees with is another word.
-      if (accepted < drafted) draftTokens.fill(END, accepted);
+      // What the target disagrees with is another word, whether it is looked at or not.
+      draftTokens.fill(END, right);
       steps.write(
         this.#exchange,
         { depth, drafted, verified, accepted, tokens, draftTokens },
