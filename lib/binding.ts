@@ -286,6 +286,11 @@ export interface NativeBinding {
   ): { content: string; calls: { id: string; name: string; arguments: string }[] };
 }
 
+/** What an engine needs of native code. */
+export type EngineBinding = Pick<NativeBinding, 'NativeEngine' | 'schemaToGrammar' | 'parseAnswer'> & {
+  variant: NativeBinding['variant'] | 'simulated';
+};
+
 const BASELINE = ['avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'abm', 'movbe'];
 
 /** Features of x86-64-v3 that a /proc/cpuinfo text does not list; none where it has no flags (not x86). */

@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import {
   bindingPath,
+  type EngineBinding,
   EVENT,
   loadBinding,
   MEASURE,
@@ -93,8 +94,8 @@ export interface EngineInfo {
    * window), 'none' reads every prompt whole (recurrent models; a sliding window with `parallel` above 1).
    */
   sessions: 'save' | 'reuse' | 'none';
-  /** 'native' is an addon built on this machine, 'portable' a prebuilt one. */
-  variant: 'native' | 'portable';
+  /** 'native' is an addon built on this machine, 'portable' a prebuilt one, 'simulated' that of a test engine. */
+  variant: 'native' | 'portable' | 'simulated';
   loadMs: number;
 }
 
@@ -141,11 +142,12 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   mustBeStorable(checked.ngramStore);
   const binding = loadBinding();
   const pair = await openPair(checked);
-  return Engine.load(binding.NativeEngine, binding.variant, checked, pair);
+  return Engine.load(binding, checked, pair);
 }
 
 /** A loaded pair of models. Made by `createEngine`; close it, or declare it with `await using`. */
 export class Engine implements AsyncDisposable {
+  readonly #binding: EngineBinding;
   readonly #native: NativeEngine;
   readonly #exchange: StepExchange;
   readonly #options: CheckedEngineOptions;
@@ -169,14 +171,14 @@ export class Engine implements AsyncDisposable {
   #nextId = 1;
   #info!: EngineInfo;
 
-  /** @internal */
+  /** `made` is the engine, where it is of a class of its own. @internal */
   static async load(
-    NativeEngine: ReturnType<typeof loadBinding>['NativeEngine'],
-    variant: EngineInfo['variant'],
+    binding: EngineBinding,
     options: CheckedEngineOptions,
     pair: ModelPair,
+    made?: Engine,
   ): Promise<Engine> {
-    const engine = new Engine(NativeEngine, options, pair);
+    const engine = made ?? new Engine(binding, options, pair);
     // Now, while the native thread loads.
     const files = options.calibrate === 'off' ? undefined : fileFacts(pair);
     const loaded = await engine.#loaded.promise;
@@ -198,7 +200,7 @@ export class Engine implements AsyncDisposable {
       drafters: loaded.drafters,
       hasChatTemplate: loaded.hasChatTemplate,
       sessions: loaded.saves ? 'save' : loaded.reuses ? 'reuse' : 'none',
-      variant,
+      variant: binding.variant,
       loadMs: loaded.loadMs,
     };
     await engine.#findCosts(files);
@@ -236,17 +238,14 @@ export class Engine implements AsyncDisposable {
     }
   }
 
-  private constructor(
-    NativeEngine: ReturnType<typeof loadBinding>['NativeEngine'],
-    options: CheckedEngineOptions,
-    pair: ModelPair,
-  ) {
+  protected constructor(binding: EngineBinding, options: CheckedEngineOptions, pair: ModelPair) {
+    this.#binding = binding;
     this.#options = options;
     this.#pair = pair;
     this.#audit = openAuditLog({ ...options.audit, onWarning: (warning) => this.#warn(warning) });
     this.#exchange = new StepExchange(pair.maxDepth);
     const threads = Math.min(options.threads ?? threadLimit(), threadLimit());
-    this.#native = new NativeEngine(
+    this.#native = new binding.NativeEngine(
       {
         modelPath: pair.target.path,
         draftPath: pair.draft?.path ?? '',
@@ -394,7 +393,11 @@ export class Engine implements AsyncDisposable {
     if (request.messages) this.#mustHaveTemplate();
     const guarded = request.messages && this.#controlNames().guard(request.messages);
     const asked = guarded ? { ...request, messages: guarded.messages } : request;
-    const structure = structureOf(asked, this.#native, (messages) => this.applyChatTemplate(messages));
+    const structure = structureOf(asked, {
+      native: this.#native,
+      binding: this.#binding,
+      applyTemplate: (messages) => this.applyChatTemplate(messages),
+    });
     const { tokens, words } = this.#promptOf(asked, structure.prompt, guarded?.mark);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
@@ -447,6 +450,7 @@ export class Engine implements AsyncDisposable {
       trace,
       wantsLogprobs: request.logprobs !== undefined,
       read: structure.read,
+      said: structure.said,
     });
     const wasIdle = this.#requests.size === 0;
     this.#requests.set(id, running);

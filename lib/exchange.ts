@@ -5,7 +5,7 @@ import type { StepReport } from './control/controller.js';
 import { MAX_CURVE, type NativePlan } from './control/native-plan.js';
 
 /** Places in `Exchange.header`, in native code's order. */
-const HEADER = {
+export const HEADER = {
   question: 0,
   step: 1,
   position: 2,
@@ -33,7 +33,7 @@ const HEADER = {
 } as const;
 
 /** Places in `Exchange.plan`, in native code's order; v(n) stands behind them. */
-const PLAN = {
+export const PLAN = {
   depth: 0,
   drafter: 1,
   steps: 2,

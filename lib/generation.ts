@@ -10,6 +10,8 @@ export type GenerationPart =
   | { type: 'text'; text: string }
   /** With the option `logprobs`: of a step's tokens, in front of its text, which may come later or be withheld. */
   | { type: 'logprobs'; logprobs: TokenLogprobs[] }
+  /** With `tools`: what the model says beside its calls, which `text` has as the model writes it. */
+  | { type: 'content'; text: string }
   | { type: 'step'; step: StepReport }
   | { type: 'finish'; result: GenerationResult };
 
@@ -76,7 +78,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     return this.#source?.promptTokens;
   }
 
-  /** Text, steps and the finish. Steps are kept from this call on: call it at once, and get them all. */
+  /** Text, content, steps and the finish. Steps are kept from this call on: call it at once, and get them all. */
   events(): AsyncIterableIterator<GenerationPart> {
     this.#wantsSteps = true;
     return this.#iterate();

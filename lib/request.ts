@@ -10,6 +10,7 @@ import { logprobsOf, type NativeTokenLogprobs, type TokenLogprobs } from './logp
 import type { AuditLog } from './observe/audit-log.js';
 import type { RequestTrace } from './observe/step-trace.js';
 import { type GenerationResult, resultOf } from './result.js';
+import type { Said } from './structured/said.js';
 
 export interface RequestParts {
   id: number;
@@ -33,6 +34,8 @@ export interface RequestParts {
   wantsLogprobs: boolean;
   /** Puts into a result what its text says. */
   read: (result: GenerationResult) => void;
+  /** With tools: what the answer says beside its calls. */
+  said: Said | undefined;
 }
 
 /** Made by the engine when it submits a request, which then tells it of every step and of the end. */
@@ -43,6 +46,8 @@ export class RunningRequest implements GenerationSource {
   readonly #droppedBefore: number;
   #text = '';
   readonly #logprobs: TokenLogprobs[] = [];
+  /** What it says beside calls of tools. */
+  #said = '';
   #abortReason: unknown;
   #failure: unknown;
   /** Whether the step now running began with waiting for a plan. */
@@ -84,7 +89,10 @@ export class RunningRequest implements GenerationSource {
       this.#logprobs.push(...told);
       generation.push({ type: 'logprobs', logprobs: told });
     }
-    if (text !== '') generation.push({ type: 'text', text });
+    if (text !== '') {
+      generation.push({ type: 'text', text });
+      this.#say(this.#parts.said?.add(text));
+    }
     if (!driver || exchange.isLast) return false;
     if (report.step === 0) this.#parts.begin();
     if (!exchange.isAsked) {
@@ -100,6 +108,12 @@ export class RunningRequest implements GenerationSource {
       native.abort(this.id);
     }
     return true;
+  }
+
+  #say(text = ''): void {
+    if (text === '') return;
+    this.#said += text;
+    this.#parts.generation.push({ type: 'content', text });
   }
 
   /** Settles the generation. Answers the result, where there is one. */
@@ -127,6 +141,9 @@ export class RunningRequest implements GenerationSource {
       const result = resultOf(native, this.#text, seed, figures, dropped);
       if (this.#parts.wantsLogprobs) result.logprobs = this.#logprobs;
       this.#parts.read(result);
+      this.#say(this.#parts.said?.end(result.content));
+      // Cut short it can't be read, and yet it has said something.
+      if (this.#parts.said && finishesEarly(result)) result.content = this.#said;
       // Who has the result may read the trace.
       if (trace) {
         const { tokens, finishReason } = result;
@@ -137,6 +154,10 @@ export class RunningRequest implements GenerationSource {
     trace?.end();
     return undefined;
   }
+}
+
+function finishesEarly({ finishReason }: GenerationResult): boolean {
+  return finishReason === 'length' || finishReason === 'aborted';
 }
 
 /** The error of a request that its engine's end cut off. */

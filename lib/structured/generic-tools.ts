@@ -69,6 +69,9 @@ function movedTo(place: string, schema: unknown): unknown {
   );
 }
 
+/** What stands before the words of an answer without a call. */
+export const GENERIC_RESPONSE = /^\s*\{\s*"response"\s*:\s*"/;
+
 interface GenericCall {
   name: string;
   arguments: unknown;

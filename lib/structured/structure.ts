@@ -1,17 +1,24 @@
 // What a request asks of its text's form: the grammar that sees to it, and what is read from the text in the end.
 
-import {
-  loadBinding,
-  type NativeEngine,
-  type NativeGrammar,
-  type NativeGrammarSource,
-  type NativeToolPrompt,
+import type {
+  EngineBinding,
+  NativeEngine,
+  NativeGrammar,
+  NativeGrammarSource,
+  NativeToolPrompt,
 } from '../binding.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { guardNative } from '../guard-native.js';
 import type { CheckedRequest, Message } from '../options.js';
 import type { GenerationResult } from '../result.js';
-import { genericAnswer, genericMessages, genericSchema, plainMessage } from './generic-tools.js';
+import {
+  GENERIC_RESPONSE,
+  genericAnswer,
+  genericMessages,
+  genericSchema,
+  plainMessage,
+} from './generic-tools.js';
+import { type Said, saidAtEnd, saidBefore, saidInString } from './said.js';
 import { type JsonSchema, schemaText } from './schema-text.js';
 import { messagesText, offeredTools, type ToolAnswer, toolCall } from './tools.js';
 
@@ -38,26 +45,32 @@ export interface Structure {
   named: Int32Array;
   /** Puts into a result what its text says. */
   read: (result: GenerationResult) => void;
+  /** With tools: follows what the answer says beside its calls. */
+  said?: Said;
+}
+
+/** An engine's native side, as far as a text's form is concerned. */
+export interface StructureMaker {
+  native: NativeEngine;
+  binding: EngineBinding;
+  /** Puts plain messages into words; called where there is a template. */
+  applyTemplate: (messages: readonly Message[]) => string;
 }
 
 const FREE: Structure = { stops: [], named: new Int32Array(0), read: () => {} };
 
 /**
  * What the request asks for. Throws SCHEMA_INVALID, GRAMMAR_INVALID, and INVALID_ARGUMENT for messages and tools that
- * the chat template refuses. `applyTemplate` puts plain messages into words; there is a template.
+ * the chat template refuses.
  */
-export function structureOf(
-  request: CheckedRequest,
-  native: NativeEngine,
-  applyTemplate: (messages: readonly Message[]) => string,
-): Structure {
+export function structureOf(request: CheckedRequest, maker: StructureMaker): Structure {
   const { grammar, responseFormat, messages } = request;
-  if (grammar !== undefined) return { ...FREE, grammar: compile(native, plainGrammar(grammar)) };
+  if (grammar !== undefined) return { ...FREE, grammar: compile(maker, plainGrammar(grammar)) };
   if (responseFormat?.type === 'json_object' || responseFormat?.type === 'json_schema') {
-    return { ...FREE, grammar: schemaGrammar(native, ...schemaOf(responseFormat)), read: readJson };
+    return { ...FREE, grammar: schemaGrammar(maker, ...schemaOf(responseFormat)), read: readJson };
   }
   const history = messages?.some(({ toolCalls, toolCallId }) => toolCalls || toolCallId !== undefined);
-  if (request.tools !== undefined || history) return toolStructure(request, native, applyTemplate);
+  if (request.tools !== undefined || history) return toolStructure(request, maker);
   return FREE;
 }
 
@@ -67,11 +80,8 @@ function schemaOf(format: Exclude<ResponseFormat, { type: 'text' }>): [text: str
   return [schemaText(format.schema, what, format.strict), what];
 }
 
-function toolStructure(
-  request: CheckedRequest,
-  native: NativeEngine,
-  applyTemplate: (messages: readonly Message[]) => string,
-): Structure {
+function toolStructure(request: CheckedRequest, maker: StructureMaker): Structure {
+  const { native, applyTemplate } = maker;
   const messages = request.messages as readonly Message[];
   const tools = offeredTools(request.tools ?? [], request.toolChoice);
   const required = request.toolChoice !== 'auto' && tools.length > 0;
@@ -83,31 +93,33 @@ function toolStructure(
     if (!made.knowsCalls) return { ...FREE, prompt: applyTemplate(messages.map(plainMessage)) };
     return { ...FREE, prompt: made.prompt, stops: made.stops };
   }
-  if (made.knowsCalls && made.grammar.text !== '') return nativeTools(native, made);
+  if (made.knowsCalls && made.grammar.text !== '') return nativeTools(maker, made);
   const what = "The tools' parameters";
   return {
     ...FREE,
     prompt: applyTemplate(genericMessages(messages, tools, required, parallel)),
-    grammar: schemaGrammar(native, JSON.stringify(genericSchema(tools, required, parallel)), what),
+    grammar: schemaGrammar(maker, JSON.stringify(genericSchema(tools, required, parallel)), what),
     read: (result) => readTools(result, genericAnswer),
+    said: saidInString(GENERIC_RESPONSE),
   };
 }
 
 /** Tools in the way that the model's own template has them. */
 function nativeTools(
-  native: NativeEngine,
+  maker: StructureMaker,
   { prompt, grammar, stops, named, syntax }: NativeToolPrompt,
 ): Structure {
   const read = (text: string): ToolAnswer => {
-    const { content, calls } = loadBinding().parseAnswer(text, syntax);
+    const { content, calls } = maker.binding.parseAnswer(text, syntax);
     return { content, calls: calls.map(toolCall) };
   };
   return {
     prompt,
-    grammar: compile(native, grammar),
+    grammar: compile(maker, grammar),
     stops,
     named,
     read: (result) => readTools(result, read),
+    said: grammar.words.length > 0 && grammar.patterns.length === 0 ? saidBefore(grammar.words) : saidAtEnd(),
   };
 }
 
@@ -115,14 +127,14 @@ function plainGrammar(text: string): NativeGrammarSource {
   return { text, words: [], patterns: [], prefill: '' };
 }
 
-function compile(native: NativeEngine, source: NativeGrammarSource): NativeGrammar {
+function compile({ native }: StructureMaker, source: NativeGrammarSource): NativeGrammar {
   return guardNative(() => native.compileGrammar(source));
 }
 
-function schemaGrammar(native: NativeEngine, text: string, what: string): NativeGrammar {
-  const grammar = guardNative(() => loadBinding().schemaToGrammar(text));
+function schemaGrammar(maker: StructureMaker, text: string, what: string): NativeGrammar {
+  const grammar = guardNative(() => maker.binding.schemaToGrammar(text));
   try {
-    return compile(native, plainGrammar(grammar));
+    return compile(maker, plainGrammar(grammar));
   } catch (cause) {
     throw new AdaptiveSpecError(
       'SCHEMA_INVALID',

@@ -15,16 +15,22 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const root = resolve(import.meta.dirname, '../..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
-const javaScript = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code!);
+const blocks = (text: string) => [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code!);
+const javaScript = blocks(readme);
 const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' });
 const pages = ['README.md', ...docs.map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'));
 
-/** A user's project: the package in node_modules, nothing else. */
+/** Libraries that examples and pages say to install beside the package. */
+const LIBRARIES = ['ai', '@langchain/core', 'openai'];
+
+/** A user's project: the package in node_modules, and what it is used with. */
 let project: string;
 beforeAll(() => {
   project = mkdtempSync(join(tmpdir(), 'adaptive-spec-readme-'));
-  mkdirSync(join(project, 'node_modules'));
+  mkdirSync(join(project, 'node_modules/@langchain'), { recursive: true });
   symlinkSync(root, join(project, 'node_modules/adaptive-spec'));
+  for (const name of LIBRARIES)
+    symlinkSync(join(root, 'node_modules', name), join(project, 'node_modules', name));
 });
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
@@ -42,6 +48,16 @@ describe('README.md', () => {
 
   it.each(javaScript.map((code, i) => [i + 1, code] as const))('runs as printed: block %i', (i, code) => {
     const { status, stdout, stderr } = run(code, `block-${i}.mjs`);
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    expect(stdout.trim().length).toBeGreaterThan(10);
+  });
+});
+
+describe('docs/sdks.md', () => {
+  const code = blocks(readFileSync(join(root, 'docs/sdks.md'), 'utf8'));
+  it.each(code.map((code, i) => [i + 1, code] as const))('runs as printed: block %i', (i, code) => {
+    const { status, stdout, stderr } = run(code, `sdks-${i}.mjs`);
     expect(stderr).toBe('');
     expect(status).toBe(0);
     expect(stdout.trim().length).toBeGreaterThan(10);

@@ -89,7 +89,12 @@ describe('the published files', () => {
 
   it('have every file in them that package.json points to', () => {
     const manifest = JSON.parse(readFileSync('package.json', 'utf8'));
-    const pointed = [...Object.values<string>(manifest.exports['.']), ...Object.values<string>(manifest.bin)];
+    const { './package.json': _, ...entries } = manifest.exports as Record<string, Record<string, string>>;
+    const pointed = [
+      ...Object.values(entries).flatMap((entry) => Object.values(entry)),
+      ...Object.values<string>(manifest.bin),
+    ];
+    expect(Object.values(entries).every(({ types }) => types?.endsWith('.d.ts'))).toBe(true);
     for (const path of pointed) expect(files).toContain(path.replace(/^\.\//, ''));
   });
 
@@ -155,27 +160,45 @@ describe('a program of the user', () => {
       return engine.generate({ prompt: text });
     }`;
 
+  const adapters = `import { adaptiveSpec } from 'adaptive-spec/ai-sdk';
+    import { ChatAdaptiveSpec } from 'adaptive-spec/langchain';
+    import { createTestEngine } from 'adaptive-spec/testing';
+    export async function use(): Promise<string[]> {
+      const engine = await createTestEngine({ replies: ['x'] });
+      // @ts-expect-error
+      adaptiveSpec({ engine: 5 });
+      // @ts-expect-error
+      new ChatAdaptiveSpec({ temperature: 'hot' });
+      return [adaptiveSpec({ engine, controller: 'off' }).modelId, new ChatAdaptiveSpec({ model: 'm.gguf' }).model];
+    }`;
+
   it.each([
-    ['nodenext', 'nodenext', 'user.mts'],
-    ['nodenext', 'nodenext', 'user.cts'],
-    ['esnext', 'bundler', 'user.ts'],
-  ])('has its types with module %s, resolution %s, in %s', (module, moduleResolution, name) => {
-    writeFileSync(join(folder, name), typed);
-    const options = {
-      module,
-      moduleResolution,
-      target: 'es2022',
-      lib: ['es2023', 'esnext.disposable'],
-      strict: true,
-      noEmit: true,
-      typeRoots: [resolve('node_modules/@types')],
-      types: ['node'],
-    };
-    const project = join(folder, 'tsconfig.json');
-    writeFileSync(project, JSON.stringify({ compilerOptions: options, files: [name] }));
-    const tsc = resolve('node_modules/typescript/bin/tsc');
-    const run = () =>
-      execFileSync(process.execPath, [tsc, '-p', project], { encoding: 'utf8', stdio: 'pipe' });
-    expect(run()).toBe('');
-  });
+    ['nodenext', 'nodenext', 'user.mts', typed, false],
+    ['nodenext', 'nodenext', 'user.cts', typed, false],
+    ['esnext', 'bundler', 'user.ts', typed, false],
+    // The SDKs' own types need libraries of types that not everybody has.
+    ['nodenext', 'nodenext', 'adapters.mts', adapters, true],
+  ])(
+    'has its types with module %s, resolution %s, in %s',
+    (...[module, moduleResolution, name, source, skipLibCheck]) => {
+      writeFileSync(join(folder, name), source);
+      const options = {
+        module,
+        moduleResolution,
+        target: 'es2022',
+        lib: ['es2023', 'esnext.disposable'],
+        strict: true,
+        noEmit: true,
+        skipLibCheck,
+        typeRoots: [resolve('node_modules/@types')],
+        types: ['node'],
+      };
+      const project = join(folder, 'tsconfig.json');
+      writeFileSync(project, JSON.stringify({ compilerOptions: options, files: [name] }));
+      const tsc = resolve('node_modules/typescript/bin/tsc');
+      const run = () =>
+        execFileSync(process.execPath, [tsc, '-p', project], { encoding: 'utf8', stdio: 'pipe' });
+      expect(run()).toBe('');
+    },
+  );
 });
