@@ -374,6 +374,10 @@ export class Engine implements AsyncDisposable {
       frequencyPenalty: request.frequencyPenalty,
       presencePenalty: request.presencePenalty,
       penaltyLastN: request.penaltyLastN,
+      dry: {
+        ...request.dry,
+        lastN: Math.min(request.dry.lastN ?? Number.POSITIVE_INFINITY, this.#info.contextSize),
+      },
       seed,
       ...(structure.grammar ? { grammar: structure.grammar } : {}),
       named: structure.named,

@@ -60,6 +60,7 @@ export type { TraceHeader, TracePosition, TraceStep } from './observe/trace-form
 export { recordedReport, recordedRequest } from './observe/trace-lines.js';
 export type {
   CalibrateOptions,
+  DryOptions,
   EngineOptions,
   KvCacheType,
   Message,

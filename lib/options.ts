@@ -142,6 +142,23 @@ export interface Message {
   name?: string;
 }
 
+/**
+ * DRY ("don't repeat yourself"), by llama.cpp's sampler: of a token that would go on a sequence of n tokens that the text
+ * has had before, n >= allowedLength, the logit loses multiplier * base ^ (n - allowedLength). Greedy texts too.
+ */
+export interface DryOptions {
+  /** 0 to 100; 0 (default) is off, 0.8 is usual. */
+  multiplier?: number;
+  /** 1 to 100. Default 1.75. */
+  base?: number;
+  /** Longest repetition that costs nothing, in tokens. Default 2. */
+  allowedLength?: number;
+  /** How many of the last tokens, the prompt's included, are looked at. Default: all that the context holds. */
+  lastN?: number;
+  /** No repetition goes across one of these, up to 16 strings of 40 bytes. Default: newline, colon, quote, asterisk. */
+  breakers?: readonly string[];
+}
+
 /** What to generate, and how. Exactly one of `prompt` and `messages` is needed. */
 export interface RequestOptions {
   /** Text, or token ids as the target model has them. Special tokens' names in a text become those tokens. */
@@ -190,6 +207,8 @@ export interface RequestOptions {
   presencePenalty?: number;
   /** How many tokens "lately" is. Default 64. */
   penaltyLastN?: number;
+  /** Takes weight off tokens that would go on a repetition; see `DryOptions`. Default: none. */
+  dry?: DryOptions;
   /** Start of the random numbers, 0 to 2^32 - 1. Default: a new one, which the result names. */
   seed?: number;
   /** The text ends before the first of these. */
@@ -202,6 +221,8 @@ export interface RequestOptions {
   tools?: readonly Tool[];
   /** Default 'auto'. */
   toolChoice?: ToolChoice;
+  /** Whether one answer may call several tools. Default false. */
+  parallelToolCalls?: boolean;
   /** Go on past the model's end of generation, for benchmarks. Default false. */
   ignoreEos?: boolean;
   /** Keep depth, drafted and accepted of every step in the result. Default false. */
@@ -334,6 +355,30 @@ const message = v.object(
 
 const stopString = v.pipe(v.string('a string'), v.minLength(1, 'a string that is not empty'));
 
+/** llama.cpp reads no more of a breaker. */
+const MAX_BREAKER_BYTES = 40;
+const breaker = v.pipe(
+  stopString,
+  v.check(
+    (text) => !text.includes('\0') && Buffer.byteLength(text) <= MAX_BREAKER_BYTES,
+    `a string of up to ${MAX_BREAKER_BYTES} bytes without a zero character`,
+  ),
+);
+const dry = v.strictObject(
+  {
+    multiplier: v.optional(real(0, 100), 0),
+    base: v.optional(real(1, 100), 1.75),
+    allowedLength: v.optional(integer(1, MAX_CONTEXT), 2),
+    lastN: v.optional(integer(0, MAX_CONTEXT)),
+    // Each is looked for in the whole vocabulary, when the request begins.
+    breakers: v.optional(
+      v.pipe(v.array(breaker, 'an array of strings'), v.maxLength(16, 'up to 16 strings')),
+      ['\n', ':', '"', '*'],
+    ),
+  },
+  "an object with 'multiplier', 'base', 'allowedLength', 'lastN' and 'breakers' only",
+);
+
 const requestFields = {
   prompt: v.optional(
     v.custom<string | Int32Array | readonly number[]>(
@@ -361,6 +406,7 @@ const requestFields = {
   frequencyPenalty: v.optional(real(-100, 100), 0),
   presencePenalty: v.optional(real(-100, 100), 0),
   penaltyLastN: v.optional(integer(0, MAX_CONTEXT), 64),
+  dry: v.optional(dry, {}),
   seed: v.optional(integer(0, MAX_SEED)),
   stop: v.optional(
     v.union(

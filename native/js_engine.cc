@@ -172,7 +172,8 @@ Napi::Value JsEngine::apply_tools(const Napi::CallbackInfo& info) {
   return with_errors(info.Env(), [&] {
     const auto text = [&](int i) { return info[i].As<Napi::String>().Utf8Value(); };
     return to_js(info.Env(), adaptive_spec::apply_tools(*engine_->chat_template(), engine_->vocab(), text(0),
-                                                        text(1), info[2].As<Napi::Boolean>().Value()));
+                                                        text(1), info[2].As<Napi::Boolean>().Value(),
+                                                        info[3].As<Napi::Boolean>().Value()));
   });
 }
 

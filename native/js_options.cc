@@ -15,6 +15,17 @@ Napi::Int32Array int32_array(Napi::Env env, const std::vector<int32_t>& values) 
   return array;
 }
 
+DryParams dry(Napi::Object o) {
+  DryParams params{.multiplier = static_cast<float>(real(o, "multiplier")),
+                   .base = static_cast<float>(real(o, "base")),
+                   .allowed_length = integer(o, "allowedLength"),
+                   .last_n = integer(o, "lastN")};
+  const auto breakers = o.Get("breakers").As<Napi::Array>();
+  for (uint32_t i = 0; i < breakers.Length(); ++i)
+    params.breakers.push_back(breakers.Get(i).As<Napi::String>().Utf8Value());
+  return params;
+}
+
 }  // namespace
 
 EngineOptions engine_options(Napi::Object o) {
@@ -65,6 +76,7 @@ Request request(Napi::Object o) {
                 .frequency_penalty = static_cast<float>(real(o, "frequencyPenalty")),
                 .presence_penalty = static_cast<float>(real(o, "presencePenalty")),
                 .penalty_last_n = integer(o, "penaltyLastN"),
+                .dry = dry(o.Get("dry").As<Napi::Object>()),
                 .seed = o.Get("seed").As<Napi::Number>().Uint32Value(),
                 .rejection = flag(o, "rejection")};
   return r;

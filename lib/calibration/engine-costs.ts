@@ -11,8 +11,8 @@ import { type CpuTimes, othersLoad, readCpuTimes } from './load-meter.js';
 /** Live steps are worth keeping from so many on, with so many different numbers of rows among them. */
 const STEPS_TO_KEEP = 100;
 const ROWS_TO_KEEP = 3;
-/** A cached table is written anew where live steps found the machine so much slower or quicker. */
-const DRIFT_TO_KEEP = 0.1;
+/** A cached table is written anew where live steps have shown it to be so far off somewhere. */
+const CORRECTION_TO_KEEP = 0.1;
 
 export interface EngineCostsOptions {
   /** What the table holds for; undefined where nothing is read from the cache or written to it. */
@@ -90,7 +90,7 @@ export class EngineCosts {
     const { table } = this;
     if (!table || this.#disturbed || this.#baseIsLoaded || this.#live.steps < STEPS_TO_KEEP) return;
     const isNews = this.#cached
-      ? Math.abs(this.#live.scale - 1) > DRIFT_TO_KEEP
+      ? this.#live.correction > CORRECTION_TO_KEEP
       : this.#live.rowsKnown >= ROWS_TO_KEEP;
     if (isNews) this.#keep({ table, source: 'live', measuredAt: new Date().toISOString() });
   }

@@ -31,8 +31,10 @@ export interface LiveCostsState {
 const MAX_ROWS = 65;
 /** Steps with so many rows until their mean is believed. */
 const ENOUGH = 5;
-/** Weight of a base table's number, in steps. */
-const PRIOR_STEPS = 20;
+/** Weight of a base table's number, in steps: what it says of one number of rows against another may be well off. */
+const PRIOR_STEPS = 4;
+/** Own steps from which on a cell is known well enough that what is off is put down to the whole machine. */
+const SETTLED = 12;
 /** How fast the scale that all numbers of rows share follows. Faster than a cell, so that it takes up most of a drift. */
 const SCALE_SHARE = 0.05;
 const SCALE_CLIP = 0.3;
@@ -47,8 +49,9 @@ const CONTEXT_SPAN = 128;
 /**
  * Time of a pass with n rows after c tokens = scale * expected(n, c) * (cell of n at c), where `expected` is the base
  * table, or 1 ms without one; a drift of the whole machine goes into the scale, what one n has of its own into its
- * cell, and what the context adds (where `base` doesn't say) into one slope. A step counts where its request ran alone,
- * since a pass shared with others has their rows too.
+ * cell, and what the context adds (where `base` doesn't say) into one slope. Which of the first two is off can only be
+ * told by another n: the first one seen goes into the scale, a later one into its cell until that is settled. A step
+ * counts where its request ran alone, since a pass shared with others has their rows too.
  */
 export class LiveCosts {
   readonly #options: LiveCostsOptions;
@@ -87,6 +90,13 @@ export class LiveCosts {
   /** How the machine is against `base`: 1.2 is a fifth slower. Without one, a factor of no meaning. */
   get scale(): number {
     return this.#scale;
+  }
+
+  /** How far off `base` the steps have shown some number of rows to be, at most; 0.2 is a fifth. */
+  get correction(): number {
+    const settled = [...this.#cells.values()].filter((cell) => this.#isSettled(cell));
+    const factors = [this.#scale, ...settled.map((cell) => this.#scale * cell.mean)];
+    return Math.max(...factors.map((factor) => Math.abs(factor - 1)));
   }
 
   /** Different numbers of rows that the table says something about. */
@@ -129,13 +139,27 @@ export class LiveCosts {
       cell.same++;
     }
     const clean = changed ? Math.max(0.2 * ms, ms - this.#rebuild.mean) : ms;
-    if (cell.count >= ENOUGH) {
-      const off = clean / (this.#scale * expected * cell.at(contextLength, slope)) - 1;
-      this.#scale *= 1 + SCALE_SHARE * Math.min(SCALE_CLIP, Math.max(-SCALE_CLIP, off));
-    }
+    const settled = this.#isSettled(cell);
+    const off = clean / (this.#scale * expected * cell.at(contextLength, slope)) - 1;
+    const first = this.#base !== undefined && !settled && !this.#isAnchored;
+    if (first) this.#scale *= 1 + Math.max(SCALE_SHARE, 1 / (this.#steps + 1)) * clipped(off);
+    else if (settled || (!this.#isAnchored && cell.count >= ENOUGH))
+      this.#scale *= 1 + SCALE_SHARE * clipped(off);
     this.#weigh(cell, -1);
-    cell.add(clean / (this.#scale * expected), contextLength, slope);
+    // The first one's own stays what the table says: its steps count, and tell nothing more than the scale.
+    const relative = first ? cell.at(contextLength, slope) : clean / (this.#scale * expected);
+    cell.add(relative, contextLength, slope);
     this.#weigh(cell, 1);
+  }
+
+  #isSettled({ count }: RowCell): boolean {
+    return count >= SETTLED + (this.#base ? PRIOR_STEPS : 0);
+  }
+
+  /** Whether some number of rows is known well enough to tell a drift by. */
+  get #isAnchored(): boolean {
+    for (const cell of this.#cells.values()) if (this.#isSettled(cell)) return true;
+    return false;
   }
 
   /** Forgets passes that each had a change of shape in them, which nothing could tell from the pass itself. */
@@ -272,4 +296,8 @@ export class LiveCosts {
     this.#alone.restore(state.alone);
     this.#asked.restore(state.asked);
   }
+}
+
+function clipped(off: number): number {
+  return Math.min(SCALE_CLIP, Math.max(-SCALE_CLIP, off));
 }

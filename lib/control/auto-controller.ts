@@ -98,7 +98,9 @@ const AHEAD_DRIFT = 0.01;
  */
 const CAUTION = 1.25;
 /** Longer plans would learn too late. */
-const MOST_STEPS = 8;
+const MOST_STEPS = 16;
+/** Steps of a plan that drafts nothing, and so has nothing to learn, at most: the text comes on in the meantime. */
+const MOST_PLAIN_STEPS = 64;
 /** Tokens of context between two looks at the cost curve. */
 const CURVE_SPAN = 32;
 /** A draft model whose tokens cost so much is never asked, so that n-grams alone draft. */
@@ -229,7 +231,9 @@ export class AutoController implements DepthController {
       return { depth: Math.min(EXPLORING[report.step] ?? 3, this.#limit), ...named(level.drafter) };
     const verifyMs = this.#curveOf(costs, report.contextLength);
     const steps = this.#stepsOf(costs, verifyMs[0]!);
-    if (level.drafter === undefined) return { depth: 0, steps };
+    if (level.drafter === undefined) {
+      return { depth: 0, steps: steps === 1 ? 1 : Math.min(Math.max(1, this.#guard.wait), MOST_PLAIN_STEPS) };
+    }
     return {
       depth: this.#limit,
       drafter: level.drafter,

@@ -33,6 +33,11 @@ export class LossGuard {
     return this.#state.level;
   }
 
+  /** Steps until the level is raised again; 0 where it is the highest. */
+  get wait(): number {
+    return this.#state.wait;
+  }
+
   /** Takes in a step that gained so many plain steps' time (a loss is less than 0). */
   step(gain: number): void {
     const state = this.#state;

@@ -74,6 +74,7 @@ export const structuredFields = {
     v.union([v.picklist(['auto', 'none', 'required']), v.strictObject({ name: toolName })], CHOICE),
     'auto',
   ),
+  parallelToolCalls: v.optional(v.boolean(), false),
 };
 
 /** What of a request concerns its text's form. */
@@ -84,11 +85,12 @@ interface StructuredRequest {
   responseFormat?: { type: string } | undefined;
   tools?: readonly unknown[] | undefined;
   toolChoice: unknown;
+  parallelToolCalls: boolean;
 }
 
 /** Throws INVALID_ARGUMENT where options contradict each other. */
 export function mustFitTogether(request: StructuredRequest): void {
-  const { prompt, ignoreEos, grammar, responseFormat, tools, toolChoice } = request;
+  const { prompt, ignoreEos, grammar, responseFormat, tools, toolChoice, parallelToolCalls } = request;
   const isJson = responseFormat !== undefined && responseFormat.type !== 'text';
   const calls = tools !== undefined && toolChoice !== 'none';
   const refuse = (message: string, hint: string): never => {
@@ -111,6 +113,9 @@ export function mustFitTogether(request: StructuredRequest): void {
       'Tools need a conversation',
       'Give messages instead of a prompt, so that the chat template can offer them.',
     );
+  }
+  if (tools === undefined && parallelToolCalls) {
+    refuse('parallelToolCalls is given, and no tools', 'Give tools, or leave parallelToolCalls out.');
   }
   if (tools === undefined && toolChoice !== 'auto') {
     refuse('toolChoice is given, and no tools', 'Give tools, or leave toolChoice out.');

@@ -9,11 +9,14 @@ export function genericMessages(
   messages: readonly Message[],
   tools: readonly Tool[],
   required: boolean,
+  parallel: boolean,
 ): Message[] {
   const plain = messages.map(plainMessage);
   const offer =
     `You can call these functions:\n${tools.map((tool) => JSON.stringify(tool.function)).join('\n')}\n` +
-    `To call one, answer with JSON: {"tool_call": {"name": …, "arguments": {…}}}` +
+    (parallel
+      ? 'To call some of them, answer with JSON: {"tool_calls": [{"name": …, "arguments": {…}}]}'
+      : 'To call one, answer with JSON: {"tool_call": {"name": …, "arguments": {…}}}') +
     (required ? '.' : '. Otherwise answer with JSON: {"response": "…"}.');
   const [first, ...rest] = plain;
   if (first?.role !== 'system') return [{ role: 'system', content: offer }, ...plain];
@@ -23,21 +26,27 @@ export function genericMessages(
 /** A message without calls or results, which not every template can put. */
 export function plainMessage({ role, content, toolCalls, name }: Message): Message {
   if (toolCalls?.[0]) {
-    const { name, parsed = {} } = toolCall(toolCalls[0], 0);
-    return { role, content: JSON.stringify({ tool_call: { name, arguments: parsed } }) };
+    const calls = toolCalls.map((call, i) => {
+      const { name, parsed = {} } = toolCall(call, i);
+      return { name, arguments: parsed };
+    });
+    return { role, content: JSON.stringify(calls[1] ? { tool_calls: calls } : { tool_call: calls[0] }) };
   }
   if (role !== 'tool') return { role, content };
   return { role: 'user', content: `Result${name === undefined ? '' : ` of ${name}`}: ${content}` };
 }
 
 /** The schema of an answer. */
-export function genericSchema(tools: readonly Tool[], required: boolean): JsonSchema {
+export function genericSchema(tools: readonly Tool[], required: boolean, parallel: boolean): JsonSchema {
   const definitions: Record<string, unknown> = {};
   const calls = tools.map(({ function: { name, parameters } }, i) => {
     definitions[`tool${i}`] = movedTo(`#/$defs/tool${i}`, parameters);
     return objectOf({ name: { const: name }, arguments: { $ref: `#/$defs/tool${i}` } });
   });
-  const call = objectOf({ tool_call: calls.length === 1 ? calls[0] : { anyOf: calls } });
+  const one = calls.length === 1 ? calls[0] : { anyOf: calls };
+  const call = objectOf(
+    parallel ? { tool_calls: { type: 'array', items: one, minItems: 1 } } : { tool_call: one },
+  );
   const answer = required ? call : { anyOf: [call, objectOf({ response: { type: 'string' } })] };
   return { ...answer, $defs: definitions };
 }
@@ -60,16 +69,23 @@ function movedTo(place: string, schema: unknown): unknown {
   );
 }
 
+interface GenericCall {
+  name: string;
+  arguments: unknown;
+}
+
 /** What a whole answer says. */
 export function genericAnswer(text: string): ToolAnswer {
   const answer = JSON.parse(text) as {
-    tool_call?: { name: string; arguments: unknown };
+    tool_call?: GenericCall;
+    tool_calls?: GenericCall[];
     response?: string;
   };
-  const { tool_call: call, response = '' } = answer;
-  if (!call) return { content: response, calls: [] };
+  const { tool_call: call, tool_calls: calls = call ? [call] : [], response = '' } = answer;
   return {
-    content: '',
-    calls: [toolCall({ id: '', name: call.name, arguments: JSON.stringify(call.arguments) }, 0)],
+    content: response,
+    calls: calls.map(({ name, arguments: given }, i) =>
+      toolCall({ id: '', name, arguments: JSON.stringify(given) }, i),
+    ),
   };
 }

@@ -75,7 +75,10 @@ function toolStructure(
   const messages = request.messages as readonly Message[];
   const tools = offeredTools(request.tools ?? [], request.toolChoice);
   const required = request.toolChoice !== 'auto' && tools.length > 0;
-  const made = guardNative(() => native.applyTools(messagesText(messages), JSON.stringify(tools), required));
+  const parallel = request.parallelToolCalls;
+  const made = guardNative(() =>
+    native.applyTools(messagesText(messages), JSON.stringify(tools), required, parallel),
+  );
   if (tools.length === 0) {
     if (!made.knowsCalls) return { ...FREE, prompt: applyTemplate(messages.map(plainMessage)) };
     return { ...FREE, prompt: made.prompt, stops: made.stops };
@@ -84,8 +87,8 @@ function toolStructure(
   const what = "The tools' parameters";
   return {
     ...FREE,
-    prompt: applyTemplate(genericMessages(messages, tools, required)),
-    grammar: schemaGrammar(native, JSON.stringify(genericSchema(tools, required)), what),
+    prompt: applyTemplate(genericMessages(messages, tools, required, parallel)),
+    grammar: schemaGrammar(native, JSON.stringify(genericSchema(tools, required, parallel)), what),
     read: (result) => readTools(result, genericAnswer),
   };
 }

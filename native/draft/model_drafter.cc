@@ -182,6 +182,7 @@ void ModelDrafter::draw_last(Draft& draft, float* logits) {
     SamplingParams params = *draft.sampling;
     params.top_k = params.top_k > 0 ? std::min(params.top_k, kDrawnAmong) : kDrawnAmong;
     params.penalty_last_n = 0;
+    params.dry.multiplier = 0;
     sampler.emplace(params, std::span<const int32_t>{}, std::vector<int32_t>{}, context_->n_vocab());
   }
   Distribution from = sampler->distribution(logits);

@@ -12,7 +12,7 @@ Sequence::Sequence(Request r, int slot, const llama_vocab* vocab, const std::vec
       slot(slot),
       tokens(request.prompt),
       sampler(request.sampling, request.prompt, request.ignore_eos ? eog : std::vector<int32_t>{},
-              llama_vocab_n_tokens(vocab), request.grammar.get()),
+              llama_vocab_n_tokens(vocab), request.grammar.get(), vocab),
       text(request.stops),
       plan(request.plan),
       vocab_(vocab),

@@ -26,13 +26,14 @@ void add_triggers(const std::vector<common_grammar_trigger>& triggers, GrammarSo
 }  // namespace
 
 ToolPrompt apply_tools(const ChatTemplate& chat, const llama_vocab* vocab, const std::string& messages,
-                       const std::string& tools, bool required) {
+                       const std::string& tools, bool required, bool parallel) {
   common_chat_templates_inputs inputs;
   common_chat_params params;
   try {
     inputs.messages = common_chat_msgs_parse_oaicompat(common_json::parse(messages));
     inputs.tools = common_chat_tools_parse_oaicompat(common_json::parse(tools));
     inputs.tool_choice = required ? COMMON_CHAT_TOOL_CHOICE_REQUIRED : COMMON_CHAT_TOOL_CHOICE_AUTO;
+    inputs.parallel_tool_calls = parallel;
     params = common_chat_templates_apply(chat.get(), inputs);
   } catch (const std::exception& error) {
     throw EngineError("INVALID_ARGUMENT", "The chat template refuses these messages or tools: " + shortened(error),

@@ -352,7 +352,7 @@ TEST("tools: a template's own call is held to its schema once it has begun, and 
   const std::string tools = R"([{"type":"function","function":{"name":"weather","parameters":{"type":"object",
     "properties":{"place":{"enum":["Rome","Oslo"]},"days":{"type":"integer"}},"required":["place","days"]}}}])";
   const std::string asked = R"([{"role":"user","content":"How is Rome?"}])";
-  const ToolPrompt offer = apply_tools(chat, tiny().vocab, asked, tools, false);
+  const ToolPrompt offer = apply_tools(chat, tiny().vocab, asked, tools, false, false);
   CHECK(offer.knows_calls);
   CHECK(offer.prompt.find("\"weather\"") != std::string::npos);
   REQUIRE(!offer.grammar.text.empty());
@@ -384,9 +384,33 @@ TEST("tools: a template's own call is held to its schema once it has begun, and 
   const std::string later = R"([{"role":"user","content":"How is Oslo?"},{"role":"assistant","content":"","tool_calls":[
     {"type":"function","id":"1","function":{"name":"weather","arguments":"{\"place\":\"Oslo\",\"days\":3}"}}]},
     {"role":"tool","content":"snow","tool_call_id":"1"}])";
-  const ToolPrompt next = apply_tools(chat, tiny().vocab, later, "[]", false);
+  const ToolPrompt next = apply_tools(chat, tiny().vocab, later, "[]", false, false);
   CHECK(next.prompt.find("<tool_response>\nsnow") != std::string::npos);
   CHECK(next.grammar.text.empty());
+}
+
+TEST("tools: a list of calls where several are wanted") {
+  const ChatTemplate chat(tiny().model.get(), kToolTemplate);
+  const std::string tools = R"([{"type":"function","function":{"name":"time","parameters":{"type":"object",
+    "properties":{"zone":{"type":"integer"}},"required":["zone"]}}}])";
+  const std::string asked = R"([{"role":"user","content":"How late is it?"}])";
+  const std::string call = "{\"name\": \"time\", \"arguments\": {\"zone\": 3}}";
+  for (const bool parallel : {false, true}) {
+    const ToolPrompt offer = apply_tools(chat, tiny().vocab, asked, tools, true, parallel);
+    Grammar grammar(tiny().shared, offer.grammar);
+    const auto take = [&](const std::string& part) {
+      for (const int32_t token : tiny().tokens(part)) {
+        if (!grammar.allows(token)) return false;
+        grammar.accept(token);
+      }
+      return true;
+    };
+    REQUIRE(take("<tool_call>\n" + call));
+    CHECK_EQUAL(take(",\n" + call + "\n</tool_call>"), parallel);
+    if (!parallel) continue;
+    CHECK(grammar.allows(tiny().shared->end()));
+    CHECK_EQUAL(parse_answer("<tool_call>\n" + call + ",\n" + call + "\n</tool_call>", offer.syntax).calls.size(), 2u);
+  }
 }
 
 TEST("tools: messages and tools that make no sense are refused") {
@@ -394,7 +418,7 @@ TEST("tools: messages and tools that make no sense are refused") {
   for (const char* bad : {"", "{}", "[{}]", "[{\"role\":\"user\"}]", "[3]"}) {
     std::string code;
     try {
-      apply_tools(chat, tiny().vocab, bad, "[]", false);
+      apply_tools(chat, tiny().vocab, bad, "[]", false, false);
     } catch (const EngineError& error) {
       code = error.code;
     }

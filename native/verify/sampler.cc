@@ -28,12 +28,19 @@ void copy_distribution(const llama_token_data_array& row, Distribution& to) {
 
 }  // namespace
 
-SamplerChain llama_chain(const SamplingParams& params, int n_vocab) {
+SamplerChain llama_chain(const SamplingParams& params, int n_vocab, const llama_vocab* vocab) {
   SamplerChain chain(llama_sampler_chain_init({.no_perf = true}));
   const auto add = [&](llama_sampler* sampler) { llama_sampler_chain_add(chain.get(), sampler); };
-  if (params.penalizes())
+  if (params.penalizes_tokens())
     add(llama_sampler_init_penalties(n_vocab, params.penalty_last_n, params.repeat_penalty, params.frequency_penalty,
                                      params.presence_penalty));
+  if (params.dry.is_on() && vocab) {
+    const DryParams& dry = params.dry;
+    std::vector<const char*> breakers;
+    for (const std::string& breaker : dry.breakers) breakers.push_back(breaker.c_str());
+    add(llama_sampler_init_dry(vocab, dry.multiplier, dry.base, dry.allowed_length, dry.last_n, breakers.data(),
+                               breakers.size()));
+  }
   if (params.temperature <= 0) {
     add(llama_sampler_init_greedy());
     return chain;
@@ -49,10 +56,10 @@ SamplerChain llama_chain(const SamplingParams& params, int n_vocab) {
 }
 
 Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, std::vector<int32_t> masked,
-                 int n_vocab, Grammar* grammar)
+                 int n_vocab, Grammar* grammar, const llama_vocab* vocab)
     : masked_(std::move(masked)), n_vocab_(n_vocab), seed_(params.seed), grammar_(grammar) {
   if (params.temperature <= 0 && !params.penalizes()) return;
-  chain_ = llama_chain(params, n_vocab);
+  chain_ = llama_chain(params, n_vocab, vocab);
   for (int32_t token : prompt) llama_sampler_accept(chain_.get(), token);
   if (Shortlist::serves(params, n_vocab)) shortlist_.emplace(params, n_vocab);
 }

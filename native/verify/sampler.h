@@ -21,7 +21,8 @@ struct SamplerDeleter {
 using SamplerChain = std::unique_ptr<llama_sampler, SamplerDeleter>;
 
 // llama.cpp's own samplers, as these params order them.
-SamplerChain llama_chain(const SamplingParams& params, int n_vocab);
+// `vocab` says which tokens DRY's breakers are in; without one there is no DRY.
+SamplerChain llama_chain(const SamplingParams& params, int n_vocab, const llama_vocab* vocab = nullptr);
 
 // Its state (penalties, random numbers) moves on only with tokens that are emitted: one draw and one accept
 // for each, so that one seed gives one text whatever the depths were.
@@ -30,7 +31,7 @@ class Sampler {
   // `prompt` counts for the penalties; `masked` ids are never picked, nor what `grammar` doesn't allow: it outlives
   // the sampler and moves on with it.
   Sampler(const SamplingParams& params, std::span<const int32_t> prompt, std::vector<int32_t> masked, int n_vocab,
-          Grammar* grammar = nullptr);
+          Grammar* grammar = nullptr, const llama_vocab* vocab = nullptr);
   // n_vocab logits in, which may be changed; the next token's id out, -1 where the row is bad (kernels/logits.h).
   // Ties go to the lowest id.
   int32_t sample(float* logits);

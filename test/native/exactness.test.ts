@@ -1,7 +1,14 @@
 // The text must be the target's own, whatever drafts, and however deep: token for token, but for sequences that share
 // a cache, whose sums have another order than alone.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AdaptiveSpecController, type Controller, type Engine, fixedDepth, off } from '../../lib/index.js';
+import {
+  AdaptiveSpecController,
+  type Controller,
+  type DryOptions,
+  type Engine,
+  fixedDepth,
+  off,
+} from '../../lib/index.js';
 import { type TinyModelName, tinyModels } from '../tiny-models.js';
 import { reportTies, TieJudge } from './ties.js';
 import { BEGINNINGS, random, tinyEngine } from './tiny-engine.js';
@@ -108,6 +115,60 @@ describe.each(PAIRS)('%s with %s', (target, draft) => {
     };
     const without = await engine.generate({ ...request, controller: 'off' });
     expect((await engine.generate({ ...request, depth: 7 })).tokens).toEqual(without.tokens);
+  });
+
+  it('gives one text under DRY, whatever the depth', async () => {
+    for (const temperature of [0, 0.5]) {
+      const dry = { multiplier: 20, allowedLength: 1, lastN: 150, breakers: ['é', '€\u{1F600}'] };
+      const request = { prompt: BEGINNINGS[0]!, maxTokens: 120, temperature, seed: 3, dry };
+      const without = await engine.generate({ ...request, controller: 'off' });
+      for (const drafter of ['model', 'ngram']) {
+        expect((await engine.generate({ ...request, depth: 6, drafter })).tokens).toEqual(without.tokens);
+      }
+    }
+  });
+});
+
+describe('DRY', () => {
+  it('keeps sequences from coming twice, but across its breakers', async () => {
+    await using engine = await tinyEngine('target', 'draft');
+    const repeats = async (dry: DryOptions) => {
+      const { tokens } = await engine.generate({
+        prompt: BEGINNINGS[0]!,
+        maxTokens: 200,
+        ignoreEos: true,
+        dry,
+      });
+      return tokens.length - 1 - new Set(tokens.slice(1).map((token, i) => `${tokens[i]} ${token}`)).size;
+    };
+    const strong = { multiplier: 100, allowedLength: 1 };
+    expect(await repeats({})).toBeGreaterThan(0);
+    expect(await repeats({ ...strong, breakers: [] })).toBe(0);
+    expect(await repeats({ ...strong, allowedLength: 2, breakers: [] })).toBeGreaterThan(0);
+    // Nearly every token has one of these in it.
+    expect(await repeats({ ...strong, breakers: [...'aeiou tnrs'] })).toBeGreaterThan(0);
+  });
+
+  it('is checked', async () => {
+    await using engine = await tinyEngine('target', 'draft');
+    const wrong: unknown[] = [
+      { multiplier: -1 },
+      { base: 0.5 },
+      { allowedLength: 0 },
+      { lastN: 0.5 },
+      { breakers: [''] },
+      { breakers: ['a\0b'] },
+      { breakers: ['x'.repeat(41)] },
+      { multiplyer: 1 },
+      1,
+    ];
+    for (const dry of wrong) {
+      const refused = engine.generate({ prompt: 'a', dry: dry as DryOptions });
+      await expect(refused).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringMatching(/dry/),
+      });
+    }
   });
 });
 

@@ -328,6 +328,26 @@ describe('tools', () => {
     expect(none.toolCalls).toBeUndefined();
   });
 
+  it('are called several at once in our own form, until the answer ends', async () => {
+    await using engine = await tinyEngine('target', 'draft', { contextSize: 2048 });
+    const numbers: number[] = [];
+    for (let seed = 0; seed < 6; seed++) {
+      const { toolCalls, finishReason } = await engine.generate({
+        ...{ ...request, toolChoice: 'required', parallelToolCalls: true, seed, depth: 4, maxTokens: 1000 },
+      });
+      if (finishReason !== 'tool_calls') continue; // A random model may go on calling for ever.
+      numbers.push(toolCalls!.length);
+      for (const { name } of toolCalls!) expect(['weather', 'time']).toContain(name);
+      expect(new Set(toolCalls!.map(({ id }) => id)).size).toBe(toolCalls!.length);
+    }
+    expect(Math.max(...numbers)).toBeGreaterThan(1);
+    const alone = engine.generate({ messages, parallelToolCalls: true });
+    expect(await failure(alone)).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      hint: expect.stringMatching(/tools/),
+    });
+  });
+
   it('with parameters that are no schema are refused', async () => {
     await using engine = await tinyEngine('target');
     const bad = [{ type: 'function', function: { name: 'a', parameters: { type: 'nope' } } }] as const;

@@ -197,6 +197,21 @@ describe('with a table', () => {
   });
 });
 
+describe('a table of the wrong shape', () => {
+  const wrong = { ...base, target: base.target.map((p) => (p.rows > 1 ? { ...p, ms: 1.4 * p.ms } : p)) };
+
+  it('is not taken for a drift of the machine where texts of one number of rows come after another', () => {
+    const costs = new LiveCosts({ base: wrong });
+    live(costs, { depths: [0], steps: 200 });
+    expectCurve(costs.table(), [1], 1, 0.03);
+    live(costs, { depths: [4], steps: 100 });
+    // It moved the scale, and with it the one row that no step had any more.
+    expectCurve(costs.table(), [1], 1, 0.06);
+    expectCurve(costs.table(), [5], 1, 0.1);
+    expect(costs.correction).toBeGreaterThan(0.2);
+  });
+});
+
 describe('a snapshot', () => {
   it('goes on where it was taken, through JSON too', () => {
     const world = { depths: [0, 4, 4, 8], steps: 100 };

@@ -259,23 +259,24 @@ describe('generic tools', () => {
       ],
       tools,
       false,
+      false,
     );
     expect(told[0]!.content).toMatch(/^Be brief\.\n\nYou can call.*"name":"a".*"response"/s);
     expect(told.slice(1)).toEqual([
       { role: 'assistant', content: '{"tool_call":{"name":"a","arguments":{"x":1}}}' },
       { role: 'user', content: 'Result of a: 42' },
     ]);
-    const [system, user] = genericMessages(messages, tools, true);
+    const [system, user] = genericMessages(messages, tools, true, false);
     expect(system!.role).toBe('system');
     expect(system!.content).not.toMatch(/response/);
     expect(user).toEqual(messages[0]);
   });
 
   it('keep what their parameters refer to', () => {
-    const schema = JSON.stringify(genericSchema(tools, true));
+    const schema = JSON.stringify(genericSchema(tools, true, false));
     expect(schema).toContain('"$ref":"#/$defs/tool0/$defs/n"');
     expect(schema).not.toContain('response');
-    expect(JSON.stringify(genericSchema(tools, false))).toContain('response');
+    expect(JSON.stringify(genericSchema(tools, false, false))).toContain('response');
   });
 
   it('are called, or answered', () => {
@@ -283,5 +284,27 @@ describe('generic tools', () => {
     expect(genericAnswer('{"tool_call": {"name": "a", "arguments": {"x": 1}}}').calls).toEqual([
       { id: 'call_0', name: 'a', arguments: '{"x":1}', parsed: { x: 1 } },
     ]);
+  });
+
+  it('are called several at once where that is wanted', () => {
+    const call = (id: string, x: number) => ({ id, name: 'a', arguments: `{"x":${x}}` });
+    const [, told] = genericMessages(
+      [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'assistant', content: '', toolCalls: [call('1', 1), call('2', 2)] },
+      ],
+      tools,
+      true,
+      true,
+    );
+    const answer = '{"tool_calls":[{"name":"a","arguments":{"x":1}},{"name":"a","arguments":{"x":2}}]}';
+    expect(told!.content).toBe(answer);
+    expect(genericAnswer(answer).calls.map(({ id, parsed }) => [id, parsed])).toEqual([
+      ['call_0', { x: 1 }],
+      ['call_1', { x: 2 }],
+    ]);
+    expect(genericSchema(tools, true, true)).toMatchObject({
+      properties: { tool_calls: { type: 'array', minItems: 1 } },
+    });
   });
 });

@@ -160,9 +160,32 @@ describe('auto', () => {
     const answer = begun(dear).nextPlan(stepReport()) as DetailedPlan;
     expect(answer.steps).toBe(5);
     expect((begun(costs()).nextPlan(stepReport()) as DetailedPlan).steps).toBe(1);
-    expect((begun(dear, { askingShare: 0 }).nextPlan(stepReport()) as DetailedPlan).steps).toBe(8);
+    expect((begun(dear, { askingShare: 0 }).nextPlan(stepReport()) as DetailedPlan).steps).toBe(16);
     expect((begun(costs(), { askingShare: 0 }).nextPlan(stepReport()) as DetailedPlan).steps).toBe(1);
     expect((begun(dear, { askingShare: 1 }).nextPlan(stepReport()) as DetailedPlan).steps).toBe(1);
+  });
+
+  it('is not asked again before it would draft, where nobody drafts and asking has a price', () => {
+    for (const [callbackMs, most] of [
+      [0.45, 64],
+      [0, 1],
+    ] as const) {
+      const auto = begun(costs(0, { callbackMs }));
+      const held: number[] = [];
+      for (let step = 1; step <= 200; step++) {
+        const report = stepReport({
+          step,
+          position: step,
+          rows: 1,
+          tokens: new Int32Array(1),
+          catchUpMs: 20,
+        });
+        const plan = auto.nextPlan(report) as DetailedPlan;
+        if (plan.depth === 0) held.push(plan.steps!);
+      }
+      expect(held.length).toBeGreaterThan(50);
+      expect(Math.max(...held)).toBe(most);
+    }
   });
 
   it('without costs learns them from its first steps, then plans by value', () => {
