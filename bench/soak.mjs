@@ -48,7 +48,9 @@ await main(async () => {
     server.send(message);
     return (await once(server, 'message'))[0];
   };
-  const counts = { finished: 0, brokenOff: 0, refused: 0, nonsense: 0 };
+  // Requests side by side share a cache: a tie within float noise may fall another way there (docs/exactness.md).
+  const counts = { finished: 0, otherTexts: 0, brokenOff: 0, refused: 0, nonsense: 0 };
+  const isAlone = Number(options.slots) === 1;
   const faults = [];
   // The first answer to each prompt; any later one must be the same.
   const texts = new Map();
@@ -68,7 +70,7 @@ await main(async () => {
   const client = async () => {
     while (performance.now() < until) {
       try {
-        await visit(address, random, counts, texts);
+        await visit(address, random, counts, texts, isAlone);
       } catch (error) {
         faults.push(error instanceof Error ? error.message : String(error));
       }
@@ -121,7 +123,7 @@ await main(async () => {
 });
 
 /** One visit of one client. Throws what must not happen. */
-async function visit(address, random, counts, texts) {
+async function visit(address, random, counts, texts, isAlone) {
   const what = random();
   if (what < 0.15) {
     const [body, status] = NONSENSE[Math.floor(random() * NONSENSE.length)];
@@ -141,7 +143,9 @@ async function visit(address, random, counts, texts) {
   } else if (stopAfter !== undefined) counts.brokenOff++;
   else {
     counts.finished++;
-    if (text !== texts.get(prompt)) throw new Error(`another text for ${JSON.stringify(prompt)}: ${text}`);
+    if (text === texts.get(prompt)) return;
+    counts.otherTexts++;
+    if (isAlone) throw new Error(`another text for ${JSON.stringify(prompt)}: ${text}`);
   }
 }
 
