@@ -11,6 +11,8 @@ const address = await server.listen();
 const loop = monitorEventLoopDelay({ resolution: 1 });
 loop.enable();
 
+// Nobody is left to end it.
+process.on('disconnect', () => process.exit());
 process.on('message', async (message) => {
   if (message === 'end') {
     await server.close();
