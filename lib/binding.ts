@@ -221,9 +221,11 @@ export interface NativeEngine {
   ): void;
   abort(requestId: number): void;
   close(): void;
-  /** Between loaded and close only, as are the four below. */
+  /** Between loaded and close only, as are the five below. */
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
   detokenize(tokens: Int32Array): string;
+  /** Names that `parseSpecial` takes for control tokens. */
+  controlNames(): string[];
   applyTemplate(messages: { role: string; content: string }[]): string;
   /** Messages and tools as JSON in OpenAI's form. */
   applyTools(messages: string, tools: string, required: boolean, parallel: boolean): NativeToolPrompt;

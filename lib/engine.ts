@@ -26,6 +26,7 @@ import { ControllerDriver } from './control/driver.js';
 import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
 import { modelTokensOf } from './control/stop-rule.js';
+import { ControlNames } from './control-names.js';
 import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
@@ -144,6 +145,8 @@ export class Engine implements AsyncDisposable {
   /** Requests of our own, of which listeners hear nothing. */
   readonly #quiet = new Set<number>();
   #costs: EngineCosts | undefined;
+  /** Found when messages are first given. */
+  #names: ControlNames | undefined;
   #isClosing = false;
   #nextId = 1;
   #info!: EngineInfo;
@@ -295,16 +298,19 @@ export class Engine implements AsyncDisposable {
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
     const chosen = request.controller as Controller | string | undefined;
     const controller = this.#controllers.take(chosen, { depth: request.depth });
-    const nativeDepth = this.#nativeDepth(controller);
+    const maxDepth = Math.min(request.maxDepth ?? this.#info.maxDepth, this.#info.maxDepth);
+    const nativeDepth = this.#nativeDepth(controller, maxDepth);
     const drafter = this.#drafterIndex(request.drafter);
     this.#mustBranch(request.tree);
     if (request.messages) this.#mustHaveTemplate();
-    const structure = structureOf(request, {
+    const guarded = request.messages && this.#controlNames().guard(request.messages);
+    const asked = guarded ? { ...request, messages: guarded.messages } : request;
+    const structure = structureOf(asked, {
       native: this.#native,
       binding: this.#binding,
       applyTemplate: (messages) => this.applyChatTemplate(messages),
     });
-    const { tokens, words } = this.#promptOf(request, structure.prompt);
+    const { tokens, words } = this.#promptOf(asked, structure.prompt, guarded?.mark);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
     const drafters = this.#info.drafters;
@@ -323,7 +329,7 @@ export class Engine implements AsyncDisposable {
     const driver =
       nativeDepth === undefined
         ? new ControllerDriver(controller, {
-            maxDepth: this.#info.maxDepth,
+            maxDepth,
             drafters,
             firstPlan: nativePlan(0),
             onWarning: request.onWarning ?? ((warning) => this.#warn(warning)),
@@ -332,13 +338,14 @@ export class Engine implements AsyncDisposable {
         : undefined;
     const running = new RunningRequest({
       id,
+      promptTokens: tokens.length,
       native: this.#native,
       generation,
       controllerName,
       driver,
       begin: () => {
         const { costs } = this;
-        const info: RequestInfo = { ...prompt, maxDepth: this.#info.maxDepth, drafters };
+        const info: RequestInfo = { ...prompt, maxDepth, drafters };
         if (costs) info.costs = costs;
         trace?.begin(info);
         driver?.begin(info);
@@ -636,7 +643,7 @@ export class Engine implements AsyncDisposable {
   }
 
   /** The depth that the engine can run without asking; undefined where the controller must be asked. */
-  #nativeDepth(controller: Controller): number | undefined {
+  #nativeDepth(controller: Controller, most: number): number | undefined {
     const depth = nativeDepthOf(controller);
     if (depth === undefined) return undefined;
     if (depth > this.#info.maxDepth) {
@@ -646,7 +653,7 @@ export class Engine implements AsyncDisposable {
         'Give createEngine() a larger maxDepth.',
       );
     }
-    return depth;
+    return Math.min(depth, most);
   }
 
   /** An engine whose target can't branch has said so when it was loaded: there a tree is its chain. */
@@ -672,10 +679,19 @@ export class Engine implements AsyncDisposable {
     );
   }
 
-  #promptOf(request: CheckedRequest, prompt?: string): { tokens: Int32Array; words?: string } {
+  /** `mark` stands in names of control tokens that messages hold. */
+  #promptOf(request: CheckedRequest, prompt?: string, mark?: string): { tokens: Int32Array; words?: string } {
     const { contextSize } = this.#info;
-    const words = prompt ?? (request.messages ? this.applyChatTemplate(request.messages) : request.prompt!);
-    const tokens = typeof words === 'string' ? this.tokenize(words) : this.#tokenIds(words);
+    const said = prompt ?? (request.messages ? this.applyChatTemplate(request.messages) : request.prompt!);
+    const guarded = typeof said === 'string' && mark !== undefined;
+    const words = guarded ? said.replaceAll(mark, '') : said;
+    const tokens = guarded
+      ? this.#controlNames().tokens(said, mark, (text, addSpecial, parseSpecial) =>
+          this.tokenize(text, { addSpecial, parseSpecial }),
+        )
+      : typeof words === 'string'
+        ? this.tokenize(words)
+        : this.#tokenIds(words);
     if (tokens.length === 0) {
       throw new AdaptiveSpecError(
         'INVALID_ARGUMENT',
@@ -704,6 +720,11 @@ export class Engine implements AsyncDisposable {
       );
     }
     return Int32Array.from(ids as number[]);
+  }
+
+  #controlNames(): ControlNames {
+    this.#names ??= new ControlNames(guardNative(() => this.#native.controlNames()));
+    return this.#names;
   }
 
   #mustHaveTemplate(): void {

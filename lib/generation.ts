@@ -14,6 +14,8 @@ export type GenerationPart =
 
 /** The side that writes. @internal */
 export interface GenerationSource {
+  readonly id: number;
+  readonly promptTokens: number;
   /** Asked to stop: by the caller, by a broken loop, or by `await using`. */
   abort(reason: unknown): void;
 }
@@ -61,6 +63,16 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
 
   [Symbol.asyncIterator](): AsyncIterator<string, void, undefined> {
     return this.#texts();
+  }
+
+  /** The engine's number of the request, as `Engine.on` tells it; undefined where the request was refused. */
+  get id(): number | undefined {
+    return this.#source?.id;
+  }
+
+  /** Tokens of the prompt; undefined where the request was refused. */
+  get promptTokens(): number | undefined {
+    return this.#source?.promptTokens;
   }
 
   /** Text, content, steps and the finish. Steps are kept from this call on: call it at once, and get them all. */

@@ -169,6 +169,8 @@ export interface RequestOptions {
   controller?: Controller | ControllerName | (string & {});
   /** The depth of the controller 'fixed', which it alone means too. */
   depth?: number;
+  /** Largest depth of this request's plans, 1 to the engine's `maxDepth`, which is the default. */
+  maxDepth?: number;
   /** Who drafts where a plan names none, one of `engine.info.drafters`. Default: the first of these. */
   drafter?: 'model' | 'ngram' | 'hybrid' | (string & {});
   /**
@@ -390,6 +392,7 @@ const requestFields = {
   // resolveController knows best what these two may be.
   controller: v.optional(v.custom<Controller | string>(() => true)),
   depth: v.optional(integer(0, MAX_DEPTH)),
+  maxDepth: v.optional(integer(1, MAX_DEPTH)),
   drafter: v.optional(v.string('the name of a drafter')),
   share: v.optional(flag, true),
   tree: v.optional(integer(0, MAX_DEPTH), 0),

@@ -13,6 +13,7 @@ import type { Said } from './structured/said.js';
 
 export interface RequestParts {
   id: number;
+  promptTokens: number;
   native: NativeEngine;
   generation: Generation;
   controllerName: string;
@@ -38,6 +39,7 @@ export interface RequestParts {
 /** Made by the engine when it submits a request, which then tells it of every step and of the end. */
 export class RunningRequest implements GenerationSource {
   readonly id: number;
+  readonly promptTokens: number;
   readonly #parts: RequestParts;
   readonly #droppedBefore: number;
   #text = '';
@@ -50,6 +52,7 @@ export class RunningRequest implements GenerationSource {
 
   constructor(parts: RequestParts) {
     this.id = parts.id;
+    this.promptTokens = parts.promptTokens;
     this.#parts = parts;
     this.#droppedBefore = parts.audit?.dropped ?? 0;
   }

@@ -43,6 +43,7 @@ void JsEngine::define(Napi::Env env, Napi::Object exports) {
                    InstanceMethod("measure", &JsEngine::measure), InstanceMethod("close", &JsEngine::close),
                    InstanceMethod("tokenize", &JsEngine::tokenize),
                    InstanceMethod("detokenize", &JsEngine::detokenize),
+                   InstanceMethod("controlNames", &JsEngine::control_names),
                    InstanceMethod("applyTemplate", &JsEngine::apply_template),
                    InstanceMethod("setExchange", &JsEngine::set_exchange),
                    InstanceMethod("compileGrammar", &JsEngine::compile_grammar),
@@ -142,6 +143,16 @@ Napi::Value JsEngine::detokenize(const Napi::CallbackInfo& info) {
     if (tokens[i] >= 0 && tokens[i] < llama_vocab_n_tokens(engine_->vocab()))
       append_piece(engine_->vocab(), tokens[i], text);
   return Napi::String::New(info.Env(), text);
+}
+
+Napi::Value JsEngine::control_names(const Napi::CallbackInfo& info) {
+  const llama_vocab* vocab = engine_->vocab();
+  Napi::Array names = Napi::Array::New(info.Env());
+  for (int32_t id = 0; id < llama_vocab_n_tokens(vocab); ++id)
+    // What llama.cpp finds in a text with parse_special, and not without.
+    if (llama_vocab_get_attr(vocab, id) & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN))
+      names[names.Length()] = Napi::String::New(info.Env(), llama_vocab_get_text(vocab, id));
+  return names;
 }
 
 Napi::Value JsEngine::apply_template(const Napi::CallbackInfo& info) {

@@ -43,6 +43,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   Napi::Value close(const Napi::CallbackInfo& info);
   Napi::Value tokenize(const Napi::CallbackInfo& info);  // (text, addSpecial, parseSpecial) -> Int32Array
   Napi::Value detokenize(const Napi::CallbackInfo& info);  // (Int32Array, special) -> string
+  Napi::Value control_names(const Napi::CallbackInfo& info);   // () -> [string]
   Napi::Value apply_template(const Napi::CallbackInfo& info);  // ([{role, content}]) -> string
   Napi::Value set_exchange(const Napi::CallbackInfo& info);
   Napi::Value compile_grammar(const Napi::CallbackInfo& info);  // (grammar) -> what submit takes as `grammar`

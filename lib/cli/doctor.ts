@@ -12,6 +12,7 @@ import { estimateMemory, memoryAvailable } from '../models/memory.js';
 import { type EngineOptions, threadLimit } from '../options.js';
 import { coloursFor, print, size } from './console.js';
 import { addEngineFlags, type EngineFlags, engineOptionsOf } from './engine-flags.js';
+import { bytesOf, placement, placementFacts } from './placement.js';
 
 type Status = 'ok' | 'advice' | 'failed';
 
@@ -51,6 +52,13 @@ async function* examine(options: EngineOptions): AsyncGenerator<Finding, void, u
   yield cpuFinding(binding);
 
   const model = options.model ?? defaultPairPaths().target;
+  const { detail, hints } = placement(options, placementFacts(), bytesOf(model));
+  yield found(
+    'threads',
+    hints.length > 0 ? 'advice' : 'ok',
+    detail,
+    hints.length > 0 ? hints.join(' ') : undefined,
+  );
   if (options.model === undefined && !existsSync(model)) {
     yield found('models', 'advice', 'the default target is not downloaded', 'Run: adaptive-spec models pull');
     return;

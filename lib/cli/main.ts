@@ -13,6 +13,7 @@ import { addDoctor } from './doctor.js';
 import { addGenerate } from './generate.js';
 import { addModels } from './models.js';
 import { addReplay } from './replay.js';
+import { addServe } from './serve.js';
 import { addTrace } from './trace.js';
 import { addTrimDraft } from './trim-draft.js';
 
@@ -26,6 +27,7 @@ const program = new Command('adaptive-spec')
   // What commander has to say about wrong usage is said below, in the words of every other error.
   .configureOutput({ outputError: () => {} });
 addGenerate(program);
+addServe(program);
 addModels(program);
 addDoctor(program);
 addCalibrate(program);

@@ -1,0 +1,171 @@
+// `adaptive-spec serve`: an engine behind HTTP, until a signal ends it.
+
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import type { Controller } from '../control/controller.js';
+import { controllerNames } from '../control/controllers.js';
+import { createEngine, type Engine } from '../engine.js';
+import { AdaptiveSpecError } from '../errors.js';
+import { checkEngineOptions, type EngineOptions } from '../options.js';
+import { checkServerOptions, type ServerOptions } from '../serve/options.js';
+import { createServer, type Server } from '../serve/server.js';
+import { ServerState } from '../serve/state.js';
+import { note, print } from './console.js';
+import { importController, isControllerFile } from './controller-flag.js';
+import { addEngineFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
+import { supervise } from './supervise.js';
+
+interface Flags extends EngineFlags {
+  host?: string;
+  port?: string;
+  apiKeyFile?: string;
+  modelName?: string;
+  controller?: string;
+  depth?: string;
+  parallel?: string;
+  maxDepth?: string;
+  queue?: string;
+  allowedHost?: string[];
+  drain?: string;
+  isolate?: boolean;
+}
+
+export function addServe(program: Command): void {
+  const command = program
+    .command('serve')
+    .description(
+      "serve OpenAI's and llama-server's endpoints over HTTP; the depth still changes at every step",
+    )
+    .option('--host <address>', 'address to listen on; any but loopback needs a key (default: 127.0.0.1)')
+    .option('--port <port>', 'port to listen on; 0 takes a free one (default: 8080)')
+    .option('--api-key-file <file>', 'a file with API keys, one a line (or one in ADAPTIVE_SPEC_API_KEY)')
+    .option('--model-name <name>', "what the model is called (default: its file's name)")
+    .option('-c, --controller <name|file>', `${controllerNames.join(', ')}, or a module's default export`)
+    .option('-k, --depth <k>', 'the same depth at every step, for requests that say nothing else')
+    .option('--parallel <n>', 'requests that generate at once (default: 1)')
+    .option('--max-depth <k>', 'largest depth that requests may ask for (default: 32)')
+    .option('--queue <n>', 'requests that may wait; more are refused (default: 64)')
+    .option('--allowed-host <name...>', "names in the Host header that are this server's")
+    .option('--drain <seconds>', 'how long running requests may go on after SIGTERM (default: 30)')
+    .option('--calibrate <when>', 'auto, load or off: where controllers have the costs of a step from')
+    .option('--isolate', 'run in a child process, which is started again when it crashes');
+  addEngineFlags(command).action(run);
+}
+
+async function run(flags: Flags): Promise<void> {
+  const engineOptions = engineOptionsOf(flags);
+  if (flags.parallel !== undefined) engineOptions.parallel = numberOf('--parallel', flags.parallel);
+  if (flags.maxDepth !== undefined) engineOptions.maxDepth = numberOf('--max-depth', flags.maxDepth);
+  const serverOptions = await serverOptionsOf(flags);
+  // Before the models are loaded, so that a slip of the keyboard costs nothing.
+  checkEngineOptions(engineOptions);
+  checkServerOptions(serverOptions);
+  const { controller = 'auto', depth } = serverOptions;
+  new ServerState(depth === undefined ? { controller } : { controller, depth });
+  if (flags.isolate) process.exitCode = await supervise();
+  else await serve(engineOptions, serverOptions);
+}
+
+async function serve(engineOptions: EngineOptions, serverOptions: ServerOptions): Promise<void> {
+  const signals = new EndSignals();
+  let engine: Engine | undefined;
+  let server: Server | undefined;
+  try {
+    engine = await createEngine(engineOptions);
+    server = createServer(engine, serverOptions);
+    const address = await server.listen();
+    print(`listening on ${address}`);
+    // Tells the parent of `--isolate` that there is something to start again.
+    process.send?.('listening');
+    const signal = await signals.first;
+    note(`${signal}: ${server.state.running} requests run; no others are taken`);
+    process.exitCode = signal === 'SIGINT' ? 130 : 0;
+  } finally {
+    await server?.close();
+    await engine?.close();
+    signals.end();
+  }
+}
+
+/** The first signal ends the server in good order, the second at once; so does the end of who started it. */
+class EndSignals {
+  readonly first: Promise<string>;
+  readonly #off: () => void;
+
+  constructor() {
+    let seen = false;
+    let resolve!: (signal: string) => void;
+    this.first = new Promise((done) => {
+      resolve = done;
+    });
+    const hear = (signal: string) => {
+      if (seen) process.exit(signal === 'SIGINT' ? 130 : 1);
+      seen = true;
+      resolve(signal);
+    };
+    const orphaned = () => hear('the parent has gone');
+    process.on('SIGTERM', hear);
+    process.on('SIGINT', hear);
+    process.on('disconnect', orphaned);
+    this.#off = () => {
+      process.off('SIGTERM', hear);
+      process.off('SIGINT', hear);
+      process.off('disconnect', orphaned);
+      if (process.connected) process.disconnect();
+    };
+  }
+
+  end(): void {
+    this.#off();
+  }
+}
+
+async function serverOptionsOf(flags: Flags): Promise<ServerOptions> {
+  const options: ServerOptions = {
+    onError: (error, id) =>
+      note(`error: request ${id}: ${error instanceof Error ? error.stack : String(error)}`),
+  };
+  const keys = keysOf(flags);
+  if (keys.length > 0) options.apiKey = keys;
+  if (flags.host !== undefined) options.host = flags.host;
+  if (flags.port !== undefined) options.port = numberOf('--port', flags.port);
+  if (flags.modelName !== undefined) options.modelName = flags.modelName;
+  if (flags.controller !== undefined) options.controller = await controllerOf(flags.controller);
+  if (flags.depth !== undefined) {
+    options.controller ??= 'fixed';
+    options.depth = numberOf('--depth', flags.depth);
+  }
+  if (flags.queue !== undefined) options.queue = numberOf('--queue', flags.queue);
+  if (flags.allowedHost !== undefined) options.allowedHosts = flags.allowedHost;
+  if (flags.drain !== undefined) options.drainMs = Math.round(1000 * numberOf('--drain', flags.drain));
+  return options;
+}
+
+/** Not from a flag, which everybody on the machine could read. */
+function keysOf({ apiKeyFile }: Flags): string[] {
+  const { ADAPTIVE_SPEC_API_KEY: fromEnvironment } = process.env;
+  const keys = fromEnvironment ? [fromEnvironment] : [];
+  if (apiKeyFile === undefined) return keys;
+  let text: string;
+  try {
+    text = readFileSync(apiKeyFile, 'utf8');
+  } catch (cause) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `The key file ${apiKeyFile} can't be read: ${(cause as Error).message}`,
+      'Give a text file with a key on each line.',
+    );
+  }
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const fromFile = lines.filter((line) => line !== '');
+  if (fromFile.length > 0) return [...keys, ...fromFile];
+  throw new AdaptiveSpecError(
+    'INVALID_ARGUMENT',
+    `The key file ${apiKeyFile} is empty`,
+    'Write a key into it, such as what `openssl rand -hex 32` gives.',
+  );
+}
+
+async function controllerOf(value: string): Promise<Controller | string> {
+  return isControllerFile(value) ? importController(value) : value;
+}

@@ -1,0 +1,179 @@
+// `POST /v1/chat/completions`: OpenAI's body, in the engine's words.
+
+import * as v from 'valibot';
+import type { Message, RequestOptions } from '../options.js';
+import type { ResponseFormat } from '../structured/structure.js';
+import type { ToolChoice } from '../structured/tools.js';
+import {
+  flag,
+  readBody,
+  refuseLogprobs,
+  schemaFields,
+  schemaFormat,
+  sharedFields,
+  sharedOptions,
+  streamFields,
+  text,
+  tokenLimit,
+  toolFields,
+  toolOf,
+  whole,
+} from './fields.js';
+import { invalidField, unsupportedField } from './http-error.js';
+import type { ServedRequest } from './request.js';
+
+const part = v.looseObject(
+  { type: text, text: v.optional(text) },
+  "an object such as { type: 'text', text: '…' }",
+);
+const content = v.nullish(v.union([text, v.array(part)], "a string, or an array of { type: 'text', text }"));
+
+const message = v.object(
+  {
+    role: text,
+    content,
+    name: v.nullish(text),
+    tool_call_id: v.nullish(text),
+    tool_calls: v.nullish(
+      v.array(
+        v.object({
+          id: text,
+          function: v.object({ name: text, arguments: text }, 'an object with name and arguments'),
+        }),
+        'an array of calls',
+      ),
+    ),
+  },
+  'an object with role and content',
+);
+
+const messages = v.pipe(
+  v.array(message, 'an array of { role, content }'),
+  v.minLength(1, 'at least one message'),
+);
+
+const schema = v.object({
+  ...sharedFields,
+  ...streamFields,
+  messages,
+  max_completion_tokens: tokenLimit,
+  n_predict: tokenLimit,
+  tools: v.nullish(
+    v.array(
+      v.object({
+        type: v.literal('function', "'function'"),
+        function: v.object(toolFields, 'an object with name, description and parameters'),
+      }),
+      'an array of tools',
+    ),
+  ),
+  tool_choice: v.nullish(
+    v.union(
+      [v.picklist(['auto', 'none', 'required']), v.object({ function: v.object({ name: text }) })],
+      "'auto', 'none', 'required' or { type: 'function', function: { name } }",
+    ),
+  ),
+  response_format: v.nullish(
+    v.variant(
+      'type',
+      [
+        v.object({ type: v.literal('text') }),
+        // llama-server takes a schema here too.
+        v.object({ type: v.literal('json_object'), schema: v.nullish(schemaFields.schema) }),
+        v.object({
+          type: v.literal('json_schema'),
+          json_schema: v.object(schemaFields, 'an object with name, schema and strict'),
+        }),
+      ],
+      "an object with type 'text', 'json_object' or 'json_schema'",
+    ),
+  ),
+  logprobs: v.nullish(flag),
+  top_logprobs: v.nullish(whole(0, 20)),
+});
+
+type Body = v.InferOutput<typeof schema>;
+
+/** Throws HttpError 400 or 501, with `param`. */
+export function chatRequest(body: unknown, contextSize: number, maxMessages: number): ServedRequest {
+  // Before each one of a million is looked at.
+  mayHold(body, maxMessages);
+  const read = readBody(schema, body);
+  const { logprobs, top_logprobs, n_probs } = read;
+  refuseLogprobs({ logprobs, top_logprobs, n_probs });
+  const options: RequestOptions = {
+    ...sharedOptions(read, [read.max_completion_tokens, read.max_tokens, read.n_predict], contextSize),
+    messages: read.messages.map(messageOf),
+    ...toolsOf(read),
+  };
+  const format = formatOf(read.response_format);
+  if (format) options.responseFormat = format;
+  return {
+    kind: 'chat',
+    options,
+    stream: read.stream === true,
+    includeUsage: read.stream_options?.include_usage === true,
+  };
+}
+
+function mayHold(body: unknown, maxMessages: number): void {
+  const { messages } = (body ?? {}) as { messages?: unknown };
+  if (!Array.isArray(messages) || messages.length <= maxMessages) return;
+  throw invalidField('messages', `There are ${messages.length} messages. Give up to ${maxMessages}.`);
+}
+
+function messageOf(message: Body['messages'][number], index: number): Message {
+  const { role, name, tool_call_id, tool_calls } = message;
+  const read: Message = {
+    // OpenAI's newer name, which chat templates don't know.
+    role: role === 'developer' ? 'system' : role,
+    content: textOf(message.content, `messages[${index}].content`),
+  };
+  if (name != null) read.name = name;
+  if (tool_call_id != null) read.toolCallId = tool_call_id;
+  if (tool_calls != null && tool_calls.length > 0) {
+    read.toolCalls = tool_calls.map(({ id, function: called }) => ({ id, ...called }));
+  } else if (message.content == null && role !== 'assistant') {
+    throw invalidField(`messages[${index}].content`, `messages[${index}].content is missing. Give a string.`);
+  }
+  return read;
+}
+
+/** The text of a content, whose parts stand on lines of their own, as llama-server has them. */
+function textOf(content: Body['messages'][number]['content'], param: string): string {
+  if (typeof content === 'string' || content == null) return content ?? '';
+  return content
+    .map((part, i) => {
+      if (part.type !== 'text') {
+        throw unsupportedField(
+          `${param}[${i}].type`,
+          `Parts of type ${JSON.stringify(part.type.slice(0, 40))} are not supported.`,
+        );
+      }
+      if (part.text === undefined)
+        throw invalidField(`${param}[${i}].text`, `${param}[${i}].text is missing.`);
+      return part.text;
+    })
+    .join('\n');
+}
+
+function toolsOf({ tools, tool_choice }: Body): Pick<RequestOptions, 'tools' | 'toolChoice'> {
+  if (tools == null || tools.length === 0) {
+    if (tool_choice == null || tool_choice === 'auto' || tool_choice === 'none') return {};
+    throw invalidField('tool_choice', 'tool_choice is given, and no tools.');
+  }
+  const choice: ToolChoice | null | undefined =
+    tool_choice !== null && typeof tool_choice === 'object'
+      ? { name: tool_choice.function.name }
+      : tool_choice;
+  return {
+    tools: tools.map((tool) => toolOf(tool.function)),
+    ...(choice == null ? {} : { toolChoice: choice }),
+  };
+}
+
+function formatOf(format: Body['response_format']): ResponseFormat | undefined {
+  if (format == null || format.type === 'text') return undefined;
+  if (format.type === 'json_schema') return schemaFormat(format.json_schema);
+  return format.schema == null ? { type: 'json_object' } : schemaFormat({ schema: format.schema });
+}

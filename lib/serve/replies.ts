@@ -1,0 +1,107 @@
+// Answers in OpenAI's two forms of completions, whole and as chunks.
+
+import { randomUUID } from 'node:crypto';
+import type { GenerationResult } from '../result.js';
+import { metricsOf, timingsOf, usageOf } from './figures.js';
+
+/** What all chunks of an answer have in common. */
+export interface ReplyHead {
+  id: string;
+  /** Seconds since 1970. */
+  created: number;
+  model: string;
+  system_fingerprint: string;
+}
+
+/** How an endpoint words its answers. */
+export interface ReplyForm {
+  /** The whole answer. */
+  whole(head: ReplyHead, result: GenerationResult): object;
+  /** What a stream begins with. */
+  first(head: ReplyHead): object[];
+  /** A piece of text. */
+  piece(head: ReplyHead, text: string): object;
+  /** Calls of tools, where there are any. */
+  calls(head: ReplyHead, result: GenerationResult): object[];
+  /** Why the text has ended. */
+  last(head: ReplyHead, result: GenerationResult): object;
+  /** A chunk without text. */
+  empty(head: ReplyHead): object;
+}
+
+const chunk = (head: ReplyHead, delta: object, finish_reason: string | null = null) => ({
+  ...head,
+  object: 'chat.completion.chunk',
+  choices: [{ index: 0, delta, logprobs: null, finish_reason }],
+});
+
+export const chatForm: ReplyForm = {
+  whole: (head, result) => ({
+    ...head,
+    object: 'chat.completion',
+    choices: [
+      {
+        index: 0,
+        message: {
+          role: 'assistant',
+          content: contentOf(result),
+          refusal: null,
+          ...(hasCalls(result) ? { tool_calls: callsOf(result) } : {}),
+        },
+        logprobs: null,
+        finish_reason: result.finishReason,
+      },
+    ],
+  }),
+  first: (head) => [chunk(head, { role: 'assistant', content: null })],
+  piece: (head, text) => chunk(head, { content: text }),
+  calls: (head, result) =>
+    callsOf(result).map((call, index) => chunk(head, { tool_calls: [{ index, ...call }] })),
+  last: (head, result) => chunk(head, {}, result.finishReason),
+  empty: (head) => ({ ...head, object: 'chat.completion.chunk', choices: [] }),
+};
+
+const completion = (head: ReplyHead, text: string, finish_reason: string | null) => ({
+  ...head,
+  object: 'text_completion',
+  choices: [{ index: 0, text, logprobs: null, finish_reason }],
+});
+
+export const completionForm: ReplyForm = {
+  whole: (head, result) => completion(head, result.text, result.finishReason),
+  first: () => [],
+  piece: (head, text) => completion(head, text, null),
+  calls: () => [],
+  last: (head, result) => completion(head, '', result.finishReason),
+  empty: (head) => ({ ...head, object: 'text_completion', choices: [] }),
+};
+
+/** The figures of an answer that is complete. */
+export function figuresOf(result: GenerationResult, queueMs: number, maxDepth: number) {
+  return { timings: timingsOf(result), metrics: metricsOf(result, queueMs, maxDepth) };
+}
+
+export { usageOf };
+
+/** What the model says beside its calls: null where it only calls. */
+export function contentOf(result: GenerationResult): string | null {
+  const content = result.content ?? result.text;
+  return content === '' && hasCalls(result) ? null : content;
+}
+
+export function hasCalls({ toolCalls = [] }: GenerationResult): boolean {
+  return toolCalls.length > 0;
+}
+
+/** The engine counts calls within one answer; in a conversation their ids must differ. */
+export function callId(id: string): string {
+  return /^call_\d+$/.test(id) ? `call_${randomUUID().replaceAll('-', '')}` : id;
+}
+
+function callsOf({ toolCalls = [] }: GenerationResult) {
+  return toolCalls.map(({ id, name, arguments: text }) => ({
+    id: callId(id),
+    type: 'function',
+    function: { name, arguments: text },
+  }));
+}

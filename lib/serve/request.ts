@@ -1,0 +1,18 @@
+// A request that an endpoint has read: what the engine is asked for, and how the answer goes out.
+
+import type { RequestOptions } from '../options.js';
+import type { BegunRequest } from './state.js';
+
+export interface ServedRequest {
+  kind: BegunRequest['kind'];
+  options: RequestOptions;
+  /** Whether the answer goes out while it is written. */
+  stream: boolean;
+  /** Whether a stream ends with a chunk of the usage. */
+  includeUsage: boolean;
+}
+
+/** Whether what the text says is known at its end only: it may be a call of a tool. */
+export function mayCall({ options }: ServedRequest): boolean {
+  return options.tools !== undefined && options.toolChoice !== 'none';
+}

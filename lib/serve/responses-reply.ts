@@ -1,0 +1,165 @@
+// Answers in the form of OpenAI's responses: one object, or a stream of events that build it.
+
+import { randomUUID } from 'node:crypto';
+import type { GenerationResult } from '../result.js';
+import { callId, contentOf } from './replies.js';
+import type { ResponseEcho } from './responses-request.js';
+
+type Status = 'in_progress' | 'completed' | 'incomplete';
+
+/** Gives each event of a stream in turn: its type and its data. */
+export type SendEvent = (type: string, data: object) => void;
+
+/** One response while it is made. */
+export class ResponseReply {
+  readonly #id: string;
+  readonly #messageId = `msg_${randomUUID().replaceAll('-', '')}`;
+  readonly #head: object;
+  readonly #echo: ResponseEcho;
+  #text = '';
+
+  constructor(id: string, model: string, echo: ResponseEcho) {
+    this.#id = `resp_${id}`;
+    this.#head = { object: 'response', created_at: Math.floor(Date.now() / 1000), model };
+    this.#echo = echo;
+  }
+
+  /** The whole answer; `figures` stands beside what OpenAI has. */
+  whole(result: GenerationResult, figures: object): object {
+    return { ...this.#response(statusOf(result), this.#output(result), result), ...figures };
+  }
+
+  /** The events before the first text. */
+  begin(send: SendEvent): void {
+    const response = this.#response('in_progress', []);
+    send('response.created', { response });
+    send('response.in_progress', { response });
+  }
+
+  /** A piece of text; the first one opens the message. */
+  piece(send: SendEvent, text: string): void {
+    if (this.#text === '') this.#openMessage(send);
+    this.#text += text;
+    send('response.output_text.delta', { ...this.#place(), delta: text, logprobs: [] });
+  }
+
+  /** What is left to tell when the answer is known. */
+  finish(send: SendEvent, result: GenerationResult, figures: object): void {
+    const output = this.#output(result);
+    output.forEach((item, output_index) => {
+      if (item.type === 'message') this.#closeMessage(send, item);
+      else sendCall(send, item, output_index);
+    });
+    const status = statusOf(result);
+    send(`response.${status}`, { response: this.#response(status, output, result), ...figures });
+  }
+
+  #openMessage(send: SendEvent): void {
+    const item = {
+      id: this.#messageId,
+      type: 'message',
+      status: 'in_progress',
+      role: 'assistant',
+      content: [],
+    };
+    send('response.output_item.added', { output_index: 0, item });
+    send('response.content_part.added', { ...this.#place(), part: textPart('') });
+  }
+
+  #closeMessage(send: SendEvent, item: MessageItem): void {
+    const [part] = item.content;
+    // Text that was held back until it was known to be no call.
+    if (this.#text === '') this.#openMessage(send);
+    if (this.#text === '' && part!.text !== '') {
+      send('response.output_text.delta', { ...this.#place(), delta: part!.text, logprobs: [] });
+    }
+    send('response.output_text.done', { ...this.#place(), text: part!.text, logprobs: [] });
+    send('response.content_part.done', { ...this.#place(), part });
+    send('response.output_item.done', { output_index: 0, item });
+  }
+
+  #place() {
+    return { item_id: this.#messageId, output_index: 0, content_index: 0 };
+  }
+
+  #output(result: GenerationResult): (MessageItem | CallItem)[] {
+    const status = statusOf(result);
+    const content = contentOf(result);
+    const message: MessageItem[] =
+      content === null
+        ? []
+        : [{ id: this.#messageId, type: 'message', status, role: 'assistant', content: [textPart(content)] }];
+    const calls = (result.toolCalls ?? []).map(
+      ({ id, name, arguments: text }): CallItem => ({
+        id: `fc_${randomUUID().replaceAll('-', '')}`,
+        type: 'function_call',
+        status,
+        call_id: callId(id),
+        name,
+        arguments: text,
+      }),
+    );
+    return [...message, ...calls];
+  }
+
+  #response(status: Status, output: object[], result?: GenerationResult): object {
+    return {
+      id: this.#id,
+      ...this.#head,
+      status,
+      error: null,
+      incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
+      ...this.#echo,
+      output,
+      parallel_tool_calls: false,
+      previous_response_id: null,
+      store: false,
+      truncation: 'disabled',
+      usage: result
+        ? {
+            input_tokens: result.usage.promptTokens,
+            input_tokens_details: { cached_tokens: 0 },
+            output_tokens: result.usage.completionTokens,
+            output_tokens_details: { reasoning_tokens: 0 },
+            total_tokens: result.usage.totalTokens,
+          }
+        : null,
+    };
+  }
+}
+
+interface MessageItem {
+  id: string;
+  type: 'message';
+  status: Status;
+  role: 'assistant';
+  content: { type: 'output_text'; text: string; annotations: []; logprobs: [] }[];
+}
+
+interface CallItem {
+  id: string;
+  type: 'function_call';
+  status: Status;
+  call_id: string;
+  name: string;
+  arguments: string;
+}
+
+function textPart(text: string): MessageItem['content'][number] {
+  return { type: 'output_text', text, annotations: [], logprobs: [] };
+}
+
+function statusOf({ finishReason }: GenerationResult): Status {
+  return finishReason === 'length' ? 'incomplete' : 'completed';
+}
+
+function sendCall(send: SendEvent, item: CallItem, output_index: number): void {
+  const { arguments: text, id: item_id, name } = item;
+  send('response.output_item.added', {
+    output_index,
+    item: { ...item, status: 'in_progress', arguments: '' },
+  });
+  send('response.function_call_arguments.delta', { item_id, output_index, delta: text });
+  send('response.function_call_arguments.done', { item_id, output_index, name, arguments: text });
+  send('response.output_item.done', { output_index, item });
+}

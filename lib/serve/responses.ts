@@ -1,0 +1,42 @@
+// Runs the requests of OpenAI's responses, and sends their answers.
+
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { EventStream } from './event-stream.js';
+import { figuresOf } from './replies.js';
+import { mayCall, type ServedRequest } from './request.js';
+import { ResponseReply, type SendEvent } from './responses-reply.js';
+import type { ResponseEcho } from './responses-request.js';
+import type { Serving } from './serving.js';
+
+/** Answers a response. */
+export async function respond(
+  serving: Serving,
+  { request: served, echo }: { request: ServedRequest; echo: ResponseEcho },
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const { maxDepth } = serving.engine.info;
+  const made = new ResponseReply(request.id.replaceAll('-', ''), serving.modelName, echo);
+  if (!served.stream) {
+    const { result, queueMs } = await serving.answer(served, request, reply);
+    return made.whole(result, figuresOf(result, queueMs, maxDepth));
+  }
+  let sent = 0;
+  const sender =
+    (stream: EventStream): SendEvent =>
+    (type, data) =>
+      stream.send({ type, sequence_number: sent++, ...data }, type);
+  const holds = mayCall(served);
+  await serving.stream(served, request, reply, {
+    begin: (stream) => made.begin(sender(stream)),
+    text: (stream, text) => {
+      if (!holds) made.piece(sender(stream), text);
+    },
+    finish: (stream, result, queueMs) => {
+      made.finish(sender(stream), result, figuresOf(result, queueMs, maxDepth));
+      stream.end();
+    },
+    fail: (stream, body) => stream.fail(body, 'error'),
+  });
+  return reply;
+}

@@ -1,0 +1,25 @@
+// Routes that generate. Each goes by llama-server's path too, which lacks the `/v1`.
+
+import type { FastifyInstance } from 'fastify';
+import { chatRequest } from './chat-request.js';
+import { completionRequest } from './completion-request.js';
+import { complete } from './completions.js';
+import { respond } from './responses.js';
+import { responsesRequest } from './responses-request.js';
+import type { Serving } from './serving.js';
+
+export function generationRoutes(app: FastifyInstance, serving: Serving): void {
+  const { contextSize } = serving.engine.info;
+  const { maxMessages } = serving.options;
+  for (const prefix of ['/v1', '']) {
+    app.post(`${prefix}/chat/completions`, (request, reply) =>
+      complete(serving, chatRequest(request.body, contextSize, maxMessages), request, reply),
+    );
+    app.post(`${prefix}/responses`, (request, reply) =>
+      respond(serving, responsesRequest(request.body, contextSize, maxMessages), request, reply),
+    );
+  }
+  app.post('/v1/completions', (request, reply) =>
+    complete(serving, completionRequest(request.body, contextSize), request, reply),
+  );
+}

@@ -1,0 +1,102 @@
+// One request's way through the server: it waits for a slot, generates, and leaves, however it ends.
+
+import type { RequestOptions } from '../options.js';
+import type { GenerationResult } from '../result.js';
+import { HttpError } from './http-error.js';
+import type { ServedRequest } from './request.js';
+import type { ServedEngine } from './served-engine.js';
+import type { Slots } from './slots.js';
+import type { BegunRequest, ServerState } from './state.js';
+
+/** What an answer is made of. */
+export type RunPart =
+  | { type: 'begin' }
+  | { type: 'text'; text: string }
+  /** `queueMs`: what the request waited for its slot. */
+  | { type: 'finish'; result: GenerationResult; queueMs: number };
+
+export interface RunContext {
+  engine: ServedEngine;
+  slots: Slots;
+  state: ServerState;
+  modelName: string;
+}
+
+/**
+ * Runs a request until its text ends or `signal` is aborted, which frees the slot within a step. With an HttpError as
+ * the signal's reason the parts end with it. Throws what refuses the request, before 'begin', and what ends it.
+ */
+export async function* run(
+  { engine, slots, state, modelName }: RunContext,
+  request: ServedRequest,
+  id: string,
+  signal: AbortSignal,
+): AsyncGenerator<RunPart, void, undefined> {
+  const asked = performance.now();
+  const release = await slots.take(signal);
+  const queueMs = performance.now() - asked;
+  try {
+    // Now, so that who waited gets what was chosen meanwhile.
+    const options = withDefaults(request.options, state);
+    const generation = engine.generate(options);
+    const parts = generation.events();
+    const { promptTokens } = generation;
+    if (promptTokens === undefined) {
+      await generation;
+      return;
+    }
+    const stop = () => generation.abort();
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    state.emit('begin', begun(request, options, { id, model: modelName, promptTokens }));
+    let result: GenerationResult | undefined;
+    let failure: unknown;
+    try {
+      yield { type: 'begin' };
+      for await (const part of parts) {
+        if (part.type === 'step') state.emit('step', id, part.step);
+        else if (part.type === 'text') yield part;
+        else if (part.type === 'finish') result = part.result;
+      }
+      if (signal.aborted && signal.reason instanceof HttpError) throw signal.reason;
+    } catch (error) {
+      failure = error;
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', stop);
+      // The slot is free when the engine has let go of the request, not when it was told to.
+      generation.abort();
+      await generation.then(
+        (value) => {
+          result = value;
+        },
+        () => {},
+      );
+      state.emit('end', id, failure === undefined ? result : undefined, failure);
+    }
+    if (result && !signal.aborted) yield { type: 'finish', result, queueMs };
+  } finally {
+    release();
+  }
+}
+
+function withDefaults(asked: RequestOptions, { policy }: ServerState): RequestOptions {
+  // Steps are counted for the figures in the reply.
+  const options = { ...asked, steps: true };
+  return asked.controller === undefined && asked.depth === undefined ? { ...options, ...policy } : options;
+}
+
+function begun(
+  { kind }: ServedRequest,
+  { controller, depth, maxTokens }: RequestOptions,
+  rest: Pick<BegunRequest, 'id' | 'model' | 'promptTokens'>,
+): BegunRequest {
+  const name = typeof controller === 'string' ? controller : (controller?.name ?? 'fixed');
+  return {
+    ...rest,
+    kind,
+    controller: name === '' ? 'custom' : name,
+    ...(depth === undefined ? {} : { depth }),
+    maxTokens: maxTokens!,
+  };
+}

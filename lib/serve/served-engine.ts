@@ -1,0 +1,32 @@
+// What the server needs of an engine: `Engine` fulfils it, and so may anything else, such as a test's.
+
+import type { CostTable } from '../control/costs.js';
+import type { EngineEvents, EngineInfo, TokenizeOptions } from '../engine.js';
+import type { GenerationPart } from '../generation.js';
+import type { RequestOptions } from '../options.js';
+import type { GenerationResult } from '../result.js';
+
+/** A generation as the server holds it. */
+export interface ServedGeneration extends PromiseLike<GenerationResult> {
+  /** The engine's number of the request, as its events tell it; undefined where the request was refused. */
+  readonly id: number | undefined;
+  /** Tokens of the prompt; undefined where the request was refused. */
+  readonly promptTokens: number | undefined;
+  /** Text, steps, and the finish. Called once, at once. Ends with an exception where the generation fails. */
+  events(): AsyncIterable<GenerationPart>;
+  /** Stops at the next step. */
+  abort(): void;
+}
+
+/** An engine that can be served. Everything is as `Engine` documents it. */
+export interface ServedEngine {
+  readonly info: EngineInfo;
+  readonly costs: CostTable | undefined;
+  generate(options: RequestOptions): ServedGeneration;
+  tokenize(text: string, options?: TokenizeOptions): Int32Array;
+  detokenize(tokens: Int32Array | readonly number[]): string;
+  on<Name extends keyof EngineEvents>(
+    event: Name,
+    listener: (...values: EngineEvents[Name]) => void,
+  ): () => void;
+}
