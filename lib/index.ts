@@ -53,8 +53,10 @@ export {
 export { AdaptiveSpecError, type ErrorCode } from './errors.js';
 export { type GenerateOptions, generate, unload } from './generate.js';
 export type { Generation, GenerationPart } from './generation.js';
+export type { TokenLogprobs, TokenProbability } from './logprobs.js';
 export { type TrimDraftOptions, type TrimmedDraft, trimDraft } from './models/trim-draft.js';
 export { type AuditEntry, readAuditLog } from './observe/audit-log.js';
+export type { GenerateTrace } from './observe/generate-channel.js';
 export { type RecordedGeneration, readTrace, type Trace, TraceReader } from './observe/trace-file.js';
 export type { TraceHeader, TracePosition, TraceStep } from './observe/trace-format.js';
 export { recordedReport, recordedRequest } from './observe/trace-lines.js';
@@ -67,9 +69,11 @@ export type {
   NgramStoreOptions,
   Progress,
   RequestOptions,
+  SessionOptions,
   Warning,
 } from './options.js';
 export type { FinishReason, GenerationResult, Statistics, StepCounts } from './result.js';
+export type { Session } from './session.js';
 export type { JsonSchema } from './structured/schema-text.js';
 export type { ResponseFormat } from './structured/structure.js';
 export type { Tool, ToolCall, ToolChoice } from './structured/tools.js';

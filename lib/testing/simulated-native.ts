@@ -80,6 +80,9 @@ export class SimulatedNative implements NativeEngine {
     setImmediate(() => this.#next());
   }
 
+  /** Every prompt is read whole. */
+  forgetSession(): void {}
+
   close(): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
@@ -143,6 +146,8 @@ export class SimulatedNative implements NativeEngine {
       draftThreads,
       kernels: 'none',
       canRollBack: true,
+      reuses: false,
+      saves: false,
       branches: 0,
       hasChatTemplate: true,
       drafters: this.#simulation.drafters,
@@ -418,6 +423,7 @@ function emptyResult({ prompt }: NativeRequest, reason: NativeResult['reason']):
     stopString: '',
     tokens: new Int32Array(0),
     promptTokens: prompt.length,
+    reusedTokens: 0,
     steps: 0,
     draftTokens: 0,
     verifiedTokens: 0,

@@ -89,10 +89,10 @@ class TestEngine extends Engine {
     this.#submitting = submitting;
   }
 
-  override start(...[request, generation, quiet]: Parameters<Engine['start']>): void {
+  override start(...[request, generation, how]: Parameters<Engine['start']>): void {
     this.#submitting.request = request as RequestOptions;
-    this.#submitting.isQuiet = quiet === true;
-    super.start(request, generation, quiet);
+    this.#submitting.isQuiet = how?.quiet === true;
+    super.start(request, generation, how);
   }
 }
 
