@@ -12,6 +12,7 @@ import type { EngineOptions, RequestOptions } from '../options.js';
 export const REQUEST_SETTINGS = [
   'controller',
   'depth',
+  'maxDepth',
   'drafter',
   'share',
   'tree',

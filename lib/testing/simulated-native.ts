@@ -108,6 +108,11 @@ export class SimulatedNative implements NativeEngine {
     return this.#words.detokenize(tokens);
   }
 
+  /** A word in a prompt is a word, whatever it says. */
+  controlNames(): string[] {
+    return [];
+  }
+
   applyTemplate(messages: { role: string; content: string }[]): string {
     return template(messages);
   }
