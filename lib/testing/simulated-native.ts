@@ -80,13 +80,8 @@ export class SimulatedNative implements NativeEngine {
     setImmediate(() => this.#next());
   }
 
-  /** Sessions read every prompt whole here. */
+  /** Every prompt is read whole. */
   forgetSession(): void {}
-
-  /** Its words are none of a model's: no text can become a control token. */
-  controlNames(): string[] {
-    return [];
-  }
 
   close(): void {
     if (this.#isClosing) return;
