@@ -117,8 +117,11 @@ export class LiveCosts {
   }
 
   #observePass(rows: number, contextLength: number, ms: number): void {
-    const changed = rows !== this.#lastRows;
+    const before = this.#lastRows;
     this.#lastRows = rows;
+    // The first pass after a prompt, or after passes that others shared, finds other caches too.
+    if (before === 0) return;
+    const changed = rows !== before;
     if (!(ms > 0) || rows < 1 || rows > MAX_ROWS) return;
     this.#least = Math.min(this.#least, contextLength);
     this.#most = Math.max(this.#most, contextLength);
@@ -239,14 +242,22 @@ export class LiveCosts {
     const seen = new Set(cells.map(([rows]) => rows));
     const rowsOf = (contextLength: number) =>
       base?.target.filter((point) => point.contextLength === contextLength && !seen.has(point.rows)) ?? [];
-    return contexts.flatMap((contextLength) => [
-      ...rowsOf(contextLength).map(({ rows, ms }) => ({ rows, contextLength, ms: this.#scale * ms })),
-      ...cells.map(([rows, cell]) => {
-        // A line through few contexts must not lead to nothing, or below.
-        const relative = Math.max(0.2 * cell.mean, cell.at(contextLength, slope));
-        return { rows, contextLength, ms: this.#scale * this.#expected(rows, contextLength) * relative };
-      }),
-    ]);
+    return contexts.flatMap((contextLength) =>
+      risen([
+        ...rowsOf(contextLength).map(({ rows, ms }) => ({
+          rows,
+          contextLength,
+          ms: this.#scale * ms,
+          weight: PRIOR_STEPS,
+        })),
+        ...cells.map(([rows, cell]) => {
+          // A line through few contexts must not lead to nothing, or below.
+          const relative = Math.max(0.2 * cell.mean, cell.at(contextLength, slope));
+          const ms = this.#scale * this.#expected(rows, contextLength) * relative;
+          return { rows, contextLength, ms, weight: Math.min(cell.count, FULL_WEIGHT) };
+        }),
+      ]),
+    );
   }
 
   /** Context lengths of the table: those of `base`, or the shortest seen, and the longest where a slope is known. */
@@ -300,4 +311,23 @@ export class LiveCosts {
 
 function clipped(off: number): number {
   return Math.min(SCALE_CLIP, Math.max(-SCALE_CLIP, off));
+}
+
+/**
+ * The points with times that don't fall as rows rise: where some do, all of them get their mean (pool adjacent
+ * violators). More rows never take less time, but those few that a noisy machine has shown may seem to.
+ */
+function risen(points: readonly (RowCost & { weight: number })[]): RowCost[] {
+  const pools: { points: RowCost[]; ms: number; weight: number }[] = [];
+  for (const { weight, ...point } of [...points].sort((a, b) => a.rows - b.rows)) {
+    let pool = { points: [point], ms: point.ms, weight };
+    for (let last = pools.at(-1); last !== undefined && last.ms > pool.ms; last = pools.at(-1)) {
+      pools.pop();
+      const sum = last.weight + pool.weight;
+      const ms = (last.weight * last.ms + pool.weight * pool.ms) / sum;
+      pool = { points: [...last.points, ...pool.points], ms, weight: sum };
+    }
+    pools.push(pool);
+  }
+  return pools.flatMap(({ points: pooled, ms }) => pooled.map((point) => ({ ...point, ms })));
 }

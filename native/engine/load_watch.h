@@ -53,7 +53,7 @@ class LoadWatch {
 
  private:
   // All in milliseconds of decoding.
-  static constexpr double kWindowMs = 40, kLost = 0.15, kFirstHoldMs = 400, kLongestHoldMs = 6400;
+  static constexpr double kWindowMs = 40, kLost = 0.15, kFirstHoldMs = 80, kLongestHoldMs = 6400;
 
   int most_, threads_;
   ThreadUse window_;

@@ -49,9 +49,23 @@ TEST("a busy neighbour takes no thread, or keeps it when it has gone") {
 TEST("a neighbour that stays is asked about again and again at the same cost") {
   Machine machine{2};
   machine.run(20000, 1);
-  // Probes of a window each, after 400, 800, 1600 ms and so on.
+  // Probes of a window each, after 80, 160, 320 ms and so on.
   CHECK(machine.with_all_ms < 1000);
   CHECK(machine.with_all_ms > 100);
+}
+
+TEST("a neighbour that comes for a moment costs hardly more than that moment") {
+  Machine machine{2};
+  double before = 0;
+  for (int i = 0; i < 20; ++i) {
+    machine.run(1000, 0);
+    CHECK_EQUAL(machine.threads, 2);
+    machine.run(40, 1);
+    before = machine.with_all_ms;
+    machine.run(200, 0);
+    CHECK_EQUAL(machine.threads, 2);
+    CHECK(machine.with_all_ms - before >= 100);
+  }
 }
 
 TEST("more neighbours than one leave too many threads") {

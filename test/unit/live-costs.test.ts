@@ -157,6 +157,46 @@ describe('strays', () => {
   });
 });
 
+describe('the first pass of a request', () => {
+  it('is no change of shape, however long it takes', () => {
+    const costs = new LiveCosts({ base: { ...base, rebuildMs: 0 } });
+    for (let request = 0; request < 40; request++) {
+      costs.observe(stepReport({ step: 0 }));
+      for (let step = 1; step <= 4; step++) {
+        const verifyMs = verify(1, 100) * (step === 1 ? 3 : 1);
+        costs.observe(
+          stepReport({
+            step,
+            rows: 1,
+            tokens: new Int32Array(1),
+            contextLength: 101,
+            verifyMs,
+            otherMs: 0.5,
+          }),
+        );
+      }
+    }
+    expect(costs.table()!.rebuildMs).toBe(0);
+    expectCurve(costs.table(), [1], 1, 0.03);
+  });
+});
+
+describe('more rows', () => {
+  it('never take less time than fewer, whatever a noisy machine has shown', () => {
+    const odd = (rows: number) => (rows === 5 ? 22 : rows === 8 ? 20.2 : verify(rows, 0));
+    const wrong = { ...base, target: base.target.map((point) => ({ ...point, ms: odd(point.rows) })) };
+    const { target } = new LiveCosts({ base: wrong }).table()!;
+    for (const contextLength of [0, 1000]) {
+      const points = target.filter((point) => point.contextLength === contextLength);
+      expect(points.map(({ rows }) => rows)).toEqual([1, 2, 5, 8, 9, 16, 17, 33]);
+      for (const [i, { ms }] of points.entries())
+        if (i > 0) expect(ms).toBeGreaterThanOrEqual(points[i - 1]!.ms);
+      expect(points[2]!.ms).toBeCloseTo((22 + 20.2) / 2, 6);
+      expect(points[1]!.ms).toBeCloseTo(verify(2, 0), 6);
+    }
+  });
+});
+
 describe('with a table', () => {
   it('gives it back where steps agree with it', () => {
     const costs = live(new LiveCosts({ base }), { depths: [0, 0, 8, 8], steps: 500 });
