@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AdaptiveSpecError } from './errors.js';
+import type { NativeTokenLogprobs } from './logprobs.js';
 
 /** The package's folder. */
 export const packageRoot = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -75,6 +76,24 @@ export interface NativeRequest {
   grammar?: NativeGrammar;
   /** Control tokens whose names belong to the text. */
   named: Int32Array;
+  /** Of so many likely tokens beside each emitted one, 0 to 20; -1: of none, nor of that. */
+  logprobs: number;
+  /** Whose cells it goes on from, and leaves in its slot at its end; 0 for none. One request of a session at a time. */
+  session: number;
+  /** What the session begins from; missing where that is what it left in a slot. */
+  restored?: NativeSessionState;
+  /** Whether the result is to have the session's state. */
+  saves: boolean;
+}
+
+/** What the caches hold of a session. */
+export interface NativeSessionState {
+  /** All of them are in the target's cache, the first `draftTokens` in the draft's. */
+  tokens: Int32Array;
+  draftTokens: number;
+  /** In llama.cpp's own form, which it trusts: only what was checked to be what it wrote may come back. */
+  target: Uint8Array;
+  draft: Uint8Array;
 }
 
 /** A compiled grammar; only native code can look into it. */
@@ -154,6 +173,9 @@ export interface NativeLoaded {
   draftThreads: number;
   kernels: string;
   canRollBack: boolean;
+  /** Whether sessions go on from what they have read, and can be saved. */
+  reuses: boolean;
+  saves: boolean;
   branches: number;
   hasChatTemplate: boolean;
   drafters: string[];
@@ -176,6 +198,10 @@ export interface NativeResult {
   stopString: string;
   tokens: Int32Array;
   promptTokens: number;
+  /** Of these, read by earlier requests of the session. */
+  reusedTokens: number;
+  /** With `saves`; missing where nothing is cached, or there is no memory for it. */
+  saved?: NativeSessionState;
   steps: number;
   draftTokens: number;
   verifiedTokens: number;
@@ -202,7 +228,13 @@ export interface NativeResult {
 }
 
 /** Hears every event; answers true to a step's report where `exchange.plan` holds the next plan. */
-export type Dispatch = (kind: number, requestId: number, value: unknown) => boolean;
+export type Dispatch = (
+  kind: number,
+  requestId: number,
+  value: unknown,
+  /** Of a step's tokens, where the request wants them. */
+  logprobs?: readonly NativeTokenLogprobs[],
+) => boolean;
 
 /** An engine of native code. Nothing here waits for it; what happens is told to the dispatch function. */
 export interface NativeEngine {
@@ -220,6 +252,8 @@ export interface NativeEngine {
     allLogits: boolean,
   ): void;
   abort(requestId: number): void;
+  /** What a session has left in a slot is needed no more. */
+  forgetSession(session: number): void;
   close(): void;
   /** Between loaded and close only, as are the five below. */
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;

@@ -11,12 +11,13 @@ import {
   type NativeFault,
   type NativeLoaded,
   type NativeResult,
+  type NativeSessionState,
 } from './binding.js';
 import { type CacheFacts, machineFacts } from './calibration/cache-key.js';
 import { type CalibrationSubject, calibrate } from './calibration/calibrate.js';
 import type { Calibration } from './calibration/calibration.js';
 import { EngineCosts } from './calibration/engine-costs.js';
-import { fileStamp, modelFingerprint } from './calibration/fingerprint.js';
+import { fileStamp, modelFingerprint, weightsFingerprint } from './calibration/fingerprint.js';
 import type { StepSample } from './calibration/step-samples.js';
 import type { Controller, RequestInfo, StepReport } from './control/controller.js';
 import { ControllerPool } from './control/controller-pool.js';
@@ -31,6 +32,7 @@ import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
 import { Generation } from './generation.js';
 import { guardNative } from './guard-native.js';
+import type { NativeTokenLogprobs } from './logprobs.js';
 import { type ModelPair, openPair } from './models/pair.js';
 import { mustBeStorable, nativeStore } from './ngram-store.js';
 import { type AuditLog, openAuditLog } from './observe/audit-log.js';
@@ -44,15 +46,19 @@ import {
   checkCalibrateOptions,
   checkEngineOptions,
   checkRequestOptions,
+  checkSessionOptions,
   DEFAULT_BRANCHES,
   type EngineOptions,
   type Message,
   type RequestOptions,
+  type SessionOptions,
   threadLimit,
   type Warning,
 } from './options.js';
 import { closedError, RunningRequest } from './request.js';
 import type { GenerationResult } from './result.js';
+import { Session, type SessionRequest } from './session.js';
+import { readSession, type SessionFacts, sessionFacts, writeSession } from './session-file.js';
 import { structureOf } from './structured/structure.js';
 
 /** What an engine runs. */
@@ -81,6 +87,11 @@ export interface EngineInfo {
   /** Names that a plan may use; empty where nothing can be drafted. */
   drafters: readonly string[];
   hasChatTemplate: boolean;
+  /**
+   * What sessions do with what they have read: 'save' reuses it and saves it to files, 'reuse' can't save it (a sliding
+   * window), 'none' reads every prompt whole (recurrent models; a sliding window with `parallel` above 1).
+   */
+  sessions: 'save' | 'reuse' | 'none';
   /** 'native' is an addon built on this machine, 'portable' a prebuilt one. */
   variant: 'native' | 'portable';
   loadMs: number;
@@ -131,6 +142,7 @@ export class Engine implements AsyncDisposable {
   readonly #native: NativeEngine;
   readonly #exchange: StepExchange;
   readonly #options: CheckedEngineOptions;
+  readonly #pair: ModelPair;
   readonly #audit: AuditLog | undefined;
   readonly #emitter = new EventEmitter();
   readonly #requests = new Map<number, RunningRequest>();
@@ -145,6 +157,7 @@ export class Engine implements AsyncDisposable {
   #costs: EngineCosts | undefined;
   /** Found when messages are first given. */
   #names: ControlNames | undefined;
+  #sessionFacts: SessionFacts | undefined;
   #isClosing = false;
   #nextId = 1;
   #info!: EngineInfo;
@@ -177,6 +190,7 @@ export class Engine implements AsyncDisposable {
       branches: loaded.branches,
       drafters: loaded.drafters,
       hasChatTemplate: loaded.hasChatTemplate,
+      sessions: loaded.saves ? 'save' : loaded.reuses ? 'reuse' : 'none',
       variant,
       loadMs: loaded.loadMs,
     };
@@ -221,6 +235,7 @@ export class Engine implements AsyncDisposable {
     pair: ModelPair,
   ) {
     this.#options = options;
+    this.#pair = pair;
     this.#audit = openAuditLog({ ...options.audit, onWarning: (warning) => this.#warn(warning) });
     this.#exchange = new StepExchange(pair.maxDepth);
     const threads = Math.min(options.threads ?? threadLimit(), threadLimit());
@@ -245,7 +260,7 @@ export class Engine implements AsyncDisposable {
         ...nativeStore(options.ngramStore),
       },
       this.#exchange.arrays,
-      (kind, requestId, value) => this.#dispatch(kind, requestId, value),
+      (kind, requestId, value, logprobs) => this.#dispatch(kind, requestId, value, logprobs),
     );
   }
 
@@ -280,7 +295,7 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Starts a generation. Whatever is wrong rejects it: INVALID_ARGUMENT, CONTEXT_OVERFLOW, UNSUPPORTED (messages for
-   * a model without chat template), DISPOSED, or the signal's reason.
+   * a model without chat template), BUSY where the queue is full, DISPOSED, or the signal's reason.
    */
   generate(options: RequestOptions): Generation {
     const generation = new Generation();
@@ -292,11 +307,75 @@ export class Engine implements AsyncDisposable {
     return generation;
   }
 
-  /** Starts a checked request. Throws what is wrong with it for this engine. @internal */
-  start(request: CheckedRequest, generation: Generation, quiet = false): void {
+  /**
+   * A conversation that keeps what it has read, so that each request reads only what is new. With `restore` it goes on
+   * from a file of `Session.save`. Throws INVALID_ARGUMENT, DISPOSED, UNSUPPORTED; SESSION_INVALID where the file is
+   * damaged or of other models or settings; SESSION_FAILED where it can't be read.
+   */
+  session(options?: SessionOptions & { restore?: undefined }): Session;
+  session(options: SessionOptions): Promise<Session>;
+  session(options: SessionOptions = {}): Session | Promise<Session> {
+    if (options?.restore !== undefined) return this.#restored(options);
+    checkSessionOptions(options);
+    this.#mustBeOpen();
+    return new Session(this, this.#nextId++);
+  }
+
+  async #restored(options: SessionOptions): Promise<Session> {
+    const { restore } = checkSessionOptions(options);
+    this.#mustBeOpen();
+    this.mustSaveSessions();
+    const state = await readSession(resolve(restore!), this.#factsOfSessions(), this.#info);
+    return new Session(this, this.#nextId++, state);
+  }
+
+  /** @internal */
+  writeSession(path: string, state: NativeSessionState): Promise<void> {
+    return writeSession(resolve(path), this.#factsOfSessions(), state);
+  }
+
+  /** @internal */
+  forgetSession(id: number): void {
+    if (!this.#isClosing) this.#native.forgetSession(id);
+  }
+
+  /** @internal */
+  mustSaveSessions(): void {
+    if (this.#info.sessions === 'save') return;
+    throw new AdaptiveSpecError(
+      'UNSUPPORTED',
+      `Sessions of ${this.#info.model} can't be saved: its state is not that of all tokens`,
+      'Use a model without recurrent layers and without a sliding window, or keep the messages and read them again.',
+    );
+  }
+
+  #factsOfSessions(): SessionFacts {
+    const { target, draft } = this.#pair;
+    const { flashAttention, kvCacheType } = this.#options;
+    this.#sessionFacts ??= sessionFacts({
+      model: weightsFingerprint(target),
+      draft: draft ? weightsFingerprint(draft) : '',
+      kernels: this.#info.kernels,
+      flashAttention,
+      kvCacheType,
+      llama: loadBinding().llamaTree,
+    });
+    return this.#sessionFacts;
+  }
+
+  /**
+   * Starts a checked request: a quiet one is told of to nobody else. Throws what is wrong with it for this engine.
+   * @internal
+   */
+  start(
+    request: CheckedRequest,
+    generation: Generation,
+    { quiet = false, session }: { quiet?: boolean; session?: SessionRequest } = {},
+  ): void {
     this.#mustBeOpen();
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
+    if (!quiet) this.#mustHaveRoom();
     const chosen = request.controller as Controller | string | undefined;
     const controller = this.#controllers.take(chosen, { depth: request.depth });
     const maxDepth = Math.min(request.maxDepth ?? this.#info.maxDepth, this.#info.maxDepth);
@@ -352,13 +431,18 @@ export class Engine implements AsyncDisposable {
       seed,
       onAbort: request.onAbort,
       audit: this.#audit,
-      onOver: () => this.#controllers.giveBack(chosen, controller),
+      onOver: (native) => {
+        this.#controllers.giveBack(chosen, controller);
+        session?.over(tokens, native);
+      },
       trace,
+      wantsLogprobs: request.logprobs !== undefined,
       read: structure.read,
     });
     const wasIdle = this.#requests.size === 0;
     this.#requests.set(id, running);
     if (quiet) this.#quiet.add(id);
+    const restored = session?.begin();
     this.#native.submit({
       id,
       prompt: tokens,
@@ -387,6 +471,10 @@ export class Engine implements AsyncDisposable {
       ...(structure.grammar ? { grammar: structure.grammar } : {}),
       named: structure.named,
       rejection: request.acceptance === 'rejection',
+      logprobs: request.logprobs ?? -1,
+      session: session?.id ?? 0,
+      saves: session?.saves ?? false,
+      ...(restored ? { restored } : {}),
     });
     if (wasIdle) this.#costs?.busy(true);
     generation.connect(running);
@@ -536,7 +624,9 @@ export class Engine implements AsyncDisposable {
   async #ownSteps(count: number, options: Partial<RequestOptions>): Promise<StepReport[]> {
     const generation = new Generation();
     const parts = generation.events();
-    this.start(checkRequestOptions({ prompt: [0], ignoreEos: true, ...options }), generation, true);
+    this.start(checkRequestOptions({ prompt: [0], ignoreEos: true, ...options }), generation, {
+      quiet: true,
+    });
     const steps: StepReport[] = [];
     for await (const part of parts) {
       if (part.type === 'step' && part.step.step > 0) steps.push(part.step);
@@ -558,7 +648,12 @@ export class Engine implements AsyncDisposable {
     return this.close();
   }
 
-  #dispatch(kind: number, requestId: number, value: unknown): boolean {
+  #dispatch(
+    kind: number,
+    requestId: number,
+    value: unknown,
+    logprobs?: readonly NativeTokenLogprobs[],
+  ): boolean {
     switch (kind) {
       case EVENT.step: {
         const listening = this.#emitter.listenerCount('step') > 0 && !this.#quiet.has(requestId);
@@ -569,6 +664,7 @@ export class Engine implements AsyncDisposable {
               this.#exchange,
               value as string,
               listening ? (report) => this.#emit('step', report, requestId) : undefined,
+              logprobs,
             ) ?? false
         );
       }
@@ -729,6 +825,16 @@ export class Engine implements AsyncDisposable {
       'UNSUPPORTED',
       `${this.#info.model} has no chat template`,
       "Give a prompt instead of messages, or use an 'Instruct' model.",
+    );
+  }
+
+  #mustHaveRoom(): void {
+    const { parallel, queue } = this.#options;
+    if (this.#requests.size < parallel + queue) return;
+    throw new AdaptiveSpecError(
+      'BUSY',
+      `${this.#requests.size - parallel} requests are waiting, and no more may`,
+      'Try again when one has ended, or give createEngine() a larger queue or parallel.',
     );
   }
 

@@ -21,6 +21,9 @@ export type ErrorCode =
   | 'TRACE_INVALID'
   | 'STORE_FAILED'
   | 'STORE_INVALID'
+  | 'SESSION_FAILED'
+  | 'SESSION_INVALID'
+  | 'BUSY'
   | 'NATIVE_MISSING'
   | 'CPU_UNSUPPORTED'
   | 'NATIVE_FAILURE';

@@ -2,11 +2,14 @@
 
 import type { StepReport } from './control/controller.js';
 import { deferred } from './deferred.js';
+import type { TokenLogprobs } from './logprobs.js';
 import type { GenerationResult } from './result.js';
 
 /** What `events()` yields. A step's report is a copy and may be kept. */
 export type GenerationPart =
   | { type: 'text'; text: string }
+  /** With the option `logprobs`: of a step's tokens, in front of its text, which may come later or be withheld. */
+  | { type: 'logprobs'; logprobs: TokenLogprobs[] }
   | { type: 'step'; step: StepReport }
   | { type: 'finish'; result: GenerationResult };
 

@@ -53,6 +53,7 @@ export {
 export { AdaptiveSpecError, type ErrorCode } from './errors.js';
 export { type GenerateOptions, generate, unload } from './generate.js';
 export type { Generation, GenerationPart } from './generation.js';
+export type { TokenLogprobs, TokenProbability } from './logprobs.js';
 export { type TrimDraftOptions, type TrimmedDraft, trimDraft } from './models/trim-draft.js';
 export { type AuditEntry, readAuditLog } from './observe/audit-log.js';
 export { type RecordedGeneration, readTrace, type Trace, TraceReader } from './observe/trace-file.js';
@@ -67,9 +68,11 @@ export type {
   NgramStoreOptions,
   Progress,
   RequestOptions,
+  SessionOptions,
   Warning,
 } from './options.js';
 export type { FinishReason, GenerationResult, Statistics, StepCounts } from './result.js';
+export type { Session } from './session.js';
 export type { JsonSchema } from './structured/schema-text.js';
 export type { ResponseFormat } from './structured/structure.js';
 export type { Tool, ToolCall, ToolChoice } from './structured/tools.js';

@@ -40,6 +40,13 @@ export interface EngineOptions {
   contextSize?: number;
   /** Requests that run at once; more wait. Default 1. Each takes a share of memory of its own. */
   parallel?: number;
+  /** Requests that may wait for others to end; one more is rejected with BUSY. Default 256. */
+  queue?: number;
+  /**
+   * Bytes that weights, caches and buffers may take, checked before anything is loaded: OUT_OF_MEMORY where they would
+   * take more. Default: what the machine has.
+   */
+  maxMemory?: number;
   /** Largest depth that plans may ask for, 1 to 64. Default 32. */
   maxDepth?: number;
   /**
@@ -129,6 +136,12 @@ export interface CalibrateOptions {
   /** Told how far it is; phase 'calibrate'. */
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
+}
+
+/** What a session begins from. */
+export interface SessionOptions {
+  /** A file that `Session.save` has written. */
+  restore?: string;
 }
 
 /** One message of a conversation. */
@@ -221,6 +234,11 @@ export interface RequestOptions {
   tools?: readonly Tool[];
   /** Default 'auto'. */
   toolChoice?: ToolChoice;
+  /**
+   * Tell of every emitted token how probable it was, and of so many of the likeliest tokens in its place, 0 to 20: in the
+   * result and in parts of the stream. By the target's own distribution, before any sampler. Default: nothing is told.
+   */
+  logprobs?: number;
   /** Whether one answer may call several tools. Default false. */
   parallelToolCalls?: boolean;
   /** Go on past the model's end of generation, for benchmarks. Default false. */
@@ -293,6 +311,8 @@ const engineFields = {
   draft: v.optional(v.union([v.literal(false), modelReference], 'a path, an address, or false for no draft')),
   contextSize: v.optional(integer(16, MAX_CONTEXT)),
   parallel: v.optional(integer(1, 64), 1),
+  queue: v.optional(integer(0, 1_000_000), 256),
+  maxMemory: v.optional(integer(1, Number.MAX_SAFE_INTEGER)),
   maxDepth: v.optional(integer(1, MAX_DEPTH), 32),
   branches: v.optional(integer(0, MAX_BRANCHES), 0),
   batchSize: v.optional(integer(1, 8192), 512),
@@ -416,6 +436,7 @@ const requestFields = {
     [],
   ),
   ...structuredFields,
+  logprobs: v.optional(integer(0, 20)),
   ignoreEos: v.optional(flag, false),
   steps: v.optional(flag, false),
   trace: v.optional(filePath),
@@ -471,6 +492,18 @@ export function checkRequestOptions(options: unknown) {
   }
   mustFitTogether(checked);
   return checked;
+}
+
+/** Checks the path of a file that an option or an argument names. Throws INVALID_ARGUMENT. */
+export function checkPath(path: unknown): string {
+  return parse(v.object({ path: filePath }), { path }).path;
+}
+
+/** Checks the options of a session. Throws INVALID_ARGUMENT. */
+export function checkSessionOptions(options: unknown) {
+  const fields = { restore: v.optional(filePath) };
+  refuseUnknown(options, Object.keys(fields));
+  return parse(v.object(fields), options);
 }
 
 /** Checks the options of a calibration. Throws INVALID_ARGUMENT. */

@@ -6,6 +6,7 @@ import type { ControllerDriver } from './control/driver.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import type { StepExchange } from './exchange.js';
 import { ABANDONED, type Generation, type GenerationSource } from './generation.js';
+import { logprobsOf, type NativeTokenLogprobs, type TokenLogprobs } from './logprobs.js';
 import type { AuditLog } from './observe/audit-log.js';
 import type { RequestTrace } from './observe/step-trace.js';
 import { type GenerationResult, resultOf } from './result.js';
@@ -27,8 +28,9 @@ export interface RequestParts {
   onAbort: 'throw' | 'return';
   audit: AuditLog | undefined;
   /** Called when the request is over, however it ended. */
-  onOver: () => void;
+  onOver: (native: NativeResult) => void;
   trace: RequestTrace | undefined;
+  wantsLogprobs: boolean;
   /** Puts into a result what its text says. */
   read: (result: GenerationResult) => void;
 }
@@ -40,6 +42,7 @@ export class RunningRequest implements GenerationSource {
   readonly #parts: RequestParts;
   readonly #droppedBefore: number;
   #text = '';
+  readonly #logprobs: TokenLogprobs[] = [];
   #abortReason: unknown;
   #failure: unknown;
   /** Whether the step now running began with waiting for a plan. */
@@ -62,6 +65,7 @@ export class RunningRequest implements GenerationSource {
     exchange: StepExchange,
     text: string,
     onReport: ((report: StepReport) => void) | undefined,
+    logprobs: readonly NativeTokenLogprobs[] = [],
   ): boolean {
     const { generation, driver, drafters, native, observe, trace } = this.#parts;
     this.#text += text;
@@ -74,6 +78,11 @@ export class RunningRequest implements GenerationSource {
       trace?.step(copyOf(report), this.#waited);
       onReport?.(copy);
       if (generation.wantsSteps) generation.push({ type: 'step', step: copy });
+    }
+    if (logprobs.length > 0) {
+      const told = logprobsOf(logprobs);
+      this.#logprobs.push(...told);
+      generation.push({ type: 'logprobs', logprobs: told });
     }
     if (text !== '') generation.push({ type: 'text', text });
     if (!driver || exchange.isLast) return false;
@@ -96,7 +105,7 @@ export class RunningRequest implements GenerationSource {
   /** Settles the generation. Answers the result, where there is one. */
   onEnd(native: NativeResult, engineClosed: boolean): GenerationResult | undefined {
     const { generation, driver, controllerName, seed, onAbort, audit, onOver, trace } = this.#parts;
-    onOver();
+    onOver(native);
     const abandoned =
       this.#abortReason === ABANDONED || (this.#abortReason !== undefined && onAbort === 'return');
     if (this.#failure !== undefined) {
@@ -116,6 +125,7 @@ export class RunningRequest implements GenerationSource {
       };
       const dropped = (audit?.dropped ?? 0) - this.#droppedBefore;
       const result = resultOf(native, this.#text, seed, figures, dropped);
+      if (this.#parts.wantsLogprobs) result.logprobs = this.#logprobs;
       this.#parts.read(result);
       // Who has the result may read the trace.
       if (trace) {

@@ -1,6 +1,7 @@
 // What a finished generation gives back: text, tokens, why it ended, and what it took.
 
 import type { NativeResult } from './binding.js';
+import type { TokenLogprobs } from './logprobs.js';
 import type { ToolCall } from './structured/tools.js';
 
 /** Why a generation ended: 'tool_calls' with calls to answer, 'aborted' only where the caller wanted a result. */
@@ -23,6 +24,8 @@ export interface Statistics {
   meanAcceptanceLength: number;
   /** Accepted / verified at the first, second, … place of a draft. */
   acceptancePerPosition: number[];
+  /** Tokens of the prompt that a session had read before. */
+  reusedPromptTokens: number;
   /** Emitted tokens per second of decode. */
   tokensPerSecond: number;
   /** Prompt tokens per second of reading the prompt; 0 where there was next to none to read. */
@@ -85,6 +88,8 @@ export interface GenerationResult {
   toolCalls?: ToolCall[];
   /** With `tools`: what the model says beside its calls. */
   content?: string;
+  /** With the option `logprobs`: of each of `tokens`. */
+  logprobs?: TokenLogprobs[];
   /** With the option `steps`. */
   steps?: StepCounts[];
 }
@@ -128,9 +133,13 @@ export function resultOf(
       acceptancePerPosition: Array.from(native.verifiedPerPosition, (verified, place) =>
         ratio(native.acceptedPerPosition[place]!, verified),
       ),
+      reusedPromptTokens: native.reusedTokens,
       tokensPerSecond: ratio(emitted, native.decodeMs / 1000),
       // The prompt's last token is read by the first step.
-      promptTokensPerSecond: ratio(Math.max(0, native.promptTokens - 1), native.promptMs / 1000),
+      promptTokensPerSecond: ratio(
+        Math.max(0, native.promptTokens - 1 - native.reusedTokens),
+        native.promptMs / 1000,
+      ),
       timeToFirstTokenMs: native.firstTokenMs,
       queueMs: native.queueMs,
       promptMs: native.promptMs,

@@ -62,6 +62,28 @@ Plan read_plan(Napi::Float64Array& array) {
   return plan;
 }
 
+Napi::Object to_js(Napi::Env env, const TokenChance& chance) {
+  Napi::Object o = Napi::Object::New(env);
+  o["token"] = chance.id;
+  o["logprob"] = chance.logprob;
+  Napi::Uint8Array bytes = Napi::Uint8Array::New(env, chance.piece.size());
+  std::copy(chance.piece.begin(), chance.piece.end(), bytes.Data());
+  o["bytes"] = bytes;
+  return o;
+}
+
+Napi::Array to_js(Napi::Env env, const std::vector<TokenLogprobs>& tokens) {
+  Napi::Array array = Napi::Array::New(env, tokens.size());
+  for (uint32_t i = 0; i < tokens.size(); ++i) {
+    Napi::Object o = to_js(env, tokens[i].token);
+    Napi::Array top = Napi::Array::New(env, tokens[i].top.size());
+    for (uint32_t j = 0; j < tokens[i].top.size(); ++j) top[j] = to_js(env, tokens[i].top[j]);
+    o["top"] = top;
+    array[i] = o;
+  }
+  return array;
+}
+
 }  // namespace
 
 bool call_quietly(napi_env env, napi_value function, size_t argc, const napi_value* argv, napi_value* result) {
@@ -119,12 +141,14 @@ std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int
   fill(beside_parents_, r.beside_parents);
   fill(beside_probabilities_, r.beside_probabilities);
 
-  napi_value arguments[3], result;
+  napi_value arguments[4], result;
   if (napi_create_int32(env, kind, &arguments[0]) != napi_ok ||
       napi_create_int64(env, request, &arguments[1]) != napi_ok ||
       napi_create_string_utf8(env, r.text.data(), r.text.size(), &arguments[2]) != napi_ok)
     return std::nullopt;
-  if (!call_quietly(env, dispatch, 3, arguments, &result)) return std::nullopt;
+  size_t count = 3;
+  if (!r.logprobs.empty()) arguments[count++] = to_js(env, r.logprobs);
+  if (!call_quietly(env, dispatch, count, arguments, &result)) return std::nullopt;
   bool answered = false;
   if (napi_get_value_bool(env, result, &answered) != napi_ok || !answered) return std::nullopt;
   Napi::Float64Array plan = plan_.Value();

@@ -40,6 +40,7 @@ void JsEngine::define(Napi::Env env, Napi::Object exports) {
   exports["NativeEngine"] =
       DefineClass(env, "NativeEngine",
                   {InstanceMethod("submit", &JsEngine::submit), InstanceMethod("abort", &JsEngine::abort),
+                   InstanceMethod("forgetSession", &JsEngine::forget_session),
                    InstanceMethod("measure", &JsEngine::measure), InstanceMethod("close", &JsEngine::close),
                    InstanceMethod("tokenize", &JsEngine::tokenize),
                    InstanceMethod("detokenize", &JsEngine::detokenize),
@@ -95,6 +96,11 @@ Napi::Value JsEngine::submit(const Napi::CallbackInfo& info) {
 
 Napi::Value JsEngine::abort(const Napi::CallbackInfo& info) {
   if (!closed_) engine_->abort(info[0].As<Napi::Number>().Int64Value());
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::forget_session(const Napi::CallbackInfo& info) {
+  if (!closed_) engine_->forget_session(info[0].As<Napi::Number>().Int64Value());
   return info.Env().Undefined();
 }
 

@@ -39,6 +39,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   // Called from JavaScript.
   Napi::Value submit(const Napi::CallbackInfo& info);    // (request) -> undefined
   Napi::Value abort(const Napi::CallbackInfo& info);     // (request id)
+  Napi::Value forget_session(const Napi::CallbackInfo& info);  // (session)
   Napi::Value measure(const Napi::CallbackInfo& info);   // (id, kind, rows, context length, repeats, all logits)
   Napi::Value close(const Napi::CallbackInfo& info);
   Napi::Value tokenize(const Napi::CallbackInfo& info);  // (text, addSpecial, parseSpecial) -> Int32Array

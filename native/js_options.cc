@@ -15,6 +15,33 @@ Napi::Int32Array int32_array(Napi::Env env, const std::vector<int32_t>& values) 
   return array;
 }
 
+template <class T>
+std::vector<T> values_of(Napi::Object o, const char* key) {
+  const auto array = o.Get(key).As<Napi::TypedArrayOf<T>>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+std::shared_ptr<SessionState> session_state(Napi::Object o) {
+  auto state = std::make_shared<SessionState>();
+  state->tokens = values_of<int32_t>(o, "tokens");
+  state->target = values_of<uint8_t>(o, "target");
+  state->draft = values_of<uint8_t>(o, "draft");
+  state->draft_tokens = integer(o, "draftTokens");
+  return state;
+}
+
+// Without a copy: the memory goes when JavaScript lets go of it.
+Napi::Uint8Array bytes_of(Napi::Env env, std::shared_ptr<SessionState> state, std::vector<uint8_t>& bytes) {
+  const size_t size = bytes.size();
+  auto owner = std::make_unique<std::shared_ptr<SessionState>>(std::move(state));
+  auto buffer = size == 0 ? Napi::ArrayBuffer::New(env, 0)
+                          : Napi::ArrayBuffer::New(env, bytes.data(), size,
+                                                   [](Napi::Env, void*, std::shared_ptr<SessionState>* p) { delete p; },
+                                                   owner.get());
+  if (size > 0) owner.release();
+  return Napi::Uint8Array::New(env, size, buffer, 0);
+}
+
 DryParams dry(Napi::Object o) {
   DryParams params{.multiplier = static_cast<float>(real(o, "multiplier")),
                    .base = static_cast<float>(real(o, "base")),
@@ -63,6 +90,10 @@ Request request(Napi::Object o) {
   r.named.assign(named.Data(), named.Data() + named.ElementLength());
   r.ignore_eos = flag(o, "ignoreEos");
   r.keep_steps = flag(o, "keepSteps");
+  r.logprobs = integer(o, "logprobs");
+  r.session = o.Get("session").As<Napi::Number>().Int64Value();
+  r.saves = flag(o, "saves");
+  if (const Napi::Value state = o.Get("restored"); state.IsObject()) r.restored = session_state(state.As<Napi::Object>());
   r.shares = flag(o, "shares");
   r.asks = flag(o, "asks");
   r.plan.depth = integer(o, "depth");
@@ -94,6 +125,8 @@ Napi::Object to_js(Napi::Env env, const LoadedInfo& info) {
   o["draftThreads"] = info.draft_threads;
   o["kernels"] = info.kernels;
   o["canRollBack"] = info.can_roll_back;
+  o["reuses"] = info.reuses;
+  o["saves"] = info.saves;
   o["branches"] = info.branches;
   o["hasChatTemplate"] = info.has_chat_template;
   o["loadMs"] = info.load_ms;
@@ -113,6 +146,7 @@ Napi::Object to_js(Napi::Env env, const RequestResult& r) {
   o["stopString"] = r.stop_string;
   o["tokens"] = int32_array(env, r.tokens);
   o["promptTokens"] = r.prompt_tokens;
+  o["reusedTokens"] = r.reused_tokens;
   o["steps"] = r.steps;
   o["draftTokens"] = r.draft_tokens;
   o["verifiedTokens"] = r.verified_tokens;
@@ -133,6 +167,14 @@ Napi::Object to_js(Napi::Env env, const RequestResult& r) {
   o["otherMs"] = r.other_ms;
   o["waitMs"] = r.wait_ms;
   o["queueMs"] = r.queue_ms;
+  if (r.saved) {
+    Napi::Object saved = Napi::Object::New(env);
+    saved["tokens"] = int32_array(env, r.saved->tokens);
+    saved["target"] = bytes_of(env, r.saved, r.saved->target);
+    saved["draftTokens"] = r.saved->draft_tokens;
+    saved["draft"] = bytes_of(env, r.saved, r.saved->draft);
+    o["saved"] = saved;
+  }
   if (r.keep_steps) {
     o["stepDepth"] = int32_array(env, r.step_depth);
     o["stepDrafted"] = int32_array(env, r.step_drafted);

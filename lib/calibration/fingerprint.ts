@@ -26,6 +26,27 @@ export function modelFingerprint({ path, bytes, id }: Pick<GgufInfo, 'path' | 'b
   return hash.digest('hex').slice(0, 32);
 }
 
+/** Places all over a file that `weightsFingerprint` looks at. */
+const SAMPLES = 256;
+const SAMPLE = 4096;
+
+/** The same, and 256 parts of 4 KB all over the (first) file: it tells a model from one that was trained on from it. */
+export function weightsFingerprint(model: Pick<GgufInfo, 'path' | 'bytes' | 'id'>): string {
+  const hash = createHash('sha256').update(modelFingerprint(model));
+  const { size } = statSync(model.path);
+  const file = openSync(model.path, 'r');
+  try {
+    const buffer = Buffer.alloc(SAMPLE);
+    for (let i = 0; i < SAMPLES; i++) {
+      const position = Math.floor((i / SAMPLES) * size);
+      hash.update(buffer.subarray(0, readSync(file, buffer, 0, SAMPLE, position)));
+    }
+  } finally {
+    closeSync(file);
+  }
+  return hash.digest('hex').slice(0, 32);
+}
+
 /** Tells a build of the addon from another by its size and time: reading ten megabytes at every load would cost more. */
 export function fileStamp(path: string): string {
   const { size, mtimeMs } = statSync(path);

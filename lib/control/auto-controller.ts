@@ -13,6 +13,7 @@ import {
 } from './controller.js';
 import { COST_TABLE, LIVE_COSTS } from './cost-kinds.js';
 import { CostModel, type CostTable } from './costs.js';
+import { costsAtLoad } from './costs-at-load.js';
 import { LossGuard, type LossGuardState } from './loss-guard.js';
 import { positionPhase } from './position-phase.js';
 import {
@@ -55,6 +56,7 @@ export interface AutoState {
   /** Context length that the cost curve in use is of; undefined before the first. */
   curveAt: number | undefined;
   surroundings: Surroundings;
+  running: number;
   costs: CostTable | undefined;
   live: LiveCostsState | undefined;
 }
@@ -79,6 +81,7 @@ const STATE_KINDS: Kinds<AutoState> = {
   rows: whole(0, Number.MAX_SAFE_INTEGER),
   curveAt: optional(whole(0, Number.MAX_SAFE_INTEGER)),
   surroundings: shape<Surroundings>({ kind: oneOf(...CONTEXT_KINDS), recent: real(0, 1), isEarly: flag }),
+  running: whole(1, 4096),
   costs: optional(COST_TABLE),
   live: optional(LIVE_COSTS),
 };
@@ -123,8 +126,11 @@ export class AutoController implements DepthController {
   readonly #learner = new AcceptanceLearner();
   readonly #kind = new ContextKindClassifier();
   #guard = new LossGuard(0);
-  /** Costs that were measured; without them those that the steps themselves teach. */
+  /** Of a sequence alone: costs that were measured; without them those that the steps themselves teach. */
+  #table: CostTable | undefined;
+  /** Of a step that `#running` sequences share, as if all drafted alike: then what is best for one is best for all. */
   #costs: CostModel | undefined;
+  #running = 1;
   #live: LiveCosts | undefined;
   #curve: Float64Array | undefined;
   #curveAt = 0;
@@ -162,13 +168,22 @@ export class AutoController implements DepthController {
   }
 
   #take(costs: CostTable | undefined): void {
-    this.#costs = costs && new CostModel(costs);
     this.#live ??= costs ? undefined : new LiveCosts();
     if (costs) this.#live = undefined;
+    this.#price(costs);
+  }
+
+  #price(table: CostTable | undefined): void {
+    this.#table = table;
+    this.#costs = table && new CostModel(costsAtLoad(table, this.#running));
     this.#curve = undefined;
   }
 
   observe(report: StepReport): void {
+    if (report.load.running !== this.#running) {
+      this.#running = Math.max(1, report.load.running);
+      this.#price(this.#table);
+    }
     if (report.step === 0) return;
     this.#learnCosts(report);
     this.#learner.learn(report, this.#surroundings);
@@ -186,8 +201,7 @@ export class AutoController implements DepthController {
     if (report.step % 16 !== 0 || this.#live.rowsKnown < 2) return;
     const table = this.#live.table();
     if (table === undefined) return;
-    this.#costs = new CostModel(table);
-    this.#curve = undefined;
+    this.#price(table);
   }
 
   /** Outcomes of first tokens, and of those that the draft model was asked for. */
@@ -227,8 +241,11 @@ export class AutoController implements DepthController {
     if (this.#limit === 0) return 0;
     const costs = this.#costs;
     const level = this.#levels[this.#guard.level]!;
-    if (costs === undefined)
+    if (costs === undefined) {
+      // Steps that others share teach nothing of what rows cost: until some are had alone, nothing is drafted.
+      if (this.#running > 1) return 0;
       return { depth: Math.min(EXPLORING[report.step] ?? 3, this.#limit), ...named(level.drafter) };
+    }
     const verifyMs = this.#curveOf(costs, report.contextLength);
     const steps = this.#stepsOf(costs, verifyMs[0]!);
     if (level.drafter === undefined) {
@@ -303,7 +320,8 @@ export class AutoController implements DepthController {
       rows: this.#rows,
       curveAt: this.#curve && this.#curveAt,
       surroundings: { ...this.#surroundings },
-      costs: this.#costs?.table,
+      running: this.#running,
+      costs: this.#table,
       live: this.#live?.snapshot(),
     };
   }
@@ -317,6 +335,7 @@ export class AutoController implements DepthController {
     this.#levels = levelsOf(s.drafters);
     this.#guard = new LossGuard(this.#levels.length - 1);
     this.#guard.restore(s.guard);
+    this.#running = s.running;
     this.#take(s.costs);
     if (s.live !== undefined) {
       this.#live = new LiveCosts();

@@ -23,6 +23,7 @@ export const COST_TABLE: Kind = shape<CostTable>({
   overheadMs: AMOUNT,
   rebuildMs: AMOUNT,
   callbackMs: AMOUNT,
+  sequences: optional(whole(1, 4096)),
 });
 
 const MEAN: Kind = shape<RobustMeanState>({ mean: finite, deviation: AMOUNT, count: COUNT });

@@ -25,6 +25,8 @@ export interface CostTable {
   rebuildMs: number;
   /** Asking a controller, where it is asked. */
   callbackMs: number;
+  /** Sequences that share the steps, all with as many rows as `target` says. Default 1: a sequence that runs alone. */
+  sequences?: number;
 }
 
 /** Reads times between and beyond a table's points. Times are in milliseconds. */

@@ -72,11 +72,13 @@ export function memoryAvailable(): number {
 
 /**
  * Throws OUT_OF_MEMORY where the models together can't run. Weights that are mapped from a file may exceed what is
- * free now, since the system reads them again when it must; caches and buffers may not.
+ * free now, since the system reads them again when it must; caches and buffers may not. `cap` is the caller's own limit of
+ * all of it.
  */
 export function checkMemory(
   models: { path: string; memory: MemoryEstimate }[],
   mmap: boolean,
+  cap = Number.POSITIVE_INFINITY,
   available = memoryAvailable(),
   limit = memoryLimit(),
 ): void {
@@ -86,14 +88,16 @@ export function checkMemory(
     total += memory.total;
     fixed += memory.total - (mmap ? memory.weights : 0);
   }
-  if (total <= limit && fixed <= available) return;
+  if (total <= Math.min(limit, cap) && fixed <= available) return;
   const parts = models.map(
     ({ path, memory }) =>
       `${path}: ${gib(memory.weights)} of weights, ${gib(memory.kvCache)} of KV cache, ${gib(memory.compute)} of buffers`,
   );
   throw new AdaptiveSpecError(
     'OUT_OF_MEMORY',
-    `Not enough memory: ${gib(total)} needed, ${gib(available)} available of ${gib(limit)} (${parts.join('; ')})`,
+    total > cap
+      ? `${gib(total)} needed, more than maxMemory allows: ${gib(cap)} (${parts.join('; ')})`
+      : `Not enough memory: ${gib(total)} needed, ${gib(available)} available of ${gib(limit)} (${parts.join('; ')})`,
     'Use a smaller contextSize or parallel, a smaller kvCacheType such as q8_0, or a smaller model.',
   );
 }

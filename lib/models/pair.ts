@@ -44,7 +44,8 @@ export async function openPair(options: CheckedEngineOptions): Promise<ModelPair
   const models = [memoryOf(target, options.parallel * (pair.maxDepth + 1))];
   if (pair.draft) models.push(memoryOf(pair.draft, options.parallel));
   // Interleaving needs pages of our own, and our kernels weights of another layout: then the file is not mapped.
-  checkMemory(models, options.mmap && options.numa !== 'interleave' && options.kernels === 'ggml');
+  const mapped = options.mmap && options.numa !== 'interleave' && options.kernels === 'ggml';
+  checkMemory(models, mapped, options.maxMemory);
   return pair;
 }
 

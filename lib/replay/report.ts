@@ -2,10 +2,10 @@
 
 import type { Controller } from '../control/controller.js';
 import { CostModel, type CostTable } from '../control/costs.js';
+import { costsAtLoad } from '../control/costs-at-load.js';
 import { type FixedReferences, fixedReferences, groupBy } from './best-fixed.js';
 import { type Estimate, type Resamples, resample } from './bootstrap.js';
 import type { ReplayGeneration } from './generation.js';
-import { costsAtLoad } from './load.js';
 import { oracle } from './oracle.js';
 import { type ReplaySums, replay } from './replay.js';
 

@@ -56,7 +56,7 @@ export async function* run(
       for await (const part of parts) {
         if (part.type === 'step') state.emit('step', id, part.step);
         else if (part.type === 'text') yield part;
-        else result = part.result;
+        else if (part.type === 'finish') result = part.result;
       }
       if (signal.aborted && signal.reason instanceof HttpError) throw signal.reason;
     } catch (error) {

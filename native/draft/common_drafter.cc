@@ -96,6 +96,6 @@ void CommonDrafter::extend(std::span<Draft*> drafts) {
   }
 }
 
-void CommonDrafter::end(int seq) { texts_[seq] = {}; }
+void CommonDrafter::end(int seq, int) { texts_[seq] = {}; }
 
 }  // namespace adaptive_spec

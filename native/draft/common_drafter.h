@@ -27,7 +27,7 @@ class CommonDrafter : public Drafter {
   int lag(int, int) const override { return 0; }
   void use(ggml_threadpool*, int) override {}
   ThreadUse take_use() override { return {}; }
-  void end(int seq) override;
+  void end(int seq, int kept) override;
 
  private:
   struct Deleter {

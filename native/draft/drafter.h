@@ -18,6 +18,9 @@ struct ggml_threadpool;
 
 namespace adaptive_spec {
 
+// Tokens of prompts that are read at once while other requests generate: their streams wait for no more than that.
+inline constexpr int kPieceRows = 64;
+
 // One sequence's draft while it grows. Vectors have one entry per proposed token.
 struct Draft {
   int seq = 0;                        // sequence id, 0 .. parallel - 1
@@ -28,6 +31,7 @@ struct Draft {
   bool shares = false;                // other requests' text may be proposed
   DraftGuide* guide = nullptr;        // what it must keep to; null: nothing
   const SamplingParams* sampling = nullptr;  // draw the model's tokens by these; null: take its likeliest
+  bool others_wait = false;           // other sequences are in this step: catching up must be done piece by piece
   bool wants_guesses = false;         // other tokens too, where the drafter has them for nothing
   bool stopped = false;               // the drafter won't grow this draft further
   std::vector<int32_t> tokens;        // proposed, target ids
@@ -103,7 +107,9 @@ class Drafter {
   virtual void use(ggml_threadpool* pool, int threads) = 0;
   // What that took since the last call.
   virtual ThreadUse take_use() = 0;
-  virtual void end(int seq) = 0;  // the sequence is over; forget it
+  // The sequence is over. What was cached of its first `kept` tokens may stay for a later one, which begins with some of
+  // them: roll_back says with how many. All else is forgotten.
+  virtual void end(int seq, int kept) = 0;
 };
 
 }  // namespace adaptive_spec

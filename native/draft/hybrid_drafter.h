@@ -17,7 +17,7 @@ class HybridDrafter : public Drafter {
   int lag(int seq, int length) const override { return model_.lag(seq, length); }
   void use(ggml_threadpool*, int) override {}
   ThreadUse take_use() override { return {}; }
-  void end(int) override {}
+  void end(int, int) override {}
 
  private:
   ModelDrafter& model_;

@@ -59,8 +59,10 @@ bool ModelDrafter::propose(std::span<Draft*> drafts, const TakeProposal& take) {
   const int room_each = context_->room() / std::max<int>(1, drafts.size());
   // What a pass usually takes tells what of this one is catching up.
   const int together = usual_ms_[drafts.size() - 1] > 0 ? kTogether : kUsualLag;
+  int piece = kPieceRows;
   for (Draft* draft : drafts)
-    if (draft->wants_more() && (lag(*draft) > together || unread(*draft) > room_each)) catch_up(*draft);
+    if (draft->wants_more() && (lag(*draft) > together || unread(*draft) > room_each))
+      piece -= catch_up(*draft, draft->others_wait ? piece : context_->context_size());
   const double start = now_ms();
   context_->clear_batch();
   growing_.clear();
@@ -101,11 +103,13 @@ int ModelDrafter::lag(const Draft& draft) const {
   return lag(draft.seq, static_cast<int>(draft.accepted.size()));
 }
 
-void ModelDrafter::catch_up(Draft& draft) {
+int ModelDrafter::catch_up(Draft& draft, int most) {
   const double start = now_ms();
   int& cached = cached_[draft.seq];
+  const int before = cached;
   // The last one is fed with the others.
-  const int end = std::min(cached + unread(draft), context_->context_size()) - 1;
+  const int all = std::min(cached + unread(draft), context_->context_size()) - 1;
+  const int end = std::min(all, cached + std::max(0, most));
   while (cached < end && !draft.stopped) {
     context_->clear_batch();
     while (cached < end && context_->room() > 0) {
@@ -119,7 +123,9 @@ void ModelDrafter::catch_up(Draft& draft) {
     Draft* self = &draft;
     if (context_->rows() > 0 && !decode({&self, 1})) break;
   }
+  draft.stopped |= end < all;
   draft.catch_up_ms += now_ms() - start;
+  return cached - before;
 }
 
 bool ModelDrafter::feed(Draft& draft) {
@@ -217,9 +223,16 @@ void ModelDrafter::roll_back(int seq, int length, int kept) {
 
 int ModelDrafter::lag(int seq, int length) const { return std::max(0, length - cached_[seq]); }
 
-void ModelDrafter::end(int seq) {
-  context_->forget(seq);
-  cached_[seq] = 0;
+void ModelDrafter::restore(int seq, const SessionState& from) {
+  cached_[seq] = context_->set_state(seq, from.draft, from.draft_tokens) ? from.draft_tokens : 0;
+}
+
+void ModelDrafter::end(int seq, int kept) {
+  cached_[seq] = std::min(cached_[seq], kept);
+  if (cached_[seq] > 0)
+    context_->keep(seq, cached_[seq]);
+  else
+    context_->forget(seq);
   samplers_[seq].reset();
   if (!bad_) return;
   context_->wipe();

@@ -9,6 +9,7 @@
 #include "draft/drafter.h"
 #include "draft/vocabulary_map.h"
 #include "engine/context.h"
+#include "engine/session_shelf.h"
 #include "kernels/logits.h"
 #include "verify/sampler.h"
 
@@ -28,7 +29,11 @@ class ModelDrafter : public Drafter {
   bool propose(std::span<Draft*> drafts, const TakeProposal& take);
   void roll_back(int seq, int length, int kept) override;
   int lag(int seq, int length) const override;
-  void end(int seq) override;
+  void end(int seq, int kept) override;
+  // What is cached of a sequence, for a session to take along.
+  void save(int seq, SessionState& to) { to.draft_tokens = cached_[seq], to.draft = context_->state(seq); }
+  // Takes it in; where that can't be done nothing is cached, and the text is read again.
+  void restore(int seq, const SessionState& from);
   void use(ggml_threadpool* pool, int threads) override { context_->use(pool, threads); }
   ThreadUse take_use() override { return context_->take_use(); }
   Context& context() { return *context_; }
@@ -38,8 +43,8 @@ class ModelDrafter : public Drafter {
   int lag(const Draft& draft) const;
   // Accepted and draft tokens that the cache lacks.
   int unread(const Draft& draft) const;
-  // Reads all of them but the last, in batches of its own.
-  void catch_up(Draft& draft);
+  // Reads all of them but the last, in batches of its own, or `most`: then this draft ends. Answers how many.
+  int catch_up(Draft& draft, int most);
   // Adds what is new of a sequence to the batch, its last row with logits. False: this draft ends here.
   bool feed(Draft& draft);
   void read(Draft& draft, int row, const TakeProposal& take);

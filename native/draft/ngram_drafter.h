@@ -21,7 +21,7 @@ class NgramDrafter : public Drafter {
   int lag(int, int) const override { return 0; }
   void use(ggml_threadpool*, int) override {}
   ThreadUse take_use() override { return {}; }
-  void end(int seq) override { indexes_[seq].clear(); }
+  void end(int seq, int) override { indexes_[seq].clear(); }
 
   // What would be proposed after the draft as it is, having read its accepted text.
   std::optional<NgramIndex::Match> look(const Draft& draft);

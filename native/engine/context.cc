@@ -3,11 +3,14 @@
 
 #include <ggml-cpu.h>
 #include <gguf.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <mutex>
 
 #include "engine/clock.h"
+#include "engine/model_share.h"
+#include "engine/turn.h"
 #include "kernels/buffer_type.h"
 #include "kernels/instruction_set.h"
 #include "kernels/pack.h"
@@ -72,11 +75,24 @@ const KernelSet* find_kernels(const std::string& name) {
   }
 }
 
-ModelHandle load_model(const ModelOptions& options) {
+namespace {
+
+// What makes two loads the same: the file, as it is now, and how its weights are held.
+std::string key_of(const ModelOptions& options, bool mmap) {
+  struct stat file {};
+  if (stat(options.path.c_str(), &file) != 0) return {};
+  std::string key;
+  for (const auto number : {static_cast<int64_t>(file.st_dev), static_cast<int64_t>(file.st_ino),
+                            static_cast<int64_t>(file.st_size), static_cast<int64_t>(file.st_mtim.tv_sec),
+                            static_cast<int64_t>(file.st_mtim.tv_nsec), static_cast<int64_t>(mmap),
+                            static_cast<int64_t>(options.mlock)})
+    key += std::to_string(number) + " ";
+  return key + (options.kernels ? options.kernels->name : "ggml") + " " + options.placement;
+}
+
+ModelHandle load_own(const ModelOptions& options, bool mmap) {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
-  // Repacked weights are copies, and the file that they came from would stay mapped beside them.
-  const bool mmap = options.mmap && !(options.kernels && is_mostly_repacked(options.path));
   params.load_mode = mmap ? (options.mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
                                   : (options.mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
   params.progress_callback = [](float done, void* data) {
@@ -88,7 +104,7 @@ ModelHandle load_model(const ModelOptions& options) {
   std::string why;
   const LoadScope scope(options.kernels, options.threads, options.mlock);
   try {
-    if (ModelHandle model{llama_model_load_from_file(options.path.c_str(), params)}) return model;
+    if (ModelHandle model{llama_model_load_from_file(options.path.c_str(), params), ModelDeleter()}) return model;
     why = last_log_error;
   } catch (const std::bad_alloc&) {
     throw EngineError("OUT_OF_MEMORY", "Not enough memory to load " + options.path + ".",
@@ -99,6 +115,24 @@ ModelHandle load_model(const ModelOptions& options) {
   throw EngineError("MODEL_INVALID",
                     "llama.cpp can't load " + options.path + (why.empty() ? "." : ": " + why),
                     "Check that the file is a complete GGUF text model that llama.cpp v0.5.0 knows.");
+}
+
+}  // namespace
+
+ModelHandle load_model(const ModelOptions& options) {
+  // Repacked weights are copies, and the file that they came from would stay mapped beside them.
+  const bool mmap = options.mmap && !(options.kernels && is_mostly_repacked(options.path));
+  const std::string key = key_of(options, mmap);
+  if (key.empty()) return load_own(options, mmap);  // which says what is wrong with the file
+  bool is_own = false;
+  const auto load = [&] {
+    is_own = true;
+    return load_own(options, mmap);
+  };
+  ModelHandle model = share_model(key, load, [&] { return !options.progress || options.progress(0); });
+  if (model && !is_own && options.progress) options.progress(1);
+  if (!model) throw EngineError("DISPOSED", "The engine was closed while it loaded.", "Make another.");
+  return model;
 }
 
 ThreadPoolHandle make_thread_pool(int threads) {
@@ -121,6 +155,8 @@ Context::Context(llama_model* model, const ContextOptions& options, ggml_threadp
       max_rows_(options.max_rows),
       parallel_(options.parallel),
       branches_(options.branches) {
+  // llama.cpp computes a batch of these in one go, but not of models with a state.
+  shares_cells_ = parallel_ > 1 && !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model);
   batch_ = llama_batch_init(batch_size_, 0, branches_ + 1);
   try {
     // Our attention is exact and fast, ggml's flash attention is neither with few rows: it is not taken by default.
@@ -205,12 +241,15 @@ int Context::add(int32_t token, int position, int seq, bool logits, uint32_t bra
 DecodeStatus Context::decode() {
   last_log_error.clear();
   last_error_.clear();
-  const ComputeScope scope(kernels_, has_branches_);
+  const ComputeScope scope(kernels_, has_branches_, shares_cells_);
+  Cores& cores = Cores::of_process();
+  const Turn turn(cores, threads_);
   try {
     const double start = now_ms();
     const int status = llama_decode(ctx_.get(), batch_);
     const double wall = now_ms() - start;
     use_ += {wall, wall * threads_};
+    if (cores.is_wanted()) ggml_threadpool_pause(pool_);  // idle threads would spin on another engine's cores
     if (status == 0) return DecodeStatus::kOk;
     if (status == 2) return DecodeStatus::kAborted;
     last_error_ = "llama_decode answered " + std::to_string(status) +
@@ -224,6 +263,7 @@ DecodeStatus Context::decode() {
 void Context::use(ggml_threadpool* pool, int threads) {
   llama_attach_threadpool(ctx_.get(), pool, pool);
   llama_set_n_threads(ctx_.get(), threads, threads);
+  pool_ = pool;
   threads_ = threads;
 }
 
@@ -263,6 +303,34 @@ void Context::wipe() { llama_memory_clear(llama_get_memory(ctx_.get()), true); }
 
 int Context::length(int seq) const {
   return llama_memory_seq_pos_max(llama_get_memory(ctx_.get()), id(seq, 0)) + 1;
+}
+
+std::vector<uint8_t> Context::state(int seq) {
+  try {
+    std::vector<uint8_t> data(llama_state_seq_get_size(ctx_.get(), id(seq, 0)));
+    data.resize(llama_state_seq_get_data(ctx_.get(), data.data(), data.size(), id(seq, 0)));
+    return data;
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+bool Context::set_state(int seq, std::span<const uint8_t> state, int length) {
+  forget(seq);
+  if (state.empty() || length == 0) return length == 0;
+  const llama_memory_t memory = llama_get_memory(ctx_.get());
+  try {
+    if (llama_state_seq_set_data(ctx_.get(), state.data(), state.size(), id(seq, 0)) == state.size() &&
+        this->length(seq) == length && llama_memory_seq_pos_min(memory, id(seq, 0)) == 0) {
+      for (int branch = 1; branch <= branches_; ++branch)
+        llama_memory_seq_cp(memory, id(seq, 0), id(seq, branch), 0, length);
+      return true;
+    }
+  } catch (const std::exception&) {
+    // As where it doesn't fit.
+  }
+  forget(seq);
+  return false;
 }
 
 bool Context::can_roll_back() {

@@ -33,7 +33,7 @@ struct ContextDeleter {
 struct ThreadPoolDeleter {
   void operator()(struct ggml_threadpool* p) const;
 };
-using ModelHandle = std::unique_ptr<llama_model, ModelDeleter>;
+using ModelHandle = std::shared_ptr<llama_model>;  // engines of one process share weights
 using ContextHandle = std::unique_ptr<llama_context, ContextDeleter>;
 using ThreadPoolHandle = std::unique_ptr<struct ggml_threadpool, ThreadPoolDeleter>;
 
@@ -48,9 +48,10 @@ struct ModelOptions {
   bool mmap = true, mlock = false;
   const KernelSet* kernels = nullptr;  // null is ggml's own
   int threads = 1;                     // to repack the weights
+  std::string placement;               // of memory, by the engine's `numa`
   std::function<bool(float)> progress;  // 0 to 1; answers false to give up
 };
-// Throws EngineError MODEL_INVALID with what llama.cpp said.
+// One that is loaded already, in the same way, is shared. Throws EngineError MODEL_INVALID with what llama.cpp said.
 ModelHandle load_model(const ModelOptions& options);
 
 ThreadPoolHandle make_thread_pool(int threads);
@@ -107,6 +108,10 @@ class Context {
   void wipe();
   // Positions that the cache holds of a sequence.
   int length(int seq) const;
+  // What the cache holds of a sequence, in llama.cpp's own form. Nothing where there isn't the memory for it.
+  std::vector<uint8_t> state(int seq);
+  // Puts it in place of what is there, of `length` positions. False: it doesn't fit, and nothing is there.
+  bool set_state(int seq, std::span<const uint8_t> state, int length);
 
   int n_vocab() const { return n_vocab_; }
   int context_size() const { return context_size_; }
@@ -131,8 +136,9 @@ class Context {
   llama_batch batch_{};
   int n_vocab_ = 0, context_size_ = 0, batch_size_ = 0, max_rows_ = 0, parallel_ = 1, rows_with_logits_ = 0;
   int branches_ = 0;
-  bool flash_attention_ = false, has_branches_ = false;
+  bool flash_attention_ = false, has_branches_ = false, shares_cells_ = false;
   std::string last_error_;
+  struct ggml_threadpool* pool_ = nullptr;
   int threads_ = 1;
   ThreadUse use_;
 };

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "draft/common_drafter.h"
+#include "draft/drafter.h"
 #include "draft/hybrid_drafter.h"
 #include "draft/model_drafter.h"
 #include "draft/ngram_drafter.h"
@@ -24,7 +25,8 @@ EngineError native_failure(const std::string& why) {
 }  // namespace
 
 Engine::Engine(EngineOptions options, Listener& listener)
-    : options_(std::move(options)), listener_(listener), desk_(options_.parallel), slots_(options_.parallel) {
+    : options_(std::move(options)), listener_(listener), desk_(options_.parallel), slots_(options_.parallel),
+      shelf_(options_.parallel) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -52,6 +54,11 @@ void Engine::abort(int64_t request) {
     work_.notify_one();
   }
   desk_.interrupt(false);
+}
+
+void Engine::forget_session(int64_t session) {
+  const std::lock_guard lock(mutex_);
+  to_forget_.push_back(session);  // its cells are in nobody's way before the next request
 }
 
 void Engine::close() {
@@ -128,6 +135,7 @@ void Engine::load() {
       .mlock = options_.mlock,
       .kernels = kernels,
       .threads = options_.threads,
+      .placement = options_.numa,
       .progress = [&](float done) {
         if (done - told >= 0.05 || done >= 1) {
           told = done;
@@ -164,6 +172,10 @@ void Engine::load() {
 
   LoadedInfo info;
   info.can_roll_back = target_->can_roll_back();
+  // Where sequences share a cache, llama.cpp puts new tokens into the cells of those that one's window has left.
+  const bool slides = llama_model_n_swa(model) > 0;
+  info.reuses = reuses_ = info.can_roll_back && (!slides || options_.parallel == 1);
+  info.saves = reuses_ && !slides;  // only what is in the window would be in the file
   if (!info.can_roll_back)
     listener_.on_warning("UNSUPPORTED",
                          "The target is a recurrent or hybrid model, whose state can't be rolled back: it runs "
@@ -184,6 +196,7 @@ void Engine::load() {
     if (drafter->context().can_roll_back()) {
       draft_threads_ = options_.draft_threads > 0 ? options_.draft_threads : fastest_threads(drafter->context());
       drafter->use(crew_->pool(), draft_threads_);
+      model_drafter_ = drafter.get();
       drafters_.push_back(std::move(drafter));
     } else {
       listener_.on_warning("UNSUPPORTED",
@@ -226,9 +239,8 @@ void Engine::add_ngram_drafters() {
     store_ = std::make_unique<NgramStore>(options_.store_tokens);
     if (!options_.store_path.empty()) store_->restore(read_ngram_store(options_.store_path, vocab()));
   }
-  ModelDrafter* model = drafters_.empty() ? nullptr : static_cast<ModelDrafter*>(drafters_[0].get());
   auto ngram = std::make_unique<NgramDrafter>(options_.parallel, eog_, store_.get());
-  auto hybrid = model ? std::make_unique<HybridDrafter>(*model, *ngram) : nullptr;
+  auto hybrid = model_drafter_ ? std::make_unique<HybridDrafter>(*model_drafter_, *ngram) : nullptr;
   drafters_.push_back(std::move(ngram));
   if (hybrid) drafters_.push_back(std::move(hybrid));
   for (const std::string& name : CommonDrafter::names())
@@ -303,6 +315,7 @@ void Engine::start_afresh(const EngineError& error) {
       sequence->fail(error);
       end(sequence);
     }
+  give_up_all_sessions();
   target_->forget_all();
 }
 
@@ -311,17 +324,14 @@ void Engine::round() {
   end_aborted();
   run_measurements();
   admit();
-  Sequence* joining = nullptr;
   generating_.clear();
-  for (auto& sequence : slots_) {
-    if (!sequence) continue;
-    if (sequence->step > 0)
-      generating_.push_back(sequence.get());
-    else if (!joining)
-      joining = sequence.get();
+  reading_.clear();
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    // Prompts in turn, from the slot behind the one that was first before.
+    if (Sequence* s = slots_[(turn_ + i) % slots_.size()].get(); s && s->step == 0) reading_.push_back(s);
+    if (Sequence* s = slots_[i].get(); s && s->step > 0) generating_.push_back(s);
   }
-  // One piece of a prompt between steps, so that a long prompt doesn't hold up the others.
-  if (joining) prefill(*joining);
+  if (!reading_.empty()) read_prompts();
   if (!generating_.empty() && !step_->run(generating_) && !step_->failure().empty())
     for (Sequence* sequence : generating_) sequence->fail(native_failure(step_->failure()));
   for (auto& sequence : slots_)
@@ -378,21 +388,75 @@ void Engine::admit() {
   const bool held =
       wipe_ && std::any_of(slots_.begin(), slots_.end(), [](const auto& s) { return s != nullptr; });
   if (wipe_ && !held) {
+    give_up_all_sessions();
     target_->wipe();
     wipe_ = false;
   }
-  const std::lock_guard lock(mutex_);
-  int running = 0;
-  for (size_t slot = 0; slot < slots_.size(); ++slot) {
-    if (!held && !slots_[slot] && !inbox_.empty()) {
+  std::vector<bool> busy;
+  for (const auto& sequence : slots_) busy.push_back(sequence != nullptr);
+  std::vector<Sequence*> admitted;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const int64_t session : std::exchange(to_forget_, {}))
+      if (const int slot = shelf_.slot_of(session); slot >= 0) give_up(slot);
+    while (!held && !inbox_.empty()) {
+      const int slot = shelf_.slot_for(inbox_.front().session, busy);
+      if (slot < 0) break;
+      busy[slot] = true;
       active_.insert(inbox_.front().id);
-      slots_[slot] = std::make_unique<Sequence>(std::move(inbox_.front()), static_cast<int>(slot), vocab(), eog_,
-                                                options_.context_size);
+      slots_[slot] =
+          std::make_unique<Sequence>(std::move(inbox_.front()), slot, vocab(), eog_, options_.context_size);
       inbox_.pop_front();
+      admitted.push_back(slots_[slot].get());
     }
-    running += slots_[slot] != nullptr;
+    const auto running = std::count(busy.begin(), busy.end(), true);
+    step_->set_load(static_cast<int>(running), static_cast<int>(inbox_.size()));
   }
-  step_->set_load(running, static_cast<int>(inbox_.size()));
+  for (Sequence* sequence : admitted) resume(*sequence);
+}
+
+void Engine::resume(Sequence& s) {
+  const Request& request = s.request;
+  std::vector<int32_t> cached;
+  if (request.restored) {
+    give_up(s.slot);
+    const SessionState& state = *request.restored;
+    if (reuses_ && target_->set_state(s.slot, state.target, static_cast<int>(state.tokens.size()))) {
+      cached = state.tokens;
+      if (model_drafter_) model_drafter_->restore(s.slot, state);
+    }
+  } else {
+    const bool held = shelf_.holds(s.slot);
+    cached = shelf_.take(s.slot, request.session);
+    if (held && cached.empty()) give_up(s.slot);
+  }
+  s.request.restored.reset();
+  if (cached.empty()) return;
+  const int same = common_prefix(cached, request.prompt);
+  if (same == 0) return give_up(s.slot);
+  target_->keep(s.slot, same);
+  for (auto& drafter : drafters_) drafter->roll_back(s.slot, same, 0);
+  s.prefilled = s.result.reused_tokens = same;
+}
+
+std::shared_ptr<SessionState> Engine::save(int slot, std::span<const int32_t> tokens) {
+  auto state = std::make_shared<SessionState>();
+  state->tokens.assign(tokens.begin(), tokens.end());
+  state->target = target_->state(slot);
+  if (state->target.empty()) return nullptr;
+  if (model_drafter_) model_drafter_->save(slot, *state);
+  return state;
+}
+
+void Engine::give_up(int slot) {
+  shelf_.take(slot, 0);
+  target_->forget(slot);
+  for (auto& drafter : drafters_) drafter->end(slot, 0);
+}
+
+void Engine::give_up_all_sessions() {
+  for (int slot = 0; slot < options_.parallel; ++slot)
+    if (shelf_.holds(slot)) give_up(slot);
 }
 
 // Between requests, since they need the cache for themselves.
@@ -406,6 +470,7 @@ void Engine::run_measurements() {
       m = measurements_.front();
       measurements_.pop_front();
     }
+    give_up_all_sessions();
     std::vector<double> ms;
     if (m.kind == Measurement::kTarget) ms = time_target(m);
     if (m.kind == Measurement::kDraft) ms = time_draft(m);
@@ -466,7 +531,7 @@ std::vector<double> Engine::time_draft(const Measurement& m) {
     if (draft.tokens.size() < tokens) break;
     ms.push_back(draft.draft_ms / static_cast<double>(tokens));
   }
-  drafter.end(0);
+  drafter.end(0, 0);
   if (static_cast<int>(ms.size()) < m.repeats) ms.clear();
   return ms;
 }
@@ -485,26 +550,33 @@ std::vector<double> Engine::time_sampling(const Measurement& m) {
   return ms;
 }
 
-void Engine::prefill(Sequence& s) {
+// One batch of what is yet to be read. Never together with a step's rows: these are of another shape, and must not wait
+// for a long prompt.
+void Engine::read_prompts() {
   const double start = now_ms();
-  // The last prompt token is kept apart: the first step decodes it with the first draft.
-  const int end = static_cast<int>(s.request.prompt.size()) - 1;
-  if (s.prefilled < end) {
-    target_->clear_batch();
-    while (s.prefilled < end && target_->room() > 0) {
-      target_->add(s.request.prompt[s.prefilled], s.prefilled, s.slot, false);
-      ++s.prefilled;
+  turn_ = reading_.front()->slot + 1;
+  target_->clear_batch();
+  const int most = generating_.empty() ? target_->room() : std::min(target_->room(), kPieceRows);
+  std::erase_if(reading_, [&](Sequence* s) {
+    const bool has_place = target_->rows() < most || s->unread() == 0;
+    for (; target_->rows() < most && s->unread() > 0; ++s->prefilled)
+      target_->add(s->request.prompt[s->prefilled], s->prefilled, s->slot, false);
+    return !has_place;
+  });
+  const DecodeStatus status = target_->rows() > 0 ? target_->decode() : DecodeStatus::kOk;
+  for (Sequence* s : reading_) {
+    if (status == DecodeStatus::kFailed) {
+      s->fail(native_failure(target_->last_error()));
+      continue;
     }
-    const DecodeStatus status = target_->decode();
-    if (status == DecodeStatus::kFailed) return s.fail(native_failure(target_->last_error()));
     if (status == DecodeStatus::kAborted) {
       // Aborted pieces may be there in part; if this request goes on, it does so from what is.
-      s.prefilled = std::min(s.prefilled, target_->length(s.slot));
-      target_->keep(s.slot, s.prefilled);
+      s->prefilled = std::min(s->prefilled, target_->length(s->slot));
+      target_->keep(s->slot, s->prefilled);
     }
+    s->verify_ms += now_ms() - start;
+    if (s->unread() == 0) step_->begin(*s);
   }
-  s.verify_ms += now_ms() - start;
-  if (s.prefilled >= end) step_->begin(s);
 }
 
 void Engine::end(std::unique_ptr<Sequence>& sequence) {
@@ -513,9 +585,22 @@ void Engine::end(std::unique_ptr<Sequence>& sequence) {
     active_.erase(sequence->request.id);
     to_abort_.erase(sequence->request.id);
   }
-  target_->forget(sequence->slot);
+  const int slot = sequence->slot;
+  const int64_t session = sequence->request.session;
+  const bool stays = session != 0 && reuses_ && sequence->result.reason != FinishReason::kError;
+  const int length =
+      !stays ? 0 : sequence->step == 0 ? sequence->prefilled : std::min<int>(sequence->cached, sequence->tokens.size());
+  if (length > 0)
+    target_->keep(slot, length);
+  else
+    target_->forget(slot);
   wipe_ |= sequence->result.error_code == kBadLogits;
-  for (auto& drafter : drafters_) drafter->end(sequence->slot);
+  for (auto& drafter : drafters_) drafter->end(slot, length);
+  if (length > 0) {
+    const std::span<const int32_t> cached = std::span<const int32_t>(sequence->tokens).first(length);
+    if (sequence->request.saves) sequence->result.saved = save(slot, cached);
+    shelf_.put(slot, session, {cached.begin(), cached.end()});
+  }
   const bool is_kept = store_ && sequence->request.shares && sequence->result.reason != FinishReason::kError;
   desk_.forget(sequence->slot);
   listener_.on_end(sequence->request.id, sequence->finish());

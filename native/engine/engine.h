@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "draft/drafter.h"
+#include "draft/model_drafter.h"
 #include "draft/ngram_store.h"
 #include "engine/chat.h"
 #include "engine/context.h"
@@ -19,6 +20,7 @@
 #include "engine/listener.h"
 #include "engine/plan_desk.h"
 #include "engine/sequence.h"
+#include "engine/session_shelf.h"
 #include "engine/step.h"
 
 namespace adaptive_spec {
@@ -62,6 +64,8 @@ class Engine {
 
   void submit(Request request);
   void abort(int64_t request);
+  // What a session left in a slot is needed no more.
+  void forget_session(int64_t session);
   // Done when no request is running; answered by on_measured, unless the engine is closed before.
   void measure(Measurement measurement);
   // Ends all requests as aborted, frees the models, then on_closed.
@@ -90,12 +94,17 @@ class Engine {
   bool wait_for_work();
   void end_aborted();
   void admit();
+  // Takes over what a request's session has of its prompt in the slot, and gives up what else is there.
+  void resume(Sequence& sequence);
+  std::shared_ptr<SessionState> save(int slot, std::span<const int32_t> tokens);
+  void give_up(int slot);
+  void give_up_all_sessions();
   void run_measurements();
   // Milliseconds, a time for each repeat (and each of `rows`); none where it was cut short or can't be done.
   std::vector<double> time_target(const Measurement& m);
   std::vector<double> time_draft(const Measurement& m);
   std::vector<double> time_sampling(const Measurement& m);
-  void prefill(Sequence& sequence);
+  void read_prompts();
   void end(std::unique_ptr<Sequence>& sequence);
   void start_afresh(const EngineError& error);
 
@@ -109,6 +118,7 @@ class Engine {
   std::deque<Request> inbox_;
   std::deque<Measurement> measurements_;
   std::set<int64_t> to_abort_, active_;
+  std::vector<int64_t> to_forget_;  // sessions
   bool closing_ = false;
 
   // Destroyed from below: contexts before models, the thread pools after the contexts.
@@ -117,12 +127,16 @@ class Engine {
   std::unique_ptr<ChatTemplate> chat_;
   std::unique_ptr<NgramStore> store_;  // null where none is kept
   std::vector<std::unique_ptr<Drafter>> drafters_;
+  ModelDrafter* model_drafter_ = nullptr;  // one of drafters_
   std::unique_ptr<Context> target_;
   std::unique_ptr<Step> step_;
   std::vector<int32_t> eog_;
   int draft_threads_ = 1;
   std::vector<std::unique_ptr<Sequence>> slots_;
-  std::vector<Sequence*> generating_;
+  SessionShelf shelf_;
+  bool reuses_ = false;  // whether a sequence can go on from a part of what it has read
+  std::vector<Sequence*> generating_, reading_;  // by what they do in this round
+  int turn_ = 0;  // the slot whose prompt is read first
   bool wipe_ = false;  // there may be NaN in the target's cache: nobody is admitted before it is wiped
   std::mutex join_mutex_;
   std::thread thread_;

@@ -16,6 +16,8 @@ struct LoadedInfo {
   int threads = 1, draft_threads = 1;
   std::string kernels;  // what computes the matrix products: amx, avx512, avx2 or ggml
   bool can_roll_back = true;
+  bool reuses = true;  // what sessions have read
+  bool saves = true;   // and as a file
   int branches = 0;  // that a draft may have beside its chain
   bool has_chat_template = false;
   std::vector<std::string> drafters;

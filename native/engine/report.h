@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "draft/stop_rule.h"
+#include "engine/session_shelf.h"
+#include "verify/token_logprobs.h"
 
 namespace adaptive_spec {
 
@@ -19,6 +22,7 @@ struct StepReport {
   int accepted = 0;
   std::vector<int32_t> tokens;  // emitted in this step
   std::string text;             // released in this step: whole UTF-8 characters
+  std::vector<TokenLogprobs> logprobs;  // of `tokens`, where the request wants them
   std::vector<int32_t> draft_tokens;
   std::vector<Signals> signals;  // one per draft token
   std::vector<int32_t> beside_tokens, beside_parents;  // verified beside the chain; a parent is a draft token or -1
@@ -46,6 +50,7 @@ struct RequestResult {
   std::string stop_string;                            // the one that ended the text, if one did
   std::vector<int32_t> tokens;                        // all emitted ids
   int prompt_tokens = 0;
+  int reused_tokens = 0;  // of the prompt, that a session's cells held
   int steps = 0, draft_tokens = 0, verified_tokens = 0, accepted_tokens = 0, late_plans = 0;
   int beside_tokens = 0, beside_accepted = 0;  // verified beside the chains of draft tokens, and right
   std::vector<int32_t> verified_per_position, accepted_per_position;  // index 0 is the first draft token
@@ -55,6 +60,7 @@ struct RequestResult {
   double draft_ms = 0, verify_ms = 0, catch_up_ms = 0, other_ms = 0, wait_ms = 0;
   double queue_ms = 0;
   int overlapped_drafts = 0, wasted_drafts = 0;  // first tokens drafted while the plan was awaited; not wanted
+  std::shared_ptr<SessionState> saved;  // with Request::saves; null where there was nothing to save, or no memory
   bool keep_steps = false;
   std::vector<int32_t> step_depth, step_drafted, step_accepted;  // with keep_steps
 };

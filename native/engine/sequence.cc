@@ -2,6 +2,7 @@
 #include "engine/sequence.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/clock.h"
 
@@ -34,9 +35,20 @@ int32_t Sequence::pick(float* logits, size_t row) {
   return sampler.sample(logits, {draft.tokens[row], &draft.drawn_from[row]}, tokens.size());
 }
 
-bool Sequence::emit(int32_t token) {
+void Sequence::look(const float* logits) {
+  if (request.logprobs < 0) return;
+  if (!reader_) reader_.emplace(request.logprobs);
+  reader_->look(logits, llama_vocab_n_tokens(vocab_));
+}
+
+bool Sequence::emit(int32_t token, const float* logits) {
   tokens.push_back(token);
   emitted.push_back(token);
+  if (reader_) {
+    TokenLogprobs& told = logprobs.emplace_back(reader_->take(token, logits));
+    append_piece(vocab_, token, told.token.piece, true);
+    for (TokenChance& other : told.top) append_piece(vocab_, other.id, other.piece, true);
+  }
   result.tokens.push_back(token);
   if (result.tokens.size() == 1) result.first_token_ms = now_ms() - request.submitted_ms;
   if (!request.ignore_eos && std::find(eog_.begin(), eog_.end(), token) != eog_.end()) {
@@ -76,6 +88,7 @@ StepReport Sequence::report(const AcceptedPath& path) {
   r.verified = verified;
   r.accepted = accepted;
   r.tokens = emitted;
+  r.logprobs = std::exchange(logprobs, {});
   r.text = over ? text.take() + text.take_rest() : text.take();
   r.draft_tokens = draft.tokens;
   r.signals = draft.signals;

@@ -9,6 +9,7 @@
 #include "engine/draft_walk.h"
 #include "engine/plan.h"
 #include "engine/report.h"
+#include "engine/session_shelf.h"
 #include "engine/text_stream.h"
 #include "verify/accept.h"
 #include "verify/sampler.h"
@@ -29,6 +30,10 @@ struct Request {
   bool shares = false;  // its text goes into the engine's store, and it may draft from there
   bool asks = false;  // a controller is asked at every step; without one `plan` holds throughout
   Plan plan;
+  int logprobs = -1;    // of so many likely tokens beside each emitted one; -1: of none, nor of that
+  int64_t session = 0;  // whose cells it goes on from, and leaves in its slot at its end; 0: none
+  std::shared_ptr<const SessionState> restored;  // what the session begins from; null: what it left in a slot
+  bool saves = false;                            // the result is to have the session's state
   double submitted_ms = 0;
 };
 
@@ -38,8 +43,12 @@ class Sequence {
 
   // The token that the target's row after draft token `row` - 1 gives; -1 where the row is bad.
   int32_t pick(float* logits, size_t row);
+  // To be called before a row's token is chosen.
+  void look(const float* logits);
   // Appends a token that the target chose. False when the sequence is over; `finish` then says why.
-  bool emit(int32_t token);
+  bool emit(int32_t token, const float* logits);
+  // Prompt tokens to be read before the first step, which reads the last one with its draft.
+  int unread() const { return static_cast<int>(request.prompt.size()) - 1 - prefilled; }
   // Tokens that a draft may have at most now: limits of length, and of the context.
   int room() const;
   // Fills the next report from this step's draft and resets the step's counters.
@@ -72,12 +81,14 @@ class Sequence {
   double verify_ms = 0, wait_ms = 0;
   double mark_ms = 0;  // when the last report was made
   std::vector<int32_t> emitted;  // in this step
+  std::vector<TokenLogprobs> logprobs;  // of these
   RequestResult result;
 
  private:
   const llama_vocab* vocab_;
   const std::vector<int32_t>& eog_;
   const int context_size_;
+  std::optional<LogprobReader> reader_;
 };
 
 }  // namespace adaptive_spec

@@ -58,7 +58,7 @@ void Step::begin(Sequence& sequence) {
   sequence.mark_ms = now_ms() - sequence.verify_ms;
   sequence.result.prompt_ms = sequence.verify_ms;
   sequence.cached = sequence.prefilled;
-  tell(sequence, {});
+  tell(sequence, {}, true);
   listener_.flush();
 }
 
@@ -96,6 +96,7 @@ void Step::start_drafts() {
     // Whether the token stays is the coming plan's to say. By the last one it must be worth making.
     s->draft.depth = std::min(1, depth_of(*s));
     s->draft.stop = nullptr;
+    s->draft.others_wait = sequences_.size() > 1;
     s->draft.wants_guesses = tree_nodes_of(*s) > 0;
     s->tree.clear();
     if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s))) to_extend_.push_back(s);
@@ -228,18 +229,25 @@ void Step::accept() {
   for (size_t i = 0; i < sequences_.size(); ++i) {
     Sequence& s = *sequences_[i];
     const int first = first_row_[i];
-    const auto emit = [&](int32_t token) { return token < 0 ? end_at_bad_row(s) : s.emit(token); };
+    float* logits = nullptr;
+    const auto read = [&](size_t row) {
+      logits = target_.logits(first + static_cast<int>(row));
+      s.look(logits);
+    };
+    const auto emit = [&](int32_t token) { return token < 0 ? end_at_bad_row(s) : s.emit(token, logits); };
     if (s.tree.beside() > 0) {
-      const auto sample = [&](size_t row) { return s.sampler.sample(target_.logits(first + static_cast<int>(row))); };
+      const auto sample = [&](size_t row) { return read(row), s.sampler.sample(logits); };
       accepted_.push_back(accept_tree(s.tree, sample, emit));
     } else {
-      const auto sample = [&](size_t row) { return s.pick(target_.logits(first + static_cast<int>(row)), row); };
+      const auto sample = [&](size_t row) { return read(row), s.pick(logits, row); };
       accepted_.push_back({accept_chain(std::span<const int32_t>(s.draft.tokens).first(s.verified), sample, emit)});
     }
   }
   bool answer_wanted = false;
+  const bool is_asking = std::any_of(sequences_.begin(), sequences_.end(),
+                                     [](const Sequence* s) { return s->request.asks && !s->over && s->held == 0; });
   for (size_t i = 0; i < sequences_.size(); ++i) {
-    tell(*sequences_[i], accepted_[i]);
+    tell(*sequences_[i], accepted_[i], is_asking);
     answer_wanted |= sequences_[i]->awaits;
   }
   // JavaScript runs on a core that a decode wants too: where it isn't asked, it is woken for several steps at once.
@@ -267,13 +275,15 @@ void Step::roll_back() {
   }
 }
 
-void Step::tell(Sequence& s, const AcceptedPath& accepted) {
+void Step::tell(Sequence& s, const AcceptedPath& accepted, bool is_asking) {
   StepReport report = s.report(accepted);
   if (!drafters_.empty()) report.drafter_lag = drafters_[drafter_of(s)]->lag(s.slot, static_cast<int>(s.tokens.size()));
   report.running = running_;
   report.waiting = waiting_;
   report.last = s.over;
-  s.awaits = s.request.asks && !s.over && s.held == 0;
+  // JavaScript that is woken for one plan is asked for others soon due: many sequences would wake it at every step.
+  const bool is_due = s.held == 0 || (is_asking && 2 * s.held <= s.plan.steps);
+  s.awaits = s.request.asks && !s.over && is_due;
   s.held = std::max(0, s.held - 1);
   report.asked = s.awaits;
   if (s.awaits) report.question = desk_.ask(s.slot);

@@ -45,7 +45,8 @@ class Step {
   bool verify();
   void accept();
   void roll_back();
-  void tell(Sequence& sequence, const AcceptedPath& accepted);
+  // `is_asking`: some sequence is due for a plan.
+  void tell(Sequence& sequence, const AcceptedPath& accepted, bool is_asking);
   int depth_of(const Sequence& sequence) const;
   int drafter_of(const Sequence& sequence) const;
   // Draft tokens that are verified at most with those beside the chain; 0: a chain alone.

@@ -5,6 +5,10 @@
 //
 // A row beside the chain of a token tree doesn't see all cells of its batch up to its own. What it sees is moved
 // together before it is cut into chunks: so its result is that of a batch in which its path alone stands.
+//
+// Where several sequences share a cache, each token of theirs goes to the next free cell, so that soon every chunk has
+// cells of all of them. There the cells that a sequence's rows see are moved together too, and a row's time is that of its
+// own sequence's length.
 #include "kernels/attention.h"
 
 #include <ggml.h>
@@ -32,6 +36,20 @@ struct GappedRow {
   std::vector<int32_t> cells;
 };
 
+// Rows that begin to see at the same cell, which are those of one sequence, and the cells that any of them sees.
+struct View {
+  std::vector<int64_t> rows;   // ascending
+  std::vector<int32_t> cells;  // ascending
+
+  int64_t chunks() const { return (static_cast<int64_t>(cells.size()) + kChunkCells - 1) / kChunkCells; }
+};
+
+// All of a mask's. Every layer with this mask has them.
+struct Views {
+  const void* mask;
+  std::vector<View> views;
+};
+
 struct ThreadState {
   std::vector<float> scratch, partial, sums;
   std::vector<const float*> queries;
@@ -42,6 +60,9 @@ struct ThreadState {
   size_t gapped_rows = 0;
   int64_t first_gapped_chunk = 0;
   std::vector<uint8_t> moved_k, moved_v;
+  std::vector<uint16_t> moved_masks;
+  uint64_t batch = 0;  // that views are of
+  std::vector<Views> views;
 };
 thread_local ThreadState state;
 
@@ -371,6 +392,170 @@ void attend_alone(const KernelSet& kernels, const ggml_compute_params* params, c
   }
 }
 
+// Each thread finds them for itself, once in a batch.
+const std::vector<View>& find_views(const Node& n, uint64_t batch) {
+  ThreadState& s = state;
+  if (s.batch != batch) s.views.clear();
+  s.batch = batch;
+  for (const Views& known : s.views)
+    if (known.mask == n.mask->data) return known.views;
+  std::vector<View>& views = s.views.emplace_back(Views{n.mask->data, {}}).views;
+  std::vector<int64_t> first_cells;
+  for (int64_t row = 0; row < n.rows; ++row) {
+    const auto* mask = at<uint16_t>(n.mask, row, 0, 0);
+    int64_t first = 0;
+    while (first < n.cells && !any_visible(mask + first)) first += kChunkCells;
+    while (first < n.cells && mask[first] == kHidden) ++first;
+    const size_t i = std::find(first_cells.begin(), first_cells.end(), first) - first_cells.begin();
+    if (i == views.size()) {
+      first_cells.push_back(first);
+      views.emplace_back();
+    }
+    views[i].rows.push_back(row);
+  }
+  std::vector<uint8_t> seen(n.cells);
+  for (View& view : views) {
+    std::fill(seen.begin(), seen.end(), 0);
+    for (const int64_t row : view.rows) {
+      const auto* mask = at<uint16_t>(n.mask, row, 0, 0);
+      for (int64_t cell = 0; cell < n.cells; ++cell) seen[cell] |= mask[cell] != kHidden;
+    }
+    for (int64_t cell = 0; cell < n.cells; ++cell)
+      if (seen[cell]) view.cells.push_back(static_cast<int32_t>(cell));
+  }
+  return views;
+}
+
+// Rows [begin, end) of a view, over one of its chunks, with the heads that read one head of keys.
+template <class PartialAt>
+void attend_view(const KernelSet& kernels, const Node& n, const View& view, int64_t key_head, int64_t chunk,
+                 int64_t begin, int64_t end, PartialAt partial_at) {
+  ThreadState& s = state;
+  const int64_t share = n.heads / n.key_heads;
+  const int32_t* cells = view.cells.data() + chunk * kChunkCells;
+  const int64_t count = std::min<int64_t>(view.cells.size() - chunk * kChunkCells, kChunkCells);
+  const Place start{0, key_head, 0};
+  const uint8_t *k = start.keys(n) + cells[0] * n.k->nb[1], *v = start.values(n) + cells[0] * n.v->nb[1];
+  size_t k_stride = n.k->nb[1], v_stride = n.v->nb[1];
+  // A prompt's cells lie side by side as it is.
+  const bool is_moved = count < kChunkCells || cells[count - 1] - cells[0] != kChunkCells - 1;
+  if (is_moved) {
+    k_stride = 2 * n.dk;
+    v_stride = 2 * n.dv;
+    s.moved_k.resize(kChunkCells * k_stride);
+    s.moved_v.resize(kChunkCells * v_stride);
+    for (int64_t i = 0; i < count; ++i) {
+      std::memcpy(s.moved_k.data() + i * k_stride, k + (cells[i] - cells[0]) * n.k->nb[1], k_stride);
+      std::memcpy(s.moved_v.data() + i * v_stride, v + (cells[i] - cells[0]) * n.v->nb[1], v_stride);
+    }
+    std::fill(s.moved_k.begin() + static_cast<int64_t>(count * k_stride), s.moved_k.end(), 0);
+    std::fill(s.moved_v.begin() + static_cast<int64_t>(count * v_stride), s.moved_v.end(), 0);
+    s.moved_masks.assign((end - begin) * kChunkCells, kHidden);
+    k = s.moved_k.data();
+    v = s.moved_v.data();
+  }
+  s.queries.clear();
+  s.masks.clear();
+  s.slopes.clear();
+  s.partials.clear();
+  s.scratch.resize(kAttentionScratch(static_cast<int>(n.dk)));
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t row = view.rows[i];
+    const auto* mask = at<uint16_t>(n.mask, row, 0, 0) + cells[0];
+    if (is_moved) {
+      uint16_t* moved = s.moved_masks.data() + (i - begin) * kChunkCells;
+      for (int64_t j = 0; j < count; ++j) moved[j] = mask[cells[j] - cells[0]];
+      mask = moved;
+    }
+    const bool visible = any_visible(mask);
+    for (int64_t head = key_head * share; head < (key_head + 1) * share; ++head) {
+      float* partial = partial_at(row, head);
+      if (!visible) {
+        partial[0] = -std::numeric_limits<float>::infinity();
+        continue;
+      }
+      s.masks.push_back(mask);
+      s.queries.push_back(at<float>(n.q, row, head, 0));
+      s.slopes.push_back(n.slope(head));
+      s.partials.push_back(partial);
+    }
+  }
+  if (s.queries.empty()) return;
+  const AttentionChunk work{
+      .k = k,
+      .v = v,
+      .k_stride = k_stride,
+      .v_stride = v_stride,
+      .later_k = nullptr,
+      .later_v = nullptr,
+      .later_cells = 0,
+      .later_bytes = 0,
+      .dk = static_cast<int>(n.dk),
+      .dv = static_cast<int>(n.dv),
+      .queries = static_cast<int>(s.queries.size()),
+      .q = s.queries.data(),
+      .mask = s.masks.data(),
+      .slopes = n.max_bias > 0 ? s.slopes.data() : nullptr,
+      .scale = n.scale,
+      .softcap = n.softcap,
+      .scratch = s.scratch.data(),
+  };
+  kernels.attend(work, s.partials.data());
+}
+
+void attend_views_sharing(const KernelSet& kernels, const ggml_compute_params* params, const Node& n,
+                          const std::vector<View>& views) {
+  auto* shared = static_cast<float*>(params->wdata);
+  const int64_t floats = n.partial_floats();
+  const auto partials_of = [&](int64_t row, int64_t head) {
+    return shared + (row * n.heads + head) * n.chunks * floats;
+  };
+  int64_t item = 0;
+  for (const View& view : views)
+    for (int64_t chunk = 0; chunk < view.chunks(); ++chunk)
+      for (int64_t key_head = 0; key_head < n.key_heads; ++key_head)
+        if (item++ % params->nth == params->ith)
+          attend_view(kernels, n, view, key_head, chunk, 0, static_cast<int64_t>(view.rows.size()),
+                      [&](int64_t row, int64_t head) { return partials_of(row, head) + chunk * floats; });
+  ggml_barrier(params->threadpool);
+  state.sums.resize(floats);
+  float* sum = state.sums.data();
+  item = 0;
+  for (const View& view : views)
+    for (const int64_t row : view.rows)
+      for (int64_t head = 0; head < n.heads; ++head) {
+        if (item++ % params->nth != params->ith) continue;
+        clear_sum(sum, n.dv);
+        for (int64_t chunk = 0; chunk < view.chunks(); ++chunk)
+          kernels.fold(sum, partials_of(row, head) + chunk * floats, static_cast<int>(n.dv));
+        finish(n, 0, row, head, sum);
+      }
+}
+
+void attend_views_alone(const KernelSet& kernels, const ggml_compute_params* params, const Node& n,
+                        const std::vector<View>& views) {
+  const int64_t floats = n.partial_floats(), share = n.heads / n.key_heads;
+  state.partial.resize(kRowBlock * share * floats);
+  state.sums.resize(kRowBlock * share * floats);
+  int64_t item = 0;
+  for (const View& view : views)
+    for (int64_t begin = 0, all = static_cast<int64_t>(view.rows.size()); begin < all; begin += kRowBlock)
+      for (int64_t key_head = 0; key_head < n.key_heads; ++key_head) {
+        if (item++ % params->nth != params->ith) continue;
+        const int64_t end = std::min(all, begin + kRowBlock), queries = (end - begin) * share;
+        for (int64_t i = 0; i < queries; ++i) clear_sum(state.sums.data() + i * floats, n.dv);
+        for (int64_t chunk = 0; chunk < view.chunks(); ++chunk) {
+          // Asked for row by row, heads ascending.
+          float* next = state.partial.data() - floats;
+          attend_view(kernels, n, view, key_head, chunk, begin, end, [&](int64_t, int64_t) { return next += floats; });
+          for (int64_t i = 0; i < queries; ++i)
+            kernels.fold(state.sums.data() + i * floats, state.partial.data() + i * floats, static_cast<int>(n.dv));
+        }
+        for (int64_t i = 0; i < queries; ++i)
+          finish(n, 0, view.rows[begin + i / share], key_head * share + i % share, state.sums.data() + i * floats);
+      }
+}
+
 }  // namespace
 
 bool can_attend(const ggml_tensor* op) {
@@ -389,6 +574,14 @@ size_t attend_scratch(const ggml_tensor* op, int threads) {
 
 void attend(const AttentionCall& call, const ggml_compute_params* params, ggml_tensor* op) {
   const Node n(op);
+  if (call.has_sequences && !call.has_branches && n.mask && n.streams == 1 && n.mask->ne[2] == 1) {
+    const std::vector<View>& views = find_views(n, call.batch);
+    if (n.shares(params->nth))
+      attend_views_sharing(*call.kernels, params, n, views);
+    else
+      attend_views_alone(*call.kernels, params, n, views);
+    return;
+  }
   find_gaps(n, call.has_branches);
   if (n.shares(params->nth))
     attend_sharing(*call.kernels, params, n);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/kernel_set.h"
 
@@ -21,6 +22,8 @@ size_t attend_scratch(const ggml_tensor* op, int threads);
 struct AttentionCall {
   const KernelSet* kernels = nullptr;  // null: ggml
   bool has_branches = false;           // rows with gaps in what they see are computed as if there were none
+  bool has_sequences = false;          // between a sequence's cells lie others', which cost its rows nothing
+  uint64_t batch = 0;                  // masks at one address are alike within it
 };
 
 // Called by every thread of the pool, as ggml calls its own operations. `call` has kernels.

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -220,8 +221,10 @@ void install_kernels() {
 LoadScope::LoadScope(const KernelSet* kernels, int threads, bool lock) { load = {kernels, std::max(1, threads), lock}; }
 LoadScope::~LoadScope() { load = {}; }
 
-ComputeScope::ComputeScope(const KernelSet* kernels, bool has_branches)
-    : before_(std::exchange(attention_call, {kernels, has_branches})) {}
+ComputeScope::ComputeScope(const KernelSet* kernels, bool has_branches, bool has_sequences) {
+  static std::atomic<uint64_t> batches{0};
+  before_ = std::exchange(attention_call, {kernels, has_branches, has_sequences, ++batches});
+}
 ComputeScope::~ComputeScope() { attention_call = before_; }
 
 uint64_t attention_left_to_ggml() { return left_to_ggml; }

@@ -24,9 +24,10 @@ class LoadScope {
 
 // While it lives, graphs that this thread computes use these kernels' attention; none (null) leaves it to ggml.
 // `has_branches`: the batch holds a token tree, whose rows don't see all cells between those that they see.
+// `has_sequences`: the cache is shared by several sequences, and computes one batch while this lives.
 class ComputeScope {
  public:
-  explicit ComputeScope(const KernelSet* kernels, bool has_branches = false);
+  explicit ComputeScope(const KernelSet* kernels, bool has_branches = false, bool has_sequences = false);
   ~ComputeScope();
   ComputeScope(const ComputeScope&) = delete;
   ComputeScope& operator=(const ComputeScope&) = delete;

@@ -102,7 +102,7 @@ TEST("llama.cpp's drafters: sequences, steps and ends in any order leave every d
       const int seq = random.below(3);
       Tokens& text = texts[seq];
       if (text.empty() || text.size() > 600) {
-        drafter.end(seq);
+        drafter.end(seq, 0);
         text = loop(1 + random.below(150));
       }
       const int length = static_cast<int>(text.size());
@@ -123,7 +123,7 @@ TEST("llama.cpp's drafters: what ended is forgotten, but by ngram-mod, which kee
     CommonDrafter drafter(name, 1, kMaxDepth, kNever);
     Draft draft = draft_of(text, 4);
     extend(drafter, draft);
-    drafter.end(0);
+    drafter.end(0, 0);
     Draft next = draft_of(other, 4);
     extend(drafter, next);
     CHECK_EQUAL(next.tokens.empty(), name != "ngram-mod");

@@ -110,7 +110,7 @@ TEST("ngram drafter: proposes nothing after a text without repetition, and forge
   CHECK(draft.tokens.empty());
   CHECK(draft.stopped);
   CHECK_EQUAL(beside.tokens.size(), size_t{3});
-  drafter.end(1);
+  drafter.end(1, 0);
   Draft next = draft_of(text, 9, 1);
   extend(drafter, next);
   CHECK(next.tokens.empty());
@@ -141,8 +141,8 @@ TEST("ngram drafter: drafts from other requests' text only where the draft share
     CHECK_EQUAL(draft.tokens, shares ? Tokens(other.begin() + 20, other.end()) : Tokens());
     for (const Signals& signals : draft.signals) CHECK(signals.origin == Origin::kNgram);
   }
-  drafter.end(0);
-  drafter.end(1);
+  drafter.end(0, 0);
+  drafter.end(1, 0);
 
   // Eight tokens of the other text were followed by 1, the same eight in this one by 2; then there is one more to match.
   Tokens passage = {70, 71, 72, 73, 74, 75, 76, 77};
@@ -160,7 +160,7 @@ TEST("ngram drafter: drafts from other requests' text only where the draft share
     REQUIRE(match.has_value());
     // A text's own match is the surer of two that are about as long.
     CHECK_EQUAL(match->token, 2);
-    drafter.end(0);
+    drafter.end(0, 0);
   }
   // One that is much longer is not outdone.
   Tokens text = {2, 60, 61, 77, 2};
@@ -361,7 +361,7 @@ TEST("hybrid drafter: a stop rule by value takes what is free, and doesn't ask t
   Draft free = draft_of(repeated, 8, 0, &rule);
   extend(*drafters.hybrid, free);
   CHECK_EQUAL(free.tokens.size(), size_t{8});
-  drafters.ngram->end(0);
+  drafters.ngram->end(0, 0);
   Draft dear = draft_of(new_text, 8, 0, &rule);
   extend(*drafters.hybrid, dear);
   CHECK(dear.tokens.empty());

@@ -158,8 +158,8 @@ TEST("drawn drafts: a hybrid's matches stay certain, and its model's tokens are 
   const Draft sure = drafted(drafters, *drafters.hybrid, &sampling, 5, text);
   CHECK_EQUAL(sure.tokens.size(), size_t{5});
   CHECK(!sure.has_drawn_tokens());
-  drafters.ngram->end(0);
-  drafters.model->end(0);
+  drafters.ngram->end(0, 0);
+  drafters.model->end(0, 0);
   const Tokens new_text = {90, 91, 92, 93};
   const Draft unsure = drafted(drafters, *drafters.hybrid, &sampling, 3, new_text);
   CHECK(unsure.has_drawn_tokens());

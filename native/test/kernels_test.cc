@@ -302,13 +302,19 @@ class Attention {
     const int floats = shape_.head * shape_.key_heads;
     for (auto* cells : {&k_, &v_}) std::copy_n(cells->begin() + from * floats, floats, cells->begin() + to * floats);
   }
+  void copy_cell_from(const Attention& other, int to, int from) {
+    const int floats = shape_.head * shape_.key_heads;
+    std::copy_n(other.k_.begin() + from * floats, floats, k_.begin() + to * floats);
+    std::copy_n(other.v_.begin() + from * floats, floats, v_.begin() + to * floats);
+  }
   void copy_query(int to, int from) {
     const int floats = shape_.head * shape_.heads;
     std::copy_n(q_.begin() + from * floats, floats, q_.begin() + to * floats);
   }
 
   // [row][head][value]
-  std::vector<float> run(const KernelSet* set, int first, int n, int threads, bool has_branches = false) {
+  std::vector<float> run(const KernelSet* set, int first, int n, int threads, bool has_branches = false,
+                         bool has_sequences = false) {
     GgmlContext ctx = context();
     const auto& s = shape_;
     ggml_tensor* q = ggml_new_tensor_3d(ctx.get(), GGML_TYPE_F32, s.head, s.heads, n);
@@ -327,7 +333,7 @@ class Attention {
     std::memcpy(sinks->data, sinks_.data(), ggml_nbytes(sinks));
     for (int i = 0; i < n * s.cells; ++i)
       static_cast<ggml_fp16_t*>(mask->data)[i] = ggml_fp32_to_fp16(mask_[static_cast<size_t>(first) * s.cells + i]);
-    const ComputeScope scope(set, has_branches);
+    const ComputeScope scope(set, has_branches, has_sequences);
     const uint64_t left = attention_left_to_ggml();
     compute(ctx.get(), out, threads);
     CHECK_EQUAL(attention_left_to_ggml(), left);
@@ -434,6 +440,49 @@ TEST("a row beside a token tree's chain gets another attention than it would in 
                        std::string(set->name) + ", head " + std::to_string(shape.head) + ", from cell " +
                            std::to_string(base) + " on " + std::to_string(threads) + " threads");
         }
+    }
+  }
+}
+
+TEST("a sequence's attention depends on the cells that others have between its own") {
+  constexpr int kSequences = 3;
+  for (const AttentionShape& shape : kAttentionShapes) {
+    if (shape.max_bias > 0) continue;  // whose masks hold distances, which this test doesn't model
+    for (const int prompt : {0, 40}) {
+      // Each sequence has `prompt` cells side by side, then every third one; its last `chain` tokens are in the batch.
+      for (const int chain : {1, 7}) {
+        const int length = shape.cells / kSequences;
+        if (prompt + chain > length) continue;
+        const int rows = kSequences * chain;
+        const Attention source(shape, rows);
+        Attention together(shape, rows);
+        const auto cell_of = [&](int seq, int i) {
+          return i < prompt ? seq * prompt + i : kSequences * i + seq;
+        };
+        std::vector<std::vector<int>> seen(rows);
+        for (int seq = 0; seq < kSequences; ++seq)
+          for (int row = 0; row < chain; ++row)
+            for (int i = 0; i <= length - chain + row; ++i) seen[seq * chain + row].push_back(cell_of(seq, i));
+        together.move(0, seen);
+        for (int seq = 0; seq < kSequences; ++seq) {
+          Attention alone(shape, rows);
+          std::vector<std::vector<int>> own(rows);
+          for (int row = 0; row < chain; ++row)
+            for (int i = 0; i <= length - chain + row; ++i) own[seq * chain + row].push_back(i);
+          alone.move(0, own);
+          for (int i = 0; i < length; ++i) alone.copy_cell_from(source, i, cell_of(seq, i));
+          for (const KernelSet* set : sets())
+            for (const int threads : {1, 3}) {
+              const std::vector<float> all = together.run(set, 0, rows, threads, false, true);
+              const std::vector<float> one = alone.run(set, seq * chain, chain, threads);
+              if (!same_bits(all.data() + seq * chain * together.row_floats(), one.data(), one.size()))
+                test::fail(__FILE__, __LINE__,
+                           std::string(set->name) + ", head " + std::to_string(shape.head) + ", prompt " +
+                               std::to_string(prompt) + ", chain " + std::to_string(chain) + " on " +
+                               std::to_string(threads) + " threads");
+            }
+        }
+      }
     }
   }
 }

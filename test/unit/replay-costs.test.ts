@@ -2,9 +2,9 @@
 
 import { describe, expect, it } from 'vitest';
 import { CostModel, type CostTable } from '../../lib/control/costs.js';
+import { costsAtLoad, extendedCurve } from '../../lib/control/costs-at-load.js';
 import { fixedDepth } from '../../lib/control/fixed-depth.js';
 import { HOST96_MEASURED, host96, host96Table, PLAIN_MS } from '../../lib/replay/costs-host96.js';
-import { costsAtLoad, extendedCurve } from '../../lib/replay/load.js';
 import { replay } from '../../lib/replay/replay.js';
 import { replayable, staircase } from './synthetic-trace.js';
 

@@ -5,6 +5,7 @@ import { AcceptanceLearner, type Surroundings } from '../../../lib/control/accep
 import { AutoController } from '../../../lib/control/auto-controller.js';
 import { type DetailedPlan, ORIGIN, type StepReport } from '../../../lib/control/controller.js';
 import type { CostTable } from '../../../lib/control/costs.js';
+import { costsAtLoad } from '../../../lib/control/costs-at-load.js';
 import { LossGuard } from '../../../lib/control/loss-guard.js';
 import { acceptanceOf, draftedBy, trimmedTo } from '../../../lib/control/stop-rule.js';
 import { AdaptiveSpecError } from '../../../lib/errors.js';
@@ -300,5 +301,49 @@ describe('the acceptance learner', () => {
     expect(learner.model(surroundings).bias).toBeGreaterThan(
       learner.model({ ...surroundings, kind: 'json' }).bias,
     );
+  });
+});
+
+describe('where several sequences share the steps', () => {
+  /** Level up to sixteen rows, then a millisecond a row. */
+  const table = costs(0, {
+    target: Array.from({ length: 65 }, (_, i) => ({
+      rows: i + 1,
+      contextLength: 0,
+      ms: 10 + Math.max(0, i - 15),
+    })),
+  });
+  const at = (running: number) => ({ load: { running, waiting: 0 } });
+  const planAt = (auto: AutoController, running: number) =>
+    auto.nextPlan(stepReport(at(running))) as DetailedPlan;
+
+  it('prices a row by what it costs them all', () => {
+    const auto = begun(table);
+    const rise = (plan: DetailedPlan) => plan.stop!.value!.verifyMs[1]! - plan.stop!.value!.verifyMs[0]!;
+    expect(rise(planAt(auto, 1))).toBe(0);
+    expect(rise(planAt(auto, 16))).toBe(16);
+    expect(planAt(auto, 16).stop!.value!.draftMs).toBeGreaterThanOrEqual(table.draft.msPerToken);
+    // And as before when the others have left.
+    expect(rise(planAt(auto, 1))).toBe(0);
+  });
+
+  it('takes a table of several sequences as it is', () => {
+    const auto = begun(costsAtLoad(table, 16));
+    expect([...planAt(auto, 16).stop!.value!.verifyMs]).toEqual([
+      ...planAt(begun(table), 16).stop!.value!.verifyMs,
+    ]);
+  });
+
+  it('drafts nothing where nothing is known of costs', () => {
+    expect(planAt(begun(undefined), 4)).toBe(0);
+    expect(planAt(begun(undefined), 1)).toMatchObject({ depth: 0 });
+  });
+
+  it('goes on from a snapshot with the load that it had', () => {
+    const auto = begun(table);
+    planAt(auto, 16);
+    const other = new AutoController();
+    other.restore(JSON.parse(JSON.stringify(auto.snapshot())));
+    expect(planAt(other, 16)).toEqual(planAt(auto, 16));
   });
 });

@@ -1,6 +1,6 @@
 // What a step costs one of several sequences that run in the same batches, by the table of one sequence alone.
 
-import { CostModel, type CostTable } from '../control/costs.js';
+import { CostModel, type CostTable } from './costs.js';
 
 /** Rows over which a staircase repeats itself beyond the table: kernels work in blocks of 16. */
 const PERIOD = 16;
@@ -9,10 +9,10 @@ const PERIOD = 16;
  * The table of a step in which all of `sequences` draft and verify alike: a step of n rows each is one batch of
  * sequences * n rows; a draft token of all costs v(sequences) / v(1) times one of a single sequence, as if the draft
  * model's curve had the target's shape; attention, overheads and callbacks are each sequence's own. One sequence's
- * table comes back as it is.
+ * table comes back as it is, and so does one that is of several already.
  */
 export function costsAtLoad(table: CostTable, sequences: number, maxRows = 65): CostTable {
-  if (sequences === 1) return table;
+  if (sequences === 1 || (table.sequences ?? 1) > 1) return table;
   const contexts = [...new Set(table.target.map(({ contextLength }) => contextLength))].sort((a, b) => a - b);
   const shortest = contexts[0]!;
   const model = new CostModel(table, Math.max(maxRows, largestRows(table)));
@@ -27,6 +27,7 @@ export function costsAtLoad(table: CostTable, sequences: number, maxRows = 65): 
   const { msPerToken, startMs, threads } = table.draft;
   const slower = curve[sequences - 1]! / curve[0]!;
   return {
+    sequences,
     target,
     draft: {
       msPerToken: slower * msPerToken,
