@@ -36,6 +36,7 @@ import type { NativeTokenLogprobs } from './logprobs.js';
 import { type ModelPair, openPair } from './models/pair.js';
 import { mustBeStorable, nativeStore } from './ngram-store.js';
 import { type AuditLog, openAuditLog } from './observe/audit-log.js';
+import { traceGeneration } from './observe/generate-channel.js';
 import { RequestTrace, StepTraceFile } from './observe/step-trace.js';
 import type { TraceGeneration } from './observe/trace-format.js';
 import { traceHeader } from './observe/trace-header.js';
@@ -122,6 +123,12 @@ export interface TokenizeOptions {
   addSpecial?: boolean;
   /** Take the names of special tokens in the text for those tokens. Default true. */
   parseSpecial?: boolean;
+}
+
+/** How the engine starts a request of its own, or of a session. */
+interface StartOptions {
+  quiet?: boolean;
+  session?: SessionRequest;
 }
 
 /**
@@ -367,11 +374,13 @@ export class Engine implements AsyncDisposable {
    * Starts a checked request: a quiet one is told of to nobody else. Throws what is wrong with it for this engine.
    * @internal
    */
-  start(
-    request: CheckedRequest,
-    generation: Generation,
-    { quiet = false, session }: { quiet?: boolean; session?: SessionRequest } = {},
-  ): void {
+  start(request: CheckedRequest, generation: Generation, how: StartOptions = {}): void {
+    const start = () => this.#start(request, generation, how);
+    if (how.quiet) start();
+    else traceGeneration(generation, request, this.#info.model, start);
+  }
+
+  #start(request: CheckedRequest, generation: Generation, { quiet = false, session }: StartOptions): void {
     this.#mustBeOpen();
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;

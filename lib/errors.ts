@@ -24,6 +24,9 @@ export type ErrorCode =
   | 'SESSION_FAILED'
   | 'SESSION_INVALID'
   | 'BUSY'
+  | 'UNREACHABLE'
+  | 'REFUSED'
+  | 'NO_SPECULATION'
   | 'NATIVE_MISSING'
   | 'CPU_UNSUPPORTED'
   | 'NATIVE_FAILURE';

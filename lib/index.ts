@@ -56,6 +56,7 @@ export type { Generation, GenerationPart } from './generation.js';
 export type { TokenLogprobs, TokenProbability } from './logprobs.js';
 export { type TrimDraftOptions, type TrimmedDraft, trimDraft } from './models/trim-draft.js';
 export { type AuditEntry, readAuditLog } from './observe/audit-log.js';
+export type { GenerateTrace } from './observe/generate-channel.js';
 export { type RecordedGeneration, readTrace, type Trace, TraceReader } from './observe/trace-file.js';
 export type { TraceHeader, TracePosition, TraceStep } from './observe/trace-format.js';
 export { recordedReport, recordedRequest } from './observe/trace-lines.js';

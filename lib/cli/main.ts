@@ -8,6 +8,7 @@ import { packageRoot } from '../binding.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { addBench } from './bench.js';
 import { addCalibrate } from './calibrate.js';
+import { addChat } from './chat.js';
 import { endWithClosedPipe, exitCodeOf, reportError } from './console.js';
 import { addDoctor } from './doctor.js';
 import { addGenerate } from './generate.js';
@@ -16,6 +17,7 @@ import { addReplay } from './replay.js';
 import { addServe } from './serve.js';
 import { addTrace } from './trace.js';
 import { addTrimDraft } from './trim-draft.js';
+import { addWatch } from './watch.js';
 
 endWithClosedPipe();
 const { version, description } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
@@ -27,6 +29,7 @@ const program = new Command('adaptive-spec')
   // What commander has to say about wrong usage is said below, in the words of every other error.
   .configureOutput({ outputError: () => {} });
 addGenerate(program);
+addChat(program);
 addServe(program);
 addModels(program);
 addDoctor(program);
@@ -35,6 +38,7 @@ addBench(program);
 addTrace(program);
 addReplay(program);
 addTrimDraft(program);
+addWatch(program);
 
 try {
   await program.parseAsync();

@@ -8,13 +8,18 @@ import { HttpError } from './http-error.js';
 /** Says nothing but that the server is there, so that what watches it needs no key. */
 export const PUBLIC_PATHS = new Set(['/livez', '/readyz', '/health', '/v1/health']);
 
+/** Where a browser may come without a program's help: it asks for the key as a password. */
+const PAGE = /^\/dashboard(\/|$)/;
+
 /** Throws HttpError 401 where the request lacks a key that is asked for. */
 export function keyGuard(keys: readonly string[]): (request: FastifyRequest) => void {
   const digests = keys.map(digestOf);
   return ({ headers, routeOptions }) => {
     if (digests.length === 0 || PUBLIC_PATHS.has(routeOptions.url ?? '')) return;
-    const bearer = /^Bearer +(.+)$/i.exec(headers.authorization ?? '')?.[1];
-    const given = bearer ?? headers['x-api-key'];
+    const isPage = PAGE.test(routeOptions.url ?? '');
+    const { authorization = '' } = headers;
+    const bearer = /^Bearer +(.+)$/i.exec(authorization)?.[1];
+    const given = bearer ?? (isPage ? passwordOf(authorization) : undefined) ?? headers['x-api-key'];
     // Digests are of one length, and all keys are compared: the time taken tells nothing.
     const digest = digestOf(typeof given === 'string' ? given : '');
     let known = false;
@@ -22,7 +27,7 @@ export function keyGuard(keys: readonly string[]): (request: FastifyRequest) => 
     if (known && typeof given === 'string') return;
     throw new HttpError('authentication_error', 'Invalid API Key', {
       code: 'invalid_api_key',
-      headers: { 'www-authenticate': 'Bearer' },
+      headers: { 'www-authenticate': isPage ? 'Basic realm="adaptive-spec", charset="UTF-8"' : 'Bearer' },
     });
   };
 }
@@ -56,6 +61,14 @@ export function hostGuard(allowed: readonly string[]): (request: FastifyRequest)
 /** Whether only this machine can reach an address. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** The password of HTTP's basic authentication; the user's name may be any. */
+function passwordOf(authorization: string): string | undefined {
+  const encoded = /^Basic +([A-Za-z0-9+/=]+)$/i.exec(authorization)?.[1];
+  if (encoded === undefined) return undefined;
+  const [, ...password] = Buffer.from(encoded, 'base64').toString('utf8').split(':');
+  return password.join(':');
 }
 
 function digestOf(text: string): Buffer {

@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { packageRoot } from '../binding.js';
 import { AdaptiveSpecError } from '../errors.js';
+import { dashboardPlugin } from './dashboard/plugin.js';
 import { hostGuard, keyGuard } from './guards.js';
 import { HttpError } from './http-error.js';
 import { readJson } from './json-body.js';
@@ -98,6 +99,7 @@ export function createServer(engine: ServedEngine, options: ServerOptions = {}):
   });
   app.register(async (scope) => generationRoutes(scope, serving));
   app.register(async (scope) => serverRoutes(scope, serving));
+  app.register(async (scope) => dashboardPlugin(scope, { engine, state, stream: checked }));
 
   let closing: Promise<void> | undefined;
   const close = async () => {

@@ -57,6 +57,8 @@ describe('the published files', () => {
     'dist/index.js',
     'dist/index.d.ts',
     'dist/cli/main.js',
+    'lib/serve/dashboard/page/index.html',
+    'lib/serve/dashboard/page/main.js',
     'binding.gyp',
     'CMakeLists.txt',
     'cmake/llama.cmake',
@@ -81,7 +83,7 @@ describe('the published files', () => {
 
   it('are nothing that only this repository needs', () => {
     const allowed =
-      /^(dist|native|cmake|scripts|models|prebuilds|docs|examples|bench\/prompts)\/|^(package\.json|binding\.gyp|CMakeLists\.txt|tsconfig\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md|SECURITY\.md)$/;
+      /^(dist|lib\/serve\/dashboard\/page|native|cmake|scripts|models|prebuilds|docs|examples|bench\/prompts)\/|^(package\.json|binding\.gyp|CMakeLists\.txt|tsconfig\.json|README\.md|LICENSE|NOTICE|CHANGELOG\.md|SECURITY\.md)$/;
     expect(files.filter((name) => !allowed.test(name))).toEqual([]);
   });
 

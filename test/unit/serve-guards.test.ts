@@ -42,7 +42,8 @@ describe('the API key', () => {
       if (without.statusCode !== 401) open.push(url);
       else {
         expect(without.json().error).toMatchObject({ type: 'authentication_error', code: 'invalid_api_key' });
-        expect(without.headers['www-authenticate']).toBe('Bearer');
+        const scheme = url.startsWith('/dashboard') ? /^Basic / : /^Bearer$/;
+        expect(without.headers['www-authenticate']).toMatch(scheme);
         for (const headers of [
           { authorization: 'Bearer wrong' },
           { authorization: `Basic ${KEY}` },
@@ -53,6 +54,8 @@ describe('the API key', () => {
           expect((await ask(headers as Record<string, string>)).statusCode, `${method} ${url}`).toBe(401);
         }
       }
+      // Its answer doesn't end; test/unit/dashboard.test.ts asks it with a key.
+      if (url === '/dashboard/events') continue;
       for (const headers of [
         { authorization: `Bearer ${KEY}` },
         { 'x-api-key': 'another' },
