@@ -6,6 +6,7 @@ import type { ResponseFormat } from '../structured/structure.js';
 import type { ToolChoice } from '../structured/tools.js';
 import {
   flag,
+  parallelField,
   readBody,
   refuseLogprobs,
   schemaFields,
@@ -67,6 +68,7 @@ const schema = v.object({
       'an array of tools',
     ),
   ),
+  parallel_tool_calls: parallelField,
   tool_choice: v.nullish(
     v.union(
       [v.picklist(['auto', 'none', 'required']), v.object({ function: v.object({ name: text }) })],
@@ -157,7 +159,11 @@ function textOf(content: Body['messages'][number]['content'], param: string): st
     .join('\n');
 }
 
-function toolsOf({ tools, tool_choice }: Body): Pick<RequestOptions, 'tools' | 'toolChoice'> {
+function toolsOf({
+  tools,
+  tool_choice,
+  parallel_tool_calls,
+}: Body): Pick<RequestOptions, 'tools' | 'toolChoice' | 'parallelToolCalls'> {
   if (tools == null || tools.length === 0) {
     if (tool_choice == null || tool_choice === 'auto' || tool_choice === 'none') return {};
     throw invalidField('tool_choice', 'tool_choice is given, and no tools.');
@@ -169,6 +175,7 @@ function toolsOf({ tools, tool_choice }: Body): Pick<RequestOptions, 'tools' | '
   return {
     tools: tools.map((tool) => toolOf(tool.function)),
     ...(choice == null ? {} : { toolChoice: choice }),
+    ...(parallel_tool_calls === true ? { parallelToolCalls: true } : {}),
   };
 }
 

@@ -149,6 +149,9 @@ export function refuseLogprobs(fields: Record<string, unknown>): void {
   }
 }
 
+/** OpenAI's default is true; small models do better with one call, and so does this server unless asked. */
+export const parallelField = v.nullish(flag);
+
 export const toolFields = {
   name: text,
   description: v.nullish(text),

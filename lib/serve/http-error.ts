@@ -90,6 +90,7 @@ const TYPES: Partial<Record<ErrorCode, ErrorType>> = {
   GRAMMAR_INVALID: 'invalid_request_error',
   CONTEXT_OVERFLOW: 'exceed_context_size_error',
   UNSUPPORTED: 'not_supported_error',
+  BUSY: 'unavailable_error',
   DISPOSED: 'unavailable_error',
   OUT_OF_MEMORY: 'unavailable_error',
 };

@@ -4,6 +4,8 @@ import { HttpError } from './http-error.js';
 
 /** Deep enough for any JSON schema that the engine takes. */
 const MOST_NESTED = 256;
+/** Reading a million of them would hold up every other request. */
+const MOST_VALUES = 2 ** 18;
 
 /** The value of a body. Throws HttpError 400. */
 export function readJson(body: Uint8Array): unknown {
@@ -11,7 +13,9 @@ export function readJson(body: Uint8Array): unknown {
     throw new HttpError('invalid_request_error', `The body ${why}`, { code: 'INVALID_ARGUMENT' });
   };
   if (body.length === 0) return refuse('is empty; send JSON');
-  if (nestingOf(body) > MOST_NESTED) return refuse(`is nested more than ${MOST_NESTED} deep`);
+  const { nested, values } = shapeOf(body);
+  if (nested > MOST_NESTED) return refuse(`is nested more than ${MOST_NESTED} deep`);
+  if (values > MOST_VALUES) return refuse(`has more than ${MOST_VALUES} values`);
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(body);
@@ -27,13 +31,17 @@ export function readJson(body: Uint8Array): unknown {
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const OPENING = new Set([0x5b, 0x7b]);
-const CLOSING = new Set([0x5d, 0x7d]);
+const COMMA = 0x2c;
+/** '[' and '{', ']' and '}' differ in this bit alone. */
+const CURLY = 0x20;
+const OPENING = 0x7b;
+const CLOSING = 0x7d;
 
-/** Most brackets that are open at once, those in strings left out. */
-function nestingOf(body: Uint8Array): number {
+/** Most brackets that are open at once, and about how many values there are; what is in strings is left out. */
+function shapeOf(body: Uint8Array): { nested: number; values: number } {
   let depth = 0;
-  let most = 0;
+  let nested = 0;
+  let values = 1;
   let quoted = false;
   for (let i = 0; i < body.length; i++) {
     const byte = body[i]!;
@@ -41,8 +49,12 @@ function nestingOf(body: Uint8Array): number {
       if (byte === BACKSLASH) i++;
       else if (byte === QUOTE) quoted = false;
     } else if (byte === QUOTE) quoted = true;
-    else if (OPENING.has(byte)) most = Math.max(most, ++depth);
-    else if (CLOSING.has(byte)) depth--;
+    else if (byte === COMMA) values++;
+    else if ((byte | CURLY) === OPENING) {
+      values++;
+      depth++;
+      if (depth > nested) nested = depth;
+    } else if ((byte | CURLY) === CLOSING) depth--;
   }
-  return most;
+  return { nested, values };
 }

@@ -8,10 +8,13 @@ import type { ServedEngine } from './served-engine.js';
 import type { ServerState } from './state.js';
 import { stepMetrics } from './step-metrics.js';
 
+/** How often the event loop is looked at, which Node counts as delay. */
+const DELAY_RESOLUTION_MS = 10;
+
 /** Counts from when it is made until `close`. */
 export class ServerMetrics {
   readonly #make = new MetricMaker();
-  readonly #delay = monitorEventLoopDelay({ resolution: 10 });
+  readonly #delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
   readonly #off: (() => void)[];
   readonly #rejected = this.#make.counter(
     'adaptive_spec_requests_rejected',
@@ -66,8 +69,10 @@ export class ServerMetrics {
       'Delay of the event loop since metrics were last read',
       ['quantile'],
       (gauge) => {
-        for (const quantile of [0.5, 0.99, 1])
-          gauge.set({ quantile }, this.#delay.percentile(100 * quantile) / 1e9);
+        for (const quantile of [0.5, 0.99, 1]) {
+          const ms = this.#delay.percentile(100 * quantile) / 1e6 - DELAY_RESOLUTION_MS;
+          gauge.set({ quantile }, Math.max(0, ms) / 1000);
+        }
         this.#delay.reset();
       },
     );

@@ -111,7 +111,6 @@ export class ResponseReply {
       incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
       ...this.#echo,
       output,
-      parallel_tool_calls: false,
       previous_response_id: null,
       store: false,
       truncation: 'disabled',

@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import type { Message, RequestOptions } from '../options.js';
 import type { ToolChoice } from '../structured/tools.js';
 import {
+  parallelField,
   readBody,
   schemaFields,
   schemaFormat,
@@ -49,6 +50,7 @@ const schema = v.object({
   tools: v.nullish(
     v.array(v.object({ ...toolFields, type: text, name: v.nullish(text) }), 'an array of tools'),
   ),
+  parallel_tool_calls: parallelField,
   tool_choice: v.nullish(
     v.union(
       [v.picklist(['auto', 'none', 'required']), v.object({ type: v.literal('function'), name: text })],
@@ -83,6 +85,7 @@ export interface ResponseEcho {
   top_p: number;
   tools: unknown[];
   tool_choice: unknown;
+  parallel_tool_calls: boolean;
   text: unknown;
   metadata: unknown;
 }
@@ -121,6 +124,7 @@ export function responsesRequest(
     top_p: read.top_p ?? 1,
     tools: Array.isArray(tools) ? tools : [],
     tool_choice: read.tool_choice ?? 'auto',
+    parallel_tool_calls: read.parallel_tool_calls === true,
     text: { format: format ?? { type: 'text' } },
     metadata: metadata ?? {},
   };
@@ -186,7 +190,11 @@ function textOf(content: Item['content'], param: string): string {
     .join('\n');
 }
 
-function toolsOf({ tools, tool_choice }: Body): Pick<RequestOptions, 'tools' | 'toolChoice'> {
+function toolsOf({
+  tools,
+  tool_choice,
+  parallel_tool_calls,
+}: Body): Pick<RequestOptions, 'tools' | 'toolChoice' | 'parallelToolCalls'> {
   if (tools == null || tools.length === 0) {
     if (tool_choice == null || tool_choice === 'auto' || tool_choice === 'none') return {};
     throw invalidField('tool_choice', 'tool_choice is given, and no tools.');
@@ -200,5 +208,9 @@ function toolsOf({ tools, tool_choice }: Body): Pick<RequestOptions, 'tools' | '
     if (name == null) throw invalidField(`tools[${i}].name`, `tools[${i}].name is missing.`);
     return toolOf({ name, ...rest });
   });
-  return { tools: offered, ...(choice == null ? {} : { toolChoice: choice }) };
+  return {
+    tools: offered,
+    ...(choice == null ? {} : { toolChoice: choice }),
+    ...(parallel_tool_calls === true ? { parallelToolCalls: true } : {}),
+  };
 }

@@ -1,0 +1,171 @@
+// What the server takes to refuse, to answer nonsense, and to serve one client beside many slow ones.
+//   node bench/server-load.mjs [--model FILE --draft FILE]
+// Prints JSON: times in milliseconds. Runs dist/, on the default pair unless models are named.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import { connect } from 'node:net';
+import { parseArgs } from 'node:util';
+import { createEngine } from '../dist/index.js';
+import { createServer } from '../dist/serve/index.js';
+
+const { values: flags } = parseArgs({
+  options: { model: { type: 'string' }, draft: { type: 'string' }, clients: { type: 'string' } },
+});
+const { clients, ...values } = flags;
+
+const chat = (fields) =>
+  JSON.stringify({ messages: [{ role: 'user', content: 'Tell a story.' }], ...fields });
+
+// Two hundred clients in a process of their own: in the server's they would measure themselves.
+if (clients !== undefined) {
+  const answers = await Promise.all(
+    Array.from({ length: 200 }, () => send(clients, chat({ max_tokens: 8 }))),
+  );
+  console.log(JSON.stringify(answers));
+  process.exit();
+}
+
+const engine = await createEngine({ ...values, parallel: 2, calibrate: 'off' });
+const one = await createEngine({ ...values, calibrate: 'off' });
+
+/** Sends a body, and answers status and time to the whole answer. */
+function send(port, body, path = '/v1/chat/completions') {
+  const started = performance.now();
+  return new Promise((resolve, reject) => {
+    const asked = request({
+      port,
+      path,
+      method: 'POST',
+      agent: new Agent(),
+      headers: { 'content-type': 'application/json' },
+    });
+    asked.on('error', reject);
+    asked.on('response', async (response) => {
+      const headersMs = performance.now() - started;
+      for await (const _ of response);
+      resolve({ status: response.statusCode, ms: headersMs, retryAfter: response.headers['retry-after'] });
+    });
+    asked.end(body);
+  });
+}
+
+const quantiles = (all) => {
+  const sorted = [...all].sort((a, b) => a - b);
+  const at = (q) => +sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))].toFixed(1);
+  return { p50: at(0.5), p99: at(0.99), max: at(1) };
+};
+
+async function overload() {
+  const server = createServer(one, { port: 0 });
+  const port = Number(new URL(await server.listen()).port);
+  const child = spawn(process.execPath, [process.argv[1], '--clients', String(port)]);
+  let told = '';
+  for await (const chunk of child.stdout) told += chunk;
+  const answers = JSON.parse(told);
+  await server.close();
+  const refused = answers.filter(({ status }) => status === 503);
+  return {
+    answered: answers.filter(({ status }) => status === 200).length,
+    refused: refused.length,
+    withRetryAfter: refused.filter(({ retryAfter }) => retryAfter !== undefined).length,
+    others: answers.length - refused.length - answers.filter(({ status }) => status === 200).length,
+    refusedMs: quantiles(refused.map(({ ms }) => ms)),
+  };
+}
+
+async function nonsense() {
+  const server = createServer(one, { port: 0 });
+  const port = Number(new URL(await server.listen()).port);
+  const cases = {
+    'JSON nested 10,000 deep': `${'['.repeat(10_000)}${']'.repeat(10_000)}`,
+    'n = 1e9': chat({ n: 1e9 }),
+    'invalid UTF-8': Buffer.concat([Buffer.from('{"messages":"'), Buffer.of(0xff), Buffer.from('"}')]),
+    'a body of 4 MiB and a byte': Buffer.alloc(4 * 2 ** 20 + 1, 0x20),
+    'a million messages': `{"messages":[${'{},'.repeat(1_000_000)}{}]}`,
+    'a prompt of 1.9 million characters': JSON.stringify({
+      messages: [{ role: 'user', content: 'word '.repeat(380_000) }],
+    }),
+  };
+  const found = {};
+  await send(port, '{}');
+  for (const [name, body] of Object.entries(cases)) {
+    const { status, ms } = await send(port, body);
+    found[name] = { status, ms: +ms.toFixed(1) };
+  }
+  await server.close();
+  return found;
+}
+
+/** Milliseconds per token of one client, beside `slow` others that don't read. */
+async function besideSlow(slow) {
+  const server = createServer(engine, { port: 0, queue: 64 });
+  const port = Number(new URL(await server.listen()).port);
+  const sockets = [];
+  for (let i = 0; i < slow; i++) {
+    const socket = connect(port);
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    const body = chat({ max_tokens: 1, stream: true });
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    socket.pause();
+    sockets.push(socket);
+  }
+  while (server.state.running + server.state.waiting > 0) await new Promise((done) => setTimeout(done, 5));
+  const perToken = [];
+  const off = server.state.on('end', (_id, result) =>
+    perToken.push(result.stats.decodeMs / result.tokens.length),
+  );
+  for (let i = 0; i < 5; i++) {
+    await send(
+      port,
+      chat({ max_tokens: 128, stream: true, ignore_eos: true, adaptive_spec: { controller: 'off' } }),
+    );
+  }
+  off();
+  for (const socket of sockets) socket.destroy();
+  await server.close();
+  return perToken.sort((a, b) => a - b)[2];
+}
+
+async function eventLoop() {
+  const server = createServer(engine, { port: 0 });
+  const address = await server.listen();
+  const port = Number(new URL(address).port);
+  await (await fetch(`${address}/metrics`)).text();
+  for (let i = 0; i < 5; i++) await send(port, chat({ max_tokens: 200, stream: true, ignore_eos: true }));
+  const text = await (await fetch(`${address}/metrics`)).text();
+  await server.close();
+  const at = (q) =>
+    1000 * Number(new RegExp(`event_loop_delay_seconds\\{quantile="${q}"\\} (\\S+)`).exec(text)[1]);
+  return { p50: +at('0.5').toFixed(1), p99: +at('0.99').toFixed(1), max: +at('1').toFixed(1) };
+}
+
+const alone = [];
+const beside = [];
+// In turns, so that a busy moment meets both.
+for (let round = 0; round < 3; round++) {
+  alone.push(await besideSlow(0));
+  beside.push(await besideSlow(50));
+}
+const median = (all) => all.sort((a, b) => a - b)[1];
+console.log(
+  JSON.stringify(
+    {
+      overload: await overload(),
+      nonsense: await nonsense(),
+      slowReaders: {
+        msPerTokenAlone: median(alone),
+        msPerTokenBesideFifty: median(beside),
+        ratio: median(beside) / median(alone),
+      },
+      eventLoopDelayMs: await eventLoop(),
+    },
+    null,
+    2,
+  ),
+);
+await engine.close();
+await one.close();
