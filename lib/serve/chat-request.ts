@@ -8,7 +8,7 @@ import {
   flag,
   parallelField,
   readBody,
-  refuseLogprobs,
+  refuseProbabilities,
   schemaFields,
   schemaFormat,
   sharedFields,
@@ -102,12 +102,14 @@ export function chatRequest(body: unknown, contextSize: number, maxMessages: num
   mayHold(body, maxMessages);
   const read = readBody(schema, body);
   const { logprobs, top_logprobs, n_probs } = read;
-  refuseLogprobs({ logprobs, top_logprobs, n_probs });
+  refuseProbabilities({ n_probs });
   const options: RequestOptions = {
     ...sharedOptions(read, [read.max_completion_tokens, read.max_tokens, read.n_predict], contextSize),
     messages: read.messages.map(messageOf),
     ...toolsOf(read),
   };
+  if (logprobs === true) options.logprobs = top_logprobs ?? 0;
+  else if (top_logprobs) throw invalidField('top_logprobs', 'top_logprobs needs logprobs: true.');
   const format = formatOf(read.response_format);
   if (format) options.responseFormat = format;
   return {

@@ -5,7 +5,7 @@ import type { RequestOptions } from '../options.js';
 import {
   flag,
   readBody,
-  refuseLogprobs,
+  refuseProbabilities,
   sharedFields,
   sharedOptions,
   streamFields,
@@ -30,12 +30,13 @@ const schema = v.object({
 /** Throws HttpError 400 or 501, with `param`. */
 export function completionRequest(body: unknown, contextSize: number): ServedRequest {
   const read = readBody(schema, body);
-  refuseLogprobs({ logprobs: read.logprobs, n_probs: read.n_probs });
+  refuseProbabilities({ n_probs: read.n_probs });
   if (read.echo === true) throw unsupportedField('echo', 'echo is not supported.');
   if (read.suffix != null && read.suffix !== '') throw unsupportedField('suffix', 'suffix is not supported.');
   const options: RequestOptions = {
     ...sharedOptions(read, [read.max_tokens, read.n_predict], contextSize),
     prompt: promptOf(read.prompt),
+    ...(read.logprobs == null ? {} : { logprobs: read.logprobs }),
   };
   return {
     kind: 'completion',

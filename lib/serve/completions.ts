@@ -1,6 +1,7 @@
 // Runs the requests of OpenAI's two forms of completions, and words their answers.
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { logprobsOfText } from './logprobs.js';
 import { chatForm, completionForm, figuresOf, type ReplyHead, usageOf } from './replies.js';
 import { mayCall, type ServedRequest } from './request.js';
 import type { Serving } from './serving.js';
@@ -27,16 +28,22 @@ export async function complete(
   // OpenAI's streams with usage have it as null before the end.
   const usage = served.includeUsage ? { usage: null } : {};
   const holds = mayCall(served);
+  const wantsLogprobs = served.options.logprobs !== undefined;
+  let offset = 0;
   await serving.stream(served, request, reply, {
     begin: (stream) => {
       for (const chunk of form.first(head)) stream.send({ ...chunk, ...usage });
     },
-    text: (stream, text) => {
-      if (!holds) stream.send({ ...form.piece(head, text), ...usage });
+    text: (stream, text, logprobs) => {
+      if (holds) return;
+      stream.send({ ...form.piece(head, text, wantsLogprobs ? logprobs : undefined, offset), ...usage });
+      offset += text.length;
     },
     finish: (stream, result, queueMs) => {
       const said = result.content ?? result.text;
-      if (holds && said !== '') stream.send({ ...form.piece(head, said), ...usage });
+      if (holds && said !== '') {
+        stream.send({ ...form.piece(head, said, logprobsOfText(result), 0), ...usage });
+      }
       for (const chunk of form.calls(head, result)) stream.send({ ...chunk, ...usage });
       const figures = figuresOf(result, queueMs, maxDepth);
       stream.send({ ...form.last(head, result), ...usage, ...(served.includeUsage ? {} : figures) });

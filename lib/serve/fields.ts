@@ -142,8 +142,8 @@ export function sharedOptions(
   ) as RequestOptions;
 }
 
-/** Throws HttpError 501 for log probabilities that are asked for. */
-export function refuseLogprobs(fields: Record<string, unknown>): void {
+/** Throws HttpError 501 for what llama-server tells of probabilities, in a form of its own. */
+export function refuseProbabilities(fields: Record<string, unknown>): void {
   for (const [param, value] of Object.entries(fields)) {
     if (value !== undefined && !nothing(value)) throw unsupportedField(param, `${param} is not supported.`);
   }

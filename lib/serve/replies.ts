@@ -1,8 +1,10 @@
 // Answers in OpenAI's two forms of completions, whole and as chunks.
 
 import { randomUUID } from 'node:crypto';
+import type { TokenLogprobs } from '../logprobs.js';
 import type { GenerationResult } from '../result.js';
 import { metricsOf, timingsOf, usageOf } from './figures.js';
+import { chatLogprobs, completionLogprobs, logprobsOfText } from './logprobs.js';
 
 /** What all chunks of an answer have in common. */
 export interface ReplyHead {
@@ -19,8 +21,13 @@ export interface ReplyForm {
   whole(head: ReplyHead, result: GenerationResult): object;
   /** What a stream begins with. */
   first(head: ReplyHead): object[];
-  /** A piece of text. */
-  piece(head: ReplyHead, text: string): object;
+  /** A piece of text, `offset` characters into it, with its tokens' log-probabilities where they are asked for. */
+  piece(
+    head: ReplyHead,
+    text: string,
+    logprobs: readonly TokenLogprobs[] | undefined,
+    offset: number,
+  ): object;
   /** Calls of tools, where there are any. */
   calls(head: ReplyHead, result: GenerationResult): object[];
   /** Why the text has ended. */
@@ -29,10 +36,15 @@ export interface ReplyForm {
   empty(head: ReplyHead): object;
 }
 
-const chunk = (head: ReplyHead, delta: object, finish_reason: string | null = null) => ({
+const chunk = (
+  head: ReplyHead,
+  delta: object,
+  finish_reason: string | null = null,
+  logprobs: readonly TokenLogprobs[] | undefined = undefined,
+) => ({
   ...head,
   object: 'chat.completion.chunk',
-  choices: [{ index: 0, delta, logprobs: null, finish_reason }],
+  choices: [{ index: 0, delta, logprobs: logprobs ? chatLogprobs(logprobs) : null, finish_reason }],
 });
 
 export const chatForm: ReplyForm = {
@@ -48,29 +60,37 @@ export const chatForm: ReplyForm = {
           refusal: null,
           ...(hasCalls(result) ? { tool_calls: callsOf(result) } : {}),
         },
-        logprobs: null,
+        logprobs: result.logprobs ? chatLogprobs(logprobsOfText(result)!) : null,
         finish_reason: result.finishReason,
       },
     ],
   }),
   first: (head) => [chunk(head, { role: 'assistant', content: null })],
-  piece: (head, text) => chunk(head, { content: text }),
+  piece: (head, text, logprobs) => chunk(head, { content: text }, null, logprobs),
   calls: (head, result) =>
     callsOf(result).map((call, index) => chunk(head, { tool_calls: [{ index, ...call }] })),
   last: (head, result) => chunk(head, {}, result.finishReason),
   empty: (head) => ({ ...head, object: 'chat.completion.chunk', choices: [] }),
 };
 
-const completion = (head: ReplyHead, text: string, finish_reason: string | null) => ({
+const completion = (
+  head: ReplyHead,
+  text: string,
+  finish_reason: string | null,
+  logprobs: readonly TokenLogprobs[] | undefined = undefined,
+  offset = 0,
+) => ({
   ...head,
   object: 'text_completion',
-  choices: [{ index: 0, text, logprobs: null, finish_reason }],
+  choices: [
+    { index: 0, text, logprobs: logprobs ? completionLogprobs(logprobs, offset) : null, finish_reason },
+  ],
 });
 
 export const completionForm: ReplyForm = {
-  whole: (head, result) => completion(head, result.text, result.finishReason),
+  whole: (head, result) => completion(head, result.text, result.finishReason, logprobsOfText(result)),
   first: () => [],
-  piece: (head, text) => completion(head, text, null),
+  piece: (head, text, logprobs, offset) => completion(head, text, null, logprobs, offset),
   calls: () => [],
   last: (head, result) => completion(head, '', result.finishReason),
   empty: (head) => ({ ...head, object: 'text_completion', choices: [] }),

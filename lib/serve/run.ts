@@ -1,5 +1,6 @@
 // One request's way through the server: it waits for a slot, generates, and leaves, however it ends.
 
+import type { TokenLogprobs } from '../logprobs.js';
 import type { RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
 import { HttpError } from './http-error.js';
@@ -11,7 +12,8 @@ import type { BegunRequest, ServerState } from './state.js';
 /** What an answer is made of. */
 export type RunPart =
   | { type: 'begin' }
-  | { type: 'text'; text: string }
+  /** `logprobs`: of the tokens since the piece before, where the request asks for them. */
+  | { type: 'text'; text: string; logprobs: TokenLogprobs[] }
   /** `queueMs`: what the request waited for its slot. */
   | { type: 'finish'; result: GenerationResult; queueMs: number };
 
@@ -49,14 +51,18 @@ export async function* run(
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
     state.emit('begin', begun(request, options, { id, model: modelName, promptTokens }));
+    let logprobs: TokenLogprobs[] = [];
     let result: GenerationResult | undefined;
     let failure: unknown;
     try {
       yield { type: 'begin' };
       for await (const part of parts) {
         if (part.type === 'step') state.emit('step', id, part.step);
-        else if (part.type === 'text') yield part;
-        else if (part.type === 'finish') result = part.result;
+        else if (part.type === 'logprobs') logprobs.push(...part.logprobs);
+        else if (part.type === 'text') {
+          yield { ...part, logprobs };
+          logprobs = [];
+        } else if (part.type === 'finish') result = part.result;
       }
       if (signal.aborted && signal.reason instanceof HttpError) throw signal.reason;
     } catch (error) {

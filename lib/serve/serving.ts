@@ -1,6 +1,7 @@
 // What all endpoints that generate have in common: a request runs as long as its client is there.
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { TokenLogprobs } from '../logprobs.js';
 import type { GenerationResult } from '../result.js';
 import { EventStream } from './event-stream.js';
 import { type ErrorBody, HttpError, httpErrorOf, unavailable } from './http-error.js';
@@ -15,7 +16,7 @@ import type { ServerState } from './state.js';
 /** How an endpoint words a stream. */
 export interface StreamForm {
   begin(stream: EventStream): void;
-  text(stream: EventStream, text: string): void;
+  text(stream: EventStream, text: string, logprobs: readonly TokenLogprobs[]): void;
   finish(stream: EventStream, result: GenerationResult, queueMs: number): void;
   fail(stream: EventStream, body: ErrorBody): void;
 }
@@ -80,7 +81,7 @@ export class Serving {
     try {
       for await (const part of this.#run(served, request, reply)) {
         if (part.type === 'begin') form.begin(stream);
-        else if (part.type === 'text') form.text(stream, part.text);
+        else if (part.type === 'text') form.text(stream, part.text, part.logprobs);
         else form.finish(stream, part.result, part.queueMs);
       }
       if (!stream.isOpen) throw clientGone();

@@ -66,6 +66,36 @@ describe('a text', () => {
     }
   });
 
+  it('has the log-probabilities that the engine has, streamed or not', async () => {
+    const prompt = BEGINNINGS[2]!;
+    const direct = await engine.generate({ prompt, maxTokens: 30, ignoreEos: true, logprobs: 2 });
+    const body = { prompt, max_tokens: 30, ignore_eos: true, logprobs: 2 };
+    const whole = (await (await post('/v1/completions', body)).json()).choices[0].logprobs;
+    expect(whole.tokens).toEqual(direct.logprobs!.map(({ text }) => text));
+    expect(whole.token_logprobs).toEqual(direct.logprobs!.map(({ logprob }) => logprob));
+    expect(whole.top_logprobs).toHaveLength(30);
+    expect(whole.text_offset[0]).toBe(0);
+    const events = await eventsOf(await post('/v1/completions', { ...body, stream: true }));
+    const pieces = events.slice(0, -1).flatMap(({ choices }) => choices[0].logprobs ?? []);
+    for (const name of ['tokens', 'token_logprobs', 'top_logprobs'] as const) {
+      expect(pieces.flatMap((piece) => piece[name])).toEqual(whole[name]);
+    }
+    const messages = [{ role: 'user', content: 'hello' }];
+    const chat = await post('/v1/chat/completions', {
+      messages,
+      max_tokens: 5,
+      logprobs: true,
+      top_logprobs: 3,
+    });
+    const [choice] = (await chat.json()).choices;
+    const said = choice.logprobs.content as { logprob: number; bytes: number[]; top_logprobs: object[] }[];
+    expect(Buffer.from(said.flatMap(({ bytes }) => bytes)).toString()).toBe(choice.message.content);
+    for (const { logprob, top_logprobs } of said) {
+      expect(logprob).toBeLessThanOrEqual(0);
+      expect(top_logprobs).toHaveLength(3);
+    }
+  });
+
   it('is drafted no deeper than a request allows', async () => {
     const deepest = async (adaptive_spec: object) => {
       const body = { prompt: BEGINNINGS[0], max_tokens: 60, adaptive_spec };
