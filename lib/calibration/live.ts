@@ -239,6 +239,14 @@ export class LiveCosts {
     const { base } = this.#options;
     const contexts = this.#contexts(slope);
     const cells = [...this.#cells].filter(([, cell]) => cell.count >= ENOUGH);
+    // What was measured is given back as it is.
+    if (cells.length === 0) {
+      return (base?.target ?? []).map(({ rows, contextLength, ms }) => ({
+        rows,
+        contextLength,
+        ms: this.#scale * ms,
+      }));
+    }
     const seen = new Set(cells.map(([rows]) => rows));
     const rowsOf = (contextLength: number) =>
       base?.target.filter((point) => point.contextLength === contextLength && !seen.has(point.rows)) ?? [];

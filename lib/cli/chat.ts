@@ -62,6 +62,8 @@ async function run(flags: Flags): Promise<void> {
     engine = await createEngine(engineOptions);
     mustChat(engine);
     conversation.maxDepth = engine.info.maxDepth;
+    // So that an answer reads no more than what was said since the last.
+    const session = engine.session();
     reader = new LineReader(
       process.stdin,
       process.stdout,
@@ -85,7 +87,7 @@ async function run(flags: Flags): Promise<void> {
           continue;
         }
         isAborted = false;
-        answer = engine.generate(conversation.requestFor(heard.text));
+        answer = session.generate(conversation.requestFor(heard.text));
         const text = await show(answer);
         // A model that is told of an empty answer of its own tends to give another.
         if (text.trim() !== '') conversation.answered(heard.text, text);
