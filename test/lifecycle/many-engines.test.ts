@@ -137,15 +137,16 @@ describe('generate', () => {
 
 describe('memory', () => {
   /**
-   * What is lost in every round shows as growth in the usual round, however little it is. The allocator's own growth comes in
-   * rare steps of some megabytes, whose sum is bounded: an engine lost in every tenth round would be more.
+   * What is lost in every round shows as growth in the usual round. The allocator's own growth comes in steps of pages, at
+   * most some tens of kilobytes in the usual round, and rarely in some of megabytes, whose sum is bounded. The least that was
+   * ever lost of an engine was 0.18 MB; one lost in every tenth round would be more than the second bound.
    */
   function expectPlateau(memory: number[], early: number) {
     const late = memory.slice(early);
     const growth = late.slice(1).map((after, i) => after - late[i]!);
     const usual = growth.sort((a, b) => a - b)[growth.length >> 1]!;
     const what = `MB after each round: ${memory.map(Math.round).join(' ')}`;
-    expect(usual, what).toBeLessThan(0.02);
+    expect(usual, what).toBeLessThan(0.08);
     expect(Math.max(...late), what).toBeLessThan(late[0]! * 1.25);
   }
 
