@@ -10,7 +10,7 @@ import type {
 } from '@ai-sdk/provider';
 import type { GenerationPart } from '../generation.js';
 import type { FinishReason, GenerationResult } from '../result.js';
-import { callId } from '../sdk/call-id.js';
+import { callId } from '../structured/call-id.js';
 
 const TEXT = '0';
 
@@ -75,7 +75,7 @@ export function contentOf(result: GenerationResult): LanguageModelV3Content[] {
 function callsOf({ toolCalls = [] }: GenerationResult): LanguageModelV3ToolCall[] {
   return toolCalls.map((call) => {
     const { name: toolName, arguments: input } = call;
-    return { type: 'tool-call', toolCallId: callId(call), toolName, input };
+    return { type: 'tool-call', toolCallId: callId(call.id), toolName, input };
   });
 }
 

@@ -144,10 +144,10 @@ export class LiveCosts {
     const clean = changed ? Math.max(0.2 * ms, ms - this.#rebuild.mean) : ms;
     const settled = this.#isSettled(cell);
     const off = clean / (this.#scale * expected * cell.at(contextLength, slope)) - 1;
-    const first = this.#base !== undefined && !settled && !this.#isAnchored;
+    const anchored = this.#isAnchored;
+    const first = this.#base !== undefined && !settled && !anchored;
     if (first) this.#scale *= 1 + Math.max(SCALE_SHARE, 1 / (this.#steps + 1)) * clipped(off);
-    else if (settled || (!this.#isAnchored && cell.count >= ENOUGH))
-      this.#scale *= 1 + SCALE_SHARE * clipped(off);
+    else if (settled || (!anchored && cell.count >= ENOUGH)) this.#scale *= 1 + SCALE_SHARE * clipped(off);
     this.#weigh(cell, -1);
     // The first one's own stays what the table says: its steps count, and tell nothing more than the scale.
     const relative = first ? cell.at(contextLength, slope) : clean / (this.#scale * expected);

@@ -16,7 +16,6 @@ import { ChatGenerationChunk, type ChatResult } from '@langchain/core/outputs';
 import type { Runnable } from '@langchain/core/runnables';
 import type { RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
-import { callId } from '../sdk/call-id.js';
 import {
   type AdapterSettings,
   REQUEST_SETTINGS,
@@ -24,6 +23,7 @@ import {
   type Runner,
   runnerOf,
 } from '../sdk/runner.js';
+import { callId } from '../structured/call-id.js';
 import type { ResponseFormat } from '../structured/structure.js';
 import type { Tool } from '../structured/tools.js';
 import { messagesOf } from './messages.js';
@@ -139,7 +139,7 @@ export class ChatAdaptiveSpec extends BaseChatModel<ChatAdaptiveSpecCallOptions,
     return {
       tool_call_chunks: toolCalls.map((call, index) => {
         const { name, arguments: args } = call;
-        return { type: 'tool_call_chunk' as const, name, args, id: callId(call), index };
+        return { type: 'tool_call_chunk' as const, name, args, id: callId(call.id), index };
       }),
       usage_metadata: {
         input_tokens: usage.promptTokens,

@@ -1,8 +1,8 @@
 // Answers in OpenAI's two forms of completions, whole and as chunks.
 
-import { randomUUID } from 'node:crypto';
 import type { TokenLogprobs } from '../logprobs.js';
 import type { GenerationResult } from '../result.js';
+import { callId } from '../structured/call-id.js';
 import { metricsOf, timingsOf, usageOf } from './figures.js';
 import { chatLogprobs, completionLogprobs, logprobsOfText } from './logprobs.js';
 
@@ -111,11 +111,6 @@ export function contentOf(result: GenerationResult): string | null {
 
 export function hasCalls({ toolCalls = [] }: GenerationResult): boolean {
   return toolCalls.length > 0;
-}
-
-/** The engine counts calls within one answer; in a conversation their ids must differ. */
-export function callId(id: string): string {
-  return /^call_\d+$/.test(id) ? `call_${randomUUID().replaceAll('-', '')}` : id;
 }
 
 function callsOf({ toolCalls = [] }: GenerationResult) {

@@ -2,7 +2,8 @@
 
 import { randomUUID } from 'node:crypto';
 import type { GenerationResult } from '../result.js';
-import { callId, contentOf } from './replies.js';
+import { callId } from '../structured/call-id.js';
+import { contentOf } from './replies.js';
 import type { ResponseEcho } from './responses-request.js';
 
 type Status = 'in_progress' | 'completed' | 'incomplete';

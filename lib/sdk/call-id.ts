@@ -1,9 +1,0 @@
-// Ids of tool calls that stay apart over a whole conversation, as the SDKs want them.
-
-import { randomUUID } from 'node:crypto';
-import type { ToolCall } from '../structured/tools.js';
-
-/** The model's own id, or a new one where the model gives none: an engine's count begins anew with every answer. */
-export function callId({ id }: ToolCall): string {
-  return /^call_\d+$/.test(id) ? `call_${randomUUID()}` : id;
-}
