@@ -23,6 +23,7 @@ export function costsOfSteps(
 ): CostTable | undefined {
   const same = new Map<number, number[]>();
   const changed = new Map<number, number[]>();
+  const mixed: number[] = [];
   const contexts: number[] = [];
   const other = { asked: [] as number[], native: [] as number[] };
   const drafts: { tokens: number; ms: number }[] = [];
@@ -31,11 +32,18 @@ export function costsOfSteps(
     if (run.temperature !== temperature) continue;
     const others = depthOf(run.arm) === undefined ? other.asked : other.native;
     for (const [i, step] of steps.entries()) {
-      // The first step comes after the prompt's batch, whose number of rows is another.
-      const times = i > 0 && steps[i - 1]!.rows === step.rows ? same : changed;
-      const list = times.get(step.rows);
-      if (list) list.push(step.verifyMs);
-      else times.set(step.rows, [step.verifyMs]);
+      const before = steps[i - 1];
+      // The first step comes after the prompt's batch, and finds other caches too.
+      if (before !== undefined) {
+        if (step.rows === 1 && (before.rows > 1 || before.modelTokens > 0 || step.modelTokens > 0))
+          mixed.push(step.verifyMs);
+        else {
+          const times = before.rows === step.rows ? same : changed;
+          const list = times.get(step.rows);
+          if (list) list.push(step.verifyMs);
+          else times.set(step.rows, [step.verifyMs]);
+        }
+      }
       contexts.push(step.contextLength);
       others.push(step.otherMs);
       if (step.modelTokens > 0) drafts.push({ tokens: step.modelTokens, ms: step.draftMs });
@@ -51,6 +59,8 @@ export function costsOfSteps(
     const times = changed.get(rows) ?? [];
     return times.length >= LEAST_STEPS ? [mean(times) - ms] : [];
   });
+  const alone = target.find(({ rows }) => rows === 1)?.ms;
+  const mixedMs = alone !== undefined && mixed.length >= LEAST_STEPS ? Math.max(0, mean(mixed) - alone) : 0;
   const overheadMs = other.native.length > 0 ? mean(other.native) : mean(other.asked);
   const callbackMs = other.native.length > 0 && other.asked.length > 0 ? mean(other.asked) - overheadMs : 0;
   return {
@@ -58,6 +68,7 @@ export function costsOfSteps(
     draft: { ...draftLine(drafts), threads: draftThreads },
     overheadMs,
     rebuildMs: more.length > 0 ? Math.max(0, median(more)) : 0,
+    mixedMs,
     callbackMs: Math.max(0, callbackMs),
   };
 }

@@ -36,6 +36,7 @@ const fileSchema = v.object({
     draft: v.object({ msPerToken: ms, threads: whole(1), startMs: v.optional(ms) }),
     overheadMs: ms,
     rebuildMs: ms,
+    mixedMs: v.optional(ms),
     callbackMs: ms,
   }),
 });
@@ -61,7 +62,7 @@ export function readCachedCosts(facts: CacheFacts, folder = costsFolder()): Cach
 /** Writes in one move, so that no reader sees half of it. False where that failed: a cache is no reason to. */
 export function writeCachedCosts(facts: CacheFacts, costs: CachedCosts, folder = costsFolder()): boolean {
   const key = cacheKey(facts);
-  const { target, draft, overheadMs, rebuildMs, callbackMs } = costs.table;
+  const { target, draft, overheadMs, rebuildMs, mixedMs, callbackMs } = costs.table;
   const table: CostTable = {
     target: target.map(({ rows, contextLength, ms }) => ({ rows, contextLength, ms })),
     draft: {
@@ -71,6 +72,7 @@ export function writeCachedCosts(facts: CacheFacts, costs: CachedCosts, folder =
     },
     overheadMs,
     rebuildMs,
+    ...(mixedMs !== undefined && { mixedMs }),
     callbackMs,
   };
   const { source, measuredAt } = costs;

@@ -23,6 +23,9 @@ export interface LiveCostsState {
   lastRows: number;
   cells: [rows: number, cell: RowCellState][];
   rebuild: RobustMeanState;
+  mixed: RobustMeanState;
+  slow: { plain: number; other: number };
+  isPlain: boolean;
   draft: RobustMeanState;
   alone: RobustMeanState;
   asked: RobustMeanState;
@@ -38,6 +41,9 @@ const SETTLED = 12;
 /** How fast the scale that all numbers of rows share follows. Faster than a cell, so that it takes up most of a drift. */
 const SCALE_SHARE = 0.05;
 const SCALE_CLIP = 0.3;
+/** What a pass's time over what is usual counts for in their mean, and most that it counts as. */
+const SLOW_SHARE = 0.01;
+const SLOW_MOST = 2.5;
 /** The slope is believed from contexts that vary by so many tokens (standard deviation), over so many steps. */
 const SLOPE_TOKENS = 64;
 const SLOPE_STEPS = 40;
@@ -59,6 +65,7 @@ export class LiveCosts {
   readonly #learnsSlope: boolean;
   readonly #cells = new Map<number, RowCell>();
   readonly #rebuild: RobustMean;
+  readonly #mixed: RobustMean;
   readonly #draft: RobustMean;
   readonly #alone: RobustMean;
   readonly #asked: RobustMean;
@@ -70,6 +77,13 @@ export class LiveCosts {
   #least = Number.POSITIVE_INFINITY;
   #most = 0;
   #lastRows = 0;
+  /**
+   * Mean of time over what is usual, slow passes included, which a cell leaves out: of plain steps and of others, since
+   * threads that compute more are held up more.
+   */
+  #slow = { plain: 1, other: 1 };
+  /** Whether the step before verified nothing and asked no draft model. */
+  #isPlain = false;
 
   constructor(options: LiveCostsOptions = {}) {
     this.#options = options;
@@ -77,6 +91,7 @@ export class LiveCosts {
     this.#base = base && base.target.length > 0 ? new CostModel(base, MAX_ROWS) : undefined;
     this.#learnsSlope = !base || new Set(base.target.map((point) => point.contextLength)).size < 2;
     this.#rebuild = new RobustMean(base?.rebuildMs);
+    this.#mixed = new RobustMean(base?.mixedMs);
     this.#draft = new RobustMean(base && base.draft.msPerToken > 0 ? base.draft.msPerToken : undefined);
     this.#alone = new RobustMean(base?.overheadMs);
     this.#asked = new RobustMean(base ? base.overheadMs + base.callbackMs : undefined);
@@ -111,12 +126,20 @@ export class LiveCosts {
       return;
     }
     this.#steps++;
-    this.#observePass(report.rows, report.contextLength - report.tokens.length, report.verifyMs);
+    const wasPlain = this.#isPlain;
+    this.#isPlain = report.rows === 1 && !this.#asksModel(report);
+    const isMixed = report.rows === 1 && !(wasPlain && this.#isPlain);
+    this.#observePass(report.rows, report.contextLength - report.tokens.length, report.verifyMs, isMixed);
     this.#observeDraft(report);
     (asked ? this.#asked : this.#alone).add(report.otherMs);
   }
 
-  #observePass(rows: number, contextLength: number, ms: number): void {
+  /** A draft whose first token its stop rule refused has none to show for its time. */
+  #asksModel({ origins, draftMs }: StepReport): boolean {
+    return modelTokensOf(origins) > 0 || (this.#draft.count > 0 && 2 * draftMs > this.#draft.mean);
+  }
+
+  #observePass(rows: number, contextLength: number, ms: number, isMixed: boolean): void {
     const before = this.#lastRows;
     this.#lastRows = rows;
     // The first pass after a prompt, or after passes that others shared, finds other caches too.
@@ -134,6 +157,11 @@ export class LiveCosts {
       this.#cells.set(rows, cell);
     }
     const slope = this.#slope();
+    this.#countSlow(rows, isMixed, ms, this.#scale * expected * cell.at(contextLength, slope));
+    if (isMixed && (this.#base !== undefined || cell.same >= ENOUGH)) {
+      this.#mixed.add(ms - this.#scale * expected * cell.at(contextLength, slope));
+      return;
+    }
     if (changed) {
       // Only where this many rows were seen after as many is it known what the change adds.
       if (cell.same >= ENOUGH) this.#rebuild.add(ms - this.#scale * expected * cell.at(contextLength, slope));
@@ -153,6 +181,12 @@ export class LiveCosts {
     const relative = first ? cell.at(contextLength, slope) : clean / (this.#scale * expected);
     cell.add(relative, contextLength, slope);
     this.#weigh(cell, 1);
+  }
+
+  #countSlow(rows: number, isMixed: boolean, ms: number, usual: number): void {
+    const over = ms / (usual + (isMixed ? Math.max(0, this.#mixed.mean) : 0));
+    const kind = rows === 1 && !isMixed ? 'plain' : 'other';
+    this.#slow[kind] += SLOW_SHARE * (Math.min(over, SLOW_MOST) - this.#slow[kind]);
   }
 
   #isSettled({ count }: RowCell): boolean {
@@ -230,8 +264,14 @@ export class LiveCosts {
       },
       overheadMs: alone.mean,
       rebuildMs: Math.max(0, this.#rebuild.mean),
+      ...(this.#mixed.count > 0 && { mixedMs: Math.max(0, this.#mixed.mean) }),
       callbackMs: callback,
     };
+  }
+
+  /** Against plain steps: where slow passes come upon others more often, those take that much more. */
+  #meanOf(rows: number, ms: number): number {
+    return rows === 1 ? ms : ms * Math.max(1, this.#slow.other / this.#slow.plain);
   }
 
   #points(): RowCost[] {
@@ -244,7 +284,7 @@ export class LiveCosts {
       return (base?.target ?? []).map(({ rows, contextLength, ms }) => ({
         rows,
         contextLength,
-        ms: this.#scale * ms,
+        ms: this.#meanOf(rows, this.#scale * ms),
       }));
     }
     const seen = new Set(cells.map(([rows]) => rows));
@@ -255,13 +295,13 @@ export class LiveCosts {
         ...rowsOf(contextLength).map(({ rows, ms }) => ({
           rows,
           contextLength,
-          ms: this.#scale * ms,
+          ms: this.#meanOf(rows, this.#scale * ms),
           weight: PRIOR_STEPS,
         })),
         ...cells.map(([rows, cell]) => {
           // A line through few contexts must not lead to nothing, or below.
           const relative = Math.max(0.2 * cell.mean, cell.at(contextLength, slope));
-          const ms = this.#scale * this.#expected(rows, contextLength) * relative;
+          const ms = this.#meanOf(rows, this.#scale * this.#expected(rows, contextLength) * relative);
           return { rows, contextLength, ms, weight: Math.min(cell.count, FULL_WEIGHT) };
         }),
       ]),
@@ -292,6 +332,9 @@ export class LiveCosts {
       lastRows: this.#lastRows,
       cells: [...this.#cells].map(([rows, cell]) => [rows, { ...cell }]),
       rebuild: this.#rebuild.snapshot(),
+      mixed: this.#mixed.snapshot(),
+      slow: { ...this.#slow },
+      isPlain: this.#isPlain,
       draft: this.#draft.snapshot(),
       alone: this.#alone.snapshot(),
       asked: this.#asked.snapshot(),
@@ -311,6 +354,9 @@ export class LiveCosts {
     this.#cells.clear();
     for (const [rows, cell] of state.cells) this.#cells.set(rows, new RowCell(cell));
     this.#rebuild.restore(state.rebuild);
+    this.#mixed.restore(state.mixed);
+    this.#slow = { ...state.slow };
+    this.#isPlain = state.isPlain;
     this.#draft.restore(state.draft);
     this.#alone.restore(state.alone);
     this.#asked.restore(state.asked);

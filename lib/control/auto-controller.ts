@@ -217,13 +217,14 @@ export class AutoController implements DepthController {
   }
 
   /** What the step took by the cost model, so that a stall of the machine is not taken for a property of the text. */
-  #count({ tokens, origins, rows, contextLength, catchUpMs }: StepReport): void {
+  #count({ tokens, origins, rows, contextLength, catchUpMs, draftMs }: StepReport): void {
     const costs = this.#costs;
     if (costs === undefined) return;
     const { draft, overheadMs, rebuildMs } = costs.table;
-    let ms = overheadMs + catchUpMs + costs.verifyMs(rows, contextLength);
     const made = modelTokensOf(origins);
-    if (made > 0) ms += made * draft.msPerToken + (draft.startMs ?? 0);
+    let ms = overheadMs + catchUpMs + costs.stepMs(rows, contextLength, this.#rows > 1 || made > 0);
+    // A token that the stop rule refused took its time as well, and is in no list.
+    ms += Math.min(draftMs, (made + 1) * draft.msPerToken + (draft.startMs ?? 0));
     if (this.#rows > 0 && rows !== this.#rows) ms += rebuildMs;
     this.#tokens = RATE_KEEP * this.#tokens + tokens.length;
     this.#ms = RATE_KEEP * this.#ms + ms;
@@ -247,6 +248,7 @@ export class AutoController implements DepthController {
       return { depth: Math.min(EXPLORING[report.step] ?? 3, this.#limit), ...named(level.drafter) };
     }
     const verifyMs = this.#curveOf(costs, report.contextLength);
+    const plainMs = costs.table.overheadMs + costs.verifyMs(1, report.contextLength);
     const steps = this.#stepsOf(costs, verifyMs[0]!);
     if (level.drafter === undefined) {
       return { depth: 0, steps: steps === 1 ? 1 : Math.min(Math.max(1, this.#guard.wait), MOST_PLAIN_STEPS) };
@@ -259,9 +261,9 @@ export class AutoController implements DepthController {
       stop: {
         acceptance: this.#learner.model(this.#surroundings),
         value: {
-          tokensPerMs: CAUTION * this.#rate(verifyMs[0]! + costs.table.overheadMs),
+          tokensPerMs: CAUTION * this.#rate(plainMs),
           draftMs: level.asksModel ? costs.table.draft.msPerToken : NEVER_MS,
-          verifyMs,
+          verifyMs: this.#amongDrafts(verifyMs),
           rebuildMs: costs.table.rebuildMs,
           ahead: this.#ahead,
         },
@@ -275,6 +277,14 @@ export class AutoController implements DepthController {
       this.#curveAt = contextLength;
     }
     return this.#curve;
+  }
+
+  /** The curve where a step that verifies nothing stands beside others that do, as far as they do of late. */
+  #amongDrafts(verifyMs: Float64Array): Float64Array {
+    const { mixedMs = 0 } = this.#costs!.table;
+    const curve = verifyMs.slice();
+    curve[0] = Math.min(curve[0]! + Math.min(1, this.#depth) * mixedMs, curve[1] ?? Number.POSITIVE_INFINITY);
+    return curve;
   }
 
   /** Tokens per millisecond that are reached anyway: at least those of plain decoding. */

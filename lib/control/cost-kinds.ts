@@ -4,7 +4,7 @@ import type { LiveCostsState } from '../calibration/live.js';
 import type { RobustMeanState } from '../calibration/robust-mean.js';
 import type { RowCellState } from '../calibration/row-cell.js';
 import type { CostTable } from './costs.js';
-import { finite, type Kind, list, optional, real, shape, whole } from './settings.js';
+import { finite, flag, type Kind, list, optional, real, shape, whole } from './settings.js';
 
 const AMOUNT = real(0, Number.MAX_VALUE);
 const COUNT = whole(0, Number.MAX_SAFE_INTEGER);
@@ -22,6 +22,7 @@ export const COST_TABLE: Kind = shape<CostTable>({
   }),
   overheadMs: AMOUNT,
   rebuildMs: AMOUNT,
+  mixedMs: optional(AMOUNT),
   callbackMs: AMOUNT,
   sequences: optional(whole(1, 4096)),
 });
@@ -60,6 +61,9 @@ export const LIVE_COSTS: Kind = shape<LiveCostsState>({
     4096,
   ),
   rebuild: MEAN,
+  mixed: MEAN,
+  slow: shape({ plain: AMOUNT, other: AMOUNT }),
+  isPlain: flag,
   draft: MEAN,
   alone: MEAN,
   asked: MEAN,

@@ -36,6 +36,7 @@ export function costsAtLoad(table: CostTable, sequences: number, maxRows = 65): 
     },
     overheadMs: table.overheadMs * sequences,
     rebuildMs: table.rebuildMs,
+    ...(table.mixedMs !== undefined && { mixedMs: slower * table.mixedMs }),
     callbackMs: table.callbackMs * sequences,
   };
 }

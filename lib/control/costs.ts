@@ -23,6 +23,11 @@ export interface CostTable {
   overheadMs: number;
   /** More where the number of rows is another than in the step before. */
   rebuildMs: number;
+  /**
+   * What a pass of one row costs more beside steps that verify or draft than among plain ones: a CPU that has computed
+   * much is slower for a while. Default 0.
+   */
+  mixedMs?: number;
   /** Asking a controller, where it is asked. */
   callbackMs: number;
   /** Sequences that share the steps, all with as many rows as `target` says. Default 1: a sequence that runs alone. */
@@ -60,6 +65,12 @@ export class CostModel {
   verifyMs(rows: number, contextLength: number): number {
     const i = Math.min(Math.max(1, rows), this.#base.length) - 1;
     return this.#base[i]! + this.#slope[i]! * Math.max(0, contextLength - this.#contextLength);
+  }
+
+  /** What a step's pass costs: v(rows, contextLength), and what it adds that the steps around it are no plain ones. */
+  stepMs(rows: number, contextLength: number, isMixed: boolean): number {
+    const mixed = rows === 1 && isMixed ? (this.table.mixedMs ?? 0) : 0;
+    return this.verifyMs(rows, contextLength) + mixed;
   }
 
   /** v(n, contextLength) for n = 1 to `rows`. */

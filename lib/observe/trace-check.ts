@@ -32,6 +32,7 @@ const costTable = v.object({
   draft: v.object({ msPerToken: milliseconds, threads: whole, startMs: v.optional(milliseconds) }),
   overheadMs: milliseconds,
   rebuildMs: milliseconds,
+  mixedMs: v.optional(milliseconds),
   callbackMs: milliseconds,
 });
 

@@ -15,7 +15,7 @@ export interface OraclePath {
 
 /**
  * Shortest path over (output position, rows of the step before): rows matter because a change of them costs
- * `rebuildMs`. A step of depth k takes k draft tokens (an n-gram's for nothing) and the
+ * `rebuildMs`, and one to a single row `mixedMs` besides. A step of depth k takes k draft tokens (an n-gram's for nothing) and the
  * model's start where there is one of its own, v(k + 1) and the overhead, and emits min(k, right) + 1 tokens;
  * the oracle asks no controller and drafts no token that it doesn't verify. A step that straddles the generation's
  * `end` counts by its share, as in a replay. All tokens have to be emitted, so the least time is the largest
@@ -23,7 +23,7 @@ export interface OraclePath {
  */
 export function oracle(generation: ReplayGeneration, costs: CostModel): OraclePath {
   const { end, right, contextLength, width, origins } = generation;
-  const { draft, overheadMs, rebuildMs } = costs.table;
+  const { draft, overheadMs, rebuildMs, mixedMs = 0 } = costs.table;
   const startMs = draft.startMs ?? 0;
   if (end === 0) return { ms: 0, depths: [] };
   // Least time from a position on: by the rows of the step there as if they were no change, and with the best change.
@@ -45,7 +45,7 @@ export function oracle(generation: ReplayGeneration, costs: CostModel): OraclePa
       const drafting = computed > 0 ? startMs + computed * draftMs : 0;
       const ms = drafting + costs.verifyMs(rows, contextLength[i]!) + overheadMs;
       byRows[i * stride + rows] = share * ms + after;
-      const withChange = share * (ms + rebuildMs) + after;
+      const withChange = share * (ms + rebuildMs + (rows === 1 ? mixedMs : 0)) + after;
       if (withChange < changed[i]!) {
         changed[i] = withChange;
         changedRows[i] = rows;

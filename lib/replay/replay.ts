@@ -253,7 +253,8 @@ class Replay {
     const rows = step.verified + 1;
     step.draftMs = draftMs;
     step.catchUpMs = catchUpMs;
-    step.verifyMs = this.#costs.verifyMs(rows, this.#generation.contextLength[step.position]!);
+    const isMixed = this.#rowsBefore !== 1 || step.computed > 0;
+    step.verifyMs = this.#costs.stepMs(rows, this.#generation.contextLength[step.position]!, isMixed);
     if (rows !== this.#rowsBefore) step.verifyMs += rebuildMs;
     step.otherMs = overheadMs + (step.asked ? callbackMs : 0);
     this.#rowsBefore = rows;

@@ -260,6 +260,8 @@ describe('costs of steps', () => {
       [5, 4],
     ]);
     expect(costs.rebuildMs).toBeCloseTo(2, 9);
+    // The first row of the plain stretches, after rows that verified; but not the run's first step.
+    expect(costs.mixedMs).toBeCloseTo(2, 9);
     expect(costs.overheadMs).toBe(0.25);
     expect(costs.callbackMs).toBe(0.5);
     expect(costs.draft.msPerToken).toBeCloseTo(0.1, 9);

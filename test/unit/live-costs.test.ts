@@ -22,6 +22,11 @@ interface World {
   /** One step in so many takes five times as long. */
   strays?: number;
   contextLength?: (step: number) => number;
+  /** What a row alone costs more beside drafts; one of these of a draft that was refused. */
+  mixed?: number;
+  refuses?: boolean;
+  /** Every fourth pass of several rows takes twice as long. */
+  heldUp?: boolean;
   asked?: boolean;
   seed?: number;
 }
@@ -30,6 +35,7 @@ interface World {
 function live(costs: LiveCosts, world: World): LiveCosts {
   const { depths, steps, speed = () => 1, noise = 0.05, strays = 0, seed = 1 } = world;
   const { contextLength = (step: number) => 50 + (step % 400), asked = true } = world;
+  const { mixed = 0, refuses = false, heldUp = false } = world;
   const next = random(seed);
   let before = 0;
   costs.observe(stepReport({ step: 0 }), asked);
@@ -39,6 +45,9 @@ function live(costs: LiveCosts, world: World): LiveCosts {
     const wobble = () => speed(step) * (1 + noise * (2 * next() - 1));
     const stray = strays > 0 && next() < 1 / strays ? 5 : 1;
     const context = contextLength(step);
+    const isMixed = rows === 1 && (before > 1 || refuses);
+    const extra = (rows === before ? 0 : REBUILD) + (isMixed ? mixed : 0);
+    const slow = heldUp && rows > 1 && next() < 0.25 ? 2 : 1;
     costs.observe(
       stepReport({
         step,
@@ -46,8 +55,8 @@ function live(costs: LiveCosts, world: World): LiveCosts {
         drafter: drafted > 0 ? 'model' : '',
         accepted: 0,
         tokens: new Int32Array(1),
-        verifyMs: stray * wobble() * (verify(rows, context) + (rows === before ? 0 : REBUILD)),
-        draftMs: stray * wobble() * DRAFT * drafted,
+        verifyMs: slow * stray * wobble() * (verify(rows, context) + extra),
+        draftMs: stray * wobble() * DRAFT * (refuses && drafted === 0 ? 1 : drafted),
         otherMs: stray * wobble() * (OVERHEAD + (asked ? 0.1 : 0)),
         rows,
         contextLength: context + 1,
@@ -150,6 +159,36 @@ describe('without a table', () => {
   });
 });
 
+describe('a row alone', () => {
+  const quick = { ...base, rebuildMs: 0 };
+
+  it('costs what it does among plain steps, and more beside others', () => {
+    const costs = live(new LiveCosts({ base: quick }), { depths: [0, 0, 0, 0, 4, 4], steps: 1500, mixed: 5 });
+    expectCurve(costs.table(), [1, 5], 1, 0.05);
+    // The change of rows is in it too.
+    expect(Math.abs(costs.table()!.mixedMs! - 5 - REBUILD)).toBeLessThan(1);
+  });
+
+  it('is beside others too where a draft was made and refused', () => {
+    const costs = live(new LiveCosts({ base: quick }), { depths: [0], steps: 400 });
+    live(costs, { depths: [0], steps: 400, mixed: 5, refuses: true });
+    expectCurve(costs.table(), [1], 1, 0.05);
+    expect(Math.abs(costs.table()!.mixedMs! - 5)).toBeLessThan(1);
+  });
+
+  it('is no measure of passes that are held up more often', () => {
+    const costs = live(new LiveCosts({ base }), {
+      depths: [0, 0, 0, 0, 4, 4, 4, 4],
+      steps: 2000,
+      heldUp: true,
+    });
+    const model = new CostModel(costs.table()!);
+    const ratio = model.verifyMs(5, 250) / model.verifyMs(1, 250) / (verify(5, 250) / verify(1, 250));
+    expect(ratio).toBeGreaterThan(1.15);
+    expect(ratio).toBeLessThan(1.35);
+  });
+});
+
 describe('strays', () => {
   it('hardly move the curve', () => {
     const costs = live(new LiveCosts(), { depths: [0, 0, 8, 8], steps: 2000, strays: 20 });
@@ -211,7 +250,7 @@ describe('with a table', () => {
   });
 
   it('carries a drift of the whole machine over to numbers of rows that were not seen', () => {
-    const costs = live(new LiveCosts({ base }), { depths: [0, 8], steps: 600, speed: () => 1.5 });
+    const costs = live(new LiveCosts({ base }), { depths: [0, 8], steps: 900, speed: () => 1.5 });
     expect(costs.scale).toBeGreaterThan(1.3);
     expectCurve(costs.table(), [1, 9], 1.5);
     expectCurve(costs.table(), [33], 1.5, 0.12);

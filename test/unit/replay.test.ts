@@ -366,6 +366,16 @@ describe('oracle', () => {
     );
   });
 
+  it('a row alone costs more beside others, and after the prompt', () => {
+    const alternate = () => {
+      let asked = 0;
+      return () => asked++ % 2;
+    };
+    const time = (table: CostTable) =>
+      replay(byHand([0, 0, 0, 0, 0, 0]), alternate(), new CostModel(table)).ms;
+    expect(time({ ...costs, mixedMs: 4 }) - time(costs)).toBeCloseTo(3 * 4, 9);
+  });
+
   it('finds the shortest path of a case that a hand can check', () => {
     // Right drafts 2, 0, 0, 1, 0: depths 2 and 1 emit all in two steps.
     const { ms, depths } = oracle(byHand([2, 0, 0, 1, 0]), new CostModel({ ...costs, rebuildMs: 0 }));

@@ -97,6 +97,17 @@ function run(
 }
 
 describe('auto', () => {
+  it('counts the time of drafts that were refused', () => {
+    const auto = begun(costs(0, { draft: { msPerToken: 5, threads: 1 } }));
+    const draftMs = () => {
+      const plan = auto.nextPlan(stepReport({ step: 1, drafted: 0, draftMs: 5, tokens: new Int32Array(1) }));
+      return (plan as DetailedPlan).stop?.value?.draftMs;
+    };
+    expect(draftMs()).toBe(5);
+    for (let step = 0; step < 8; step++) draftMs();
+    expect(draftMs()).toBeGreaterThan(1e6); // Eight times half a plain step: nobody asks the model any more.
+  });
+
   it('verifies up to a riser where a riser is dear, and beyond it where it costs nothing', () => {
     const likely = { p: 0.9, acceptance: 0.9 };
     const flat = costs(0);
