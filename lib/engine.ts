@@ -13,6 +13,7 @@ import {
   type NativeLoaded,
   type NativeResult,
   type NativeSessionState,
+  type NativeTurn,
 } from './binding.js';
 import { type CacheFacts, machineFacts } from './calibration/cache-key.js';
 import { type CalibrationSubject, calibrate } from './calibration/calibrate.js';
@@ -62,6 +63,7 @@ import type { GenerationResult } from './result.js';
 import { Session, type SessionRequest } from './session.js';
 import { readSession, type SessionFacts, sessionFacts, writeSession } from './session-file.js';
 import { structureOf } from './structured/structure.js';
+import { messagesText, type Tool } from './structured/tools.js';
 
 /** What an engine runs. */
 export interface EngineInfo {
@@ -124,6 +126,17 @@ export interface TokenizeOptions {
   addSpecial?: boolean;
   /** Take the names of special tokens in the text for those tokens. Default true. */
   parseSpecial?: boolean;
+}
+
+/** How a conversation becomes a prompt. */
+export interface ChatTemplateOptions {
+  /** Functions that the model may call. Default: none. */
+  tools?: readonly Tool[];
+  /** Whether the prompt ends where the assistant's answer begins. Default true. */
+  addGenerationPrompt?: boolean;
+  /** As `RequestOptions` have them. */
+  continueFinalMessage?: boolean;
+  enableThinking?: boolean;
 }
 
 /** How the engine starts a request of its own, or of a session. */
@@ -263,6 +276,7 @@ export class Engine implements AsyncDisposable {
         kernels: options.kernels,
         numa: options.numa === 'none' ? '' : options.numa,
         planDeadlineMs: options.planDeadlineMs,
+        chatTemplate: options.chatTemplate ?? '',
         ...nativeStore(options.ngramStore),
       },
       this.#exchange.arrays,
@@ -390,15 +404,8 @@ export class Engine implements AsyncDisposable {
     const nativeDepth = this.#nativeDepth(controller, maxDepth);
     const drafter = this.#drafterIndex(request.drafter);
     this.#mustBranch(request.tree);
-    if (request.messages) this.#mustHaveTemplate();
-    const guarded = request.messages && this.#controlNames().guard(request.messages);
-    const asked = guarded ? { ...request, messages: guarded.messages } : request;
-    const structure = structureOf(asked, {
-      native: this.#native,
-      binding: this.#binding,
-      applyTemplate: (messages) => this.applyChatTemplate(messages),
-    });
-    const { tokens, words } = this.#promptOf(asked, structure.prompt, guarded?.mark);
+    this.#mustKnow(request.logitBias);
+    const { structure, tokens, words } = this.#worded(request);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
     const drafters = this.#info.drafters;
@@ -484,6 +491,8 @@ export class Engine implements AsyncDisposable {
       ...(structure.grammar ? { grammar: structure.grammar } : {}),
       named: structure.named,
       rejection: request.acceptance === 'rejection',
+      biasedTokens: Int32Array.from(request.logitBias, ([token]) => token),
+      biases: Float32Array.from(request.logitBias, ([, bias]) => bias),
       logprobs: request.logprobs ?? -1,
       session: session?.id ?? 0,
       saves: session?.saves ?? false,
@@ -515,13 +524,38 @@ export class Engine implements AsyncDisposable {
     return guardNative(() => this.#native.detokenize(ids));
   }
 
-  /** A conversation in the words of the model's own chat template. Throws UNSUPPORTED where it has none. */
-  applyChatTemplate(messages: readonly Message[]): string {
+  /** The bytes of each token; a control token has its name. Throws INVALID_ARGUMENT, DISPOSED. */
+  pieces(tokens: Int32Array | readonly number[]): Uint8Array[] {
     this.#mustBeOpen();
+    const ids = this.#tokenIds(tokens);
+    return guardNative(() => this.#native.pieces(ids));
+  }
+
+  /**
+   * A conversation in the words of the model's chat template. Throws UNSUPPORTED where it has none, and INVALID_ARGUMENT
+   * for what the template refuses.
+   */
+  applyChatTemplate(messages: readonly Message[], options: ChatTemplateOptions = {}): string {
+    const { tools = [], addGenerationPrompt = true, continueFinalMessage, enableThinking } = options;
+    this.#mustBeOpen();
+    const turn = { ...turnOf({ continueFinalMessage, enableThinking }), answers: addGenerationPrompt };
+    if (tools.length === 0) return this.#applyTemplate(messages, turn);
     this.#mustHaveTemplate();
-    return guardNative(() =>
-      this.#native.applyTemplate(messages.map(({ role, content }) => ({ role, content }))),
-    );
+    const [said, offered] = [messagesText(messages), JSON.stringify(tools)];
+    return guardNative(() => this.#native.applyTools(said, offered, false, false, turn).prompt);
+  }
+
+  #applyTemplate(messages: readonly Message[], turn: NativeTurn): string {
+    this.#mustHaveTemplate();
+    const plain = messages.map(({ role, content }) => ({ role, content }));
+    return guardNative(() => this.#native.applyTemplate(plain, turn));
+  }
+
+  /** Tokens of the prompt that a request would have. Throws as `generate` rejects. */
+  countPromptTokens(options: RequestOptions): number {
+    const request = checkRequestOptions(options);
+    this.#mustBeOpen();
+    return this.#worded(request).tokens.length;
   }
 
   /**
@@ -785,10 +819,25 @@ export class Engine implements AsyncDisposable {
     );
   }
 
+  /** A request's form, and its prompt. */
+  #worded(request: CheckedRequest) {
+    if (request.messages) this.#mustHaveTemplate();
+    const guarded = request.messages && this.#controlNames().guard(request.messages);
+    const asked = guarded ? { ...request, messages: guarded.messages } : request;
+    const turn = turnOf(request);
+    const structure = structureOf(asked, {
+      native: this.#native,
+      binding: this.#binding,
+      turn,
+      applyTemplate: (messages) => this.#applyTemplate(messages, turn),
+    });
+    return { structure, ...this.#promptOf(asked, structure.prompt, guarded?.mark) };
+  }
+
   /** `mark` stands in names of control tokens that messages hold. */
   #promptOf(request: CheckedRequest, prompt?: string, mark?: string): { tokens: Int32Array; words?: string } {
     const { contextSize } = this.#info;
-    const said = prompt ?? (request.messages ? this.applyChatTemplate(request.messages) : request.prompt!);
+    const said = prompt ?? (request.messages ? this.#applyTemplate(request.messages, turnOf(request)) : request.prompt!);
     const guarded = typeof said === 'string' && mark !== undefined;
     const words = guarded ? said.replaceAll(mark, '') : said;
     const tokens = guarded
@@ -826,6 +875,18 @@ export class Engine implements AsyncDisposable {
       );
     }
     return Int32Array.from(ids as number[]);
+  }
+
+  /** An id outside of the vocabulary would end the process. */
+  #mustKnow(biased: CheckedRequest['logitBias']): void {
+    const { vocabularySize } = this.#info;
+    const wrong = biased.findIndex(([token]) => token >= vocabularySize);
+    if (wrong < 0) return;
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `logitBias.${wrong}.0 is ${biased[wrong]![0]}, no id of this model`,
+      `Give whole numbers from 0 to ${vocabularySize - 1}.`,
+    );
   }
 
   #controlNames(): ControlNames {
@@ -918,10 +979,22 @@ function nameOf(controller: Controller): string {
   return 'custom';
 }
 
+/** How the prompt of a request ends. */
+function turnOf({
+  continueFinalMessage = false,
+  enableThinking = true,
+}: {
+  continueFinalMessage?: boolean | undefined;
+  enableThinking?: boolean | undefined;
+}): NativeTurn {
+  return { answers: !continueFinalMessage, continues: continueFinalMessage, thinks: enableThinking };
+}
+
 function overflow(what: string, contextSize: number): AdaptiveSpecError {
   return new AdaptiveSpecError(
     'CONTEXT_OVERFLOW',
-    `${what} does not fit into a context of ${contextSize}`,
+    // Programs look for llama-server's words, which begin with "exceeds".
+    `${what} exceeds the available context size of ${contextSize} tokens`,
     'Shorten it, or give a larger contextSize.',
   );
 }

@@ -95,6 +95,8 @@ export interface EngineOptions {
    * its own text alone, so that no request's speed tells anything of another one's text.
    */
   ngramStore?: boolean | NgramStoreOptions;
+  /** A chat template in Jinja, as text, in place of the model's own. Default: the model's own. */
+  chatTemplate?: string;
   /** Use no network: a model that isn't there yet is an error. Default false. */
   offline?: boolean;
   onProgress?: (progress: Progress) => void;
@@ -178,6 +180,10 @@ export interface RequestOptions {
   prompt?: string | Int32Array | readonly number[];
   /** A conversation, put into words by the model's own chat template. */
   messages?: readonly Message[];
+  /** The last message is an assistant's answer that has begun: the text goes on from its end. Default false. */
+  continueFinalMessage?: boolean;
+  /** Whether the model may think before it answers, where the chat template knows how to keep it from that. Default true. */
+  enableThinking?: boolean;
   /** One of `controllerNames`, a function from a report to a depth, or an object. Default 'auto'. */
   controller?: Controller | ControllerName | (string & {});
   /** The depth of the controller 'fixed', which it alone means too. */
@@ -222,6 +228,11 @@ export interface RequestOptions {
   penaltyLastN?: number;
   /** Takes weight off tokens that would go on a repetition; see `DryOptions`. Default: none. */
   dry?: DryOptions;
+  /**
+   * Token ids and what is added to the logit of each, before all samplers: -1000 to 1000, or -Infinity, which rules the
+   * token out. Up to 4096 of them; those of one token add up. Log-probabilities are told without. Default: none.
+   */
+  logitBias?: readonly (readonly [token: number, bias: number])[];
   /** Start of the random numbers, 0 to 2^32 - 1. Default: a new one, which the result names. */
   seed?: number;
   /** The text ends before the first of these. */
@@ -306,6 +317,8 @@ const filePath = v.pipe(
   v.check((path) => !path.includes('\0'), 'a path without NUL characters'),
 );
 
+const MAX_TEMPLATE = 1024 * 1024;
+
 const engineFields = {
   model: v.optional(modelReference),
   draft: v.optional(v.union([v.literal(false), modelReference], 'a path, an address, or false for no draft')),
@@ -347,6 +360,14 @@ const engineFields = {
       "true, false, or an object with 'path' and 'maxTokens' (1024 to 4194304) only",
     ),
     false,
+  ),
+  chatTemplate: v.optional(
+    v.pipe(
+      v.string('a template, as a string'),
+      v.minLength(1, 'a template that is not empty'),
+      v.maxLength(MAX_TEMPLATE, `a template of up to ${MAX_TEMPLATE} characters`),
+      v.check((text) => !text.includes('\0'), 'a template without NUL characters'),
+    ),
   ),
   offline: v.optional(flag, false),
   onProgress: v.optional(callback<(progress: Progress) => void>('a function')),
@@ -399,6 +420,18 @@ const dry = v.strictObject(
   "an object with 'multiplier', 'base', 'allowedLength', 'lastN' and 'breakers' only",
 );
 
+const BIAS = 'a number from -1000 to 1000, or -Infinity';
+const bias = v.tuple(
+  [
+    integer(0, MAX_CONTEXT),
+    v.pipe(
+      v.number(BIAS),
+      v.check((value) => value === Number.NEGATIVE_INFINITY || Math.abs(value) <= 1000, BIAS),
+    ),
+  ],
+  'a pair of a token id and a bias',
+);
+
 const requestFields = {
   prompt: v.optional(
     v.custom<string | Int32Array | readonly number[]>(
@@ -409,6 +442,8 @@ const requestFields = {
   messages: v.optional(
     v.pipe(v.array(message, 'an array of { role, content }'), v.minLength(1, 'at least one message')),
   ),
+  continueFinalMessage: v.optional(flag, false),
+  enableThinking: v.optional(flag, true),
   // resolveController knows best what these two may be.
   controller: v.optional(v.custom<Controller | string>(() => true)),
   depth: v.optional(integer(0, MAX_DEPTH)),
@@ -427,6 +462,10 @@ const requestFields = {
   presencePenalty: v.optional(real(-100, 100), 0),
   penaltyLastN: v.optional(integer(0, MAX_CONTEXT), 64),
   dry: v.optional(dry, {}),
+  logitBias: v.optional(
+    v.pipe(v.array(bias, 'an array of pairs of a token id and a bias'), v.maxLength(4096, 'up to 4096 pairs')),
+    [],
+  ),
   seed: v.optional(integer(0, MAX_SEED)),
   stop: v.optional(
     v.union(
@@ -491,7 +530,24 @@ export function checkRequestOptions(options: unknown) {
     );
   }
   mustFitTogether(checked);
+  mustContinue(checked);
   return checked;
+}
+
+/** Throws INVALID_ARGUMENT where there is no answer to go on with. */
+function mustContinue({
+  continueFinalMessage,
+  messages,
+  tools,
+}: v.InferOutput<typeof requestSchema>): void {
+  if (!continueFinalMessage) return;
+  const last = messages?.at(-1);
+  if (last?.role === 'assistant' && last.toolCalls === undefined && tools === undefined) return;
+  throw new AdaptiveSpecError(
+    'INVALID_ARGUMENT',
+    'There is no answer for continueFinalMessage to go on with',
+    "Give messages of which the last has the role 'assistant' and no calls, and no tools.",
+  );
 }
 
 /** Checks the path of a file that an option or an argument names. Throws INVALID_ARGUMENT. */

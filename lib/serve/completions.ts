@@ -1,6 +1,7 @@
 // Runs the requests of OpenAI's two forms of completions, and words their answers.
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { verboseOf } from './llama-completions.js';
 import { logprobsOfText } from './logprobs.js';
 import { chatForm, completionForm, figuresOf, type ReplyHead, usageOf } from './replies.js';
 import { mayCall, type ServedRequest } from './request.js';
@@ -22,8 +23,15 @@ export async function complete(
     system_fingerprint: serving.fingerprint,
   };
   if (!served.stream) {
-    const { result, queueMs } = await serving.answer(served, request, reply);
-    return { ...form.whole(head, result), usage: usageOf(result), ...figuresOf(result, queueMs, maxDepth) };
+    const answer = await serving.answer(served, request, reply);
+    const { result, queueMs } = answer;
+    const verbose = served.verbose || serving.options.verbose;
+    return {
+      ...form.whole(head, result),
+      usage: usageOf(result),
+      ...figuresOf(result, queueMs, maxDepth),
+      ...(verbose ? { __verbose: verboseOf(serving, served, answer) } : {}),
+    };
   }
   // OpenAI's streams with usage have it as null before the end.
   const usage = served.includeUsage ? { usage: null } : {};

@@ -39,6 +39,7 @@ function entry(token: TokenProbability) {
   return { token: token.text, logprob: bounded(token), bytes: [...token.bytes] };
 }
 
-function bounded({ logprob }: TokenProbability): number {
+/** A log-probability that JSON can hold. */
+export function bounded({ logprob }: Pick<TokenProbability, 'logprob'>): number {
   return Math.max(logprob, LEAST);
 }

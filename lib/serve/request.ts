@@ -10,6 +10,8 @@ export interface ServedRequest {
   stream: boolean;
   /** Whether a stream ends with a chunk of the usage. */
   includeUsage: boolean;
+  /** Whether a whole answer has llama-server's own form of it too. */
+  verbose?: boolean;
 }
 
 /** Whether what the text says is known at its end only: it may be a call of a tool. */

@@ -9,6 +9,7 @@ import {
   schemaFields,
   schemaFormat,
   sharedFields,
+  type ReadingEngine,
   sharedOptions,
   text,
   tokenLimit,
@@ -93,7 +94,7 @@ export interface ResponseEcho {
 /** Throws HttpError 400 or 501, with `param`. */
 export function responsesRequest(
   body: unknown,
-  contextSize: number,
+  engine: ReadingEngine,
   maxMessages: number,
 ): { request: ServedRequest; echo: ResponseEcho } {
   const { input, metadata, tools } = (body ?? {}) as { input?: unknown; metadata?: unknown; tools?: unknown };
@@ -110,7 +111,7 @@ export function responsesRequest(
   if (read.conversation != null) throw unsupportedField('conversation', 'conversation is not supported.');
   if (read.background === true) throw unsupportedField('background', 'background is not supported.');
   const options: RequestOptions = {
-    ...sharedOptions(read, [read.max_output_tokens], contextSize),
+    ...sharedOptions(read, [read.max_output_tokens], engine),
     messages: messagesOf(read),
     ...toolsOf(read),
   };

@@ -16,7 +16,9 @@ export async function respond(
   reply: FastifyReply,
 ): Promise<unknown> {
   const { maxDepth } = serving.engine.info;
-  const made = new ResponseReply(request.id.replaceAll('-', ''), serving.modelName, echo);
+  const { temperature = 0, topP = 1 } = serving.resolved(served.options);
+  const resolved = { ...echo, temperature, top_p: topP };
+  const made = new ResponseReply(request.id.replaceAll('-', ''), serving.modelName, resolved);
   if (!served.stream) {
     const { result, queueMs } = await serving.answer(served, request, reply);
     return made.whole(result, figuresOf(result, queueMs, maxDepth));

@@ -12,8 +12,8 @@ import type { BegunRequest, ServerState } from './state.js';
 /** What an answer is made of. */
 export type RunPart =
   | { type: 'begin' }
-  /** `logprobs`: of the tokens since the piece before, where the request asks for them. */
-  | { type: 'text'; text: string; logprobs: TokenLogprobs[] }
+  /** `tokens`: those since the piece before; `logprobs`: theirs, where the request asks for them. */
+  | { type: 'text'; text: string; tokens: number[]; logprobs: TokenLogprobs[] }
   /** `queueMs`: what the request waited for its slot. */
   | { type: 'finish'; result: GenerationResult; queueMs: number };
 
@@ -51,16 +51,20 @@ export async function* run(
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
     state.emit('begin', begun(request, options, { id, model: modelName, promptTokens }));
+    let tokens: number[] = [];
     let logprobs: TokenLogprobs[] = [];
     let result: GenerationResult | undefined;
     let failure: unknown;
     try {
       yield { type: 'begin' };
       for await (const part of parts) {
-        if (part.type === 'step') state.emit('step', id, part.step);
-        else if (part.type === 'logprobs') logprobs.push(...part.logprobs);
+        if (part.type === 'step') {
+          tokens.push(...part.step.tokens);
+          state.emit('step', id, part.step);
+        } else if (part.type === 'logprobs') logprobs.push(...part.logprobs);
         else if (part.type === 'text') {
-          yield { ...part, logprobs };
+          yield { ...part, tokens, logprobs };
+          tokens = [];
           logprobs = [];
         } else if (part.type === 'finish') result = part.result;
       }

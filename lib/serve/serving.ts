@@ -2,6 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { TokenLogprobs } from '../logprobs.js';
+import type { RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
 import { EventStream } from './event-stream.js';
 import { type ErrorBody, HttpError, httpErrorOf, unavailable } from './http-error.js';
@@ -16,7 +17,12 @@ import type { ServerState } from './state.js';
 /** How an endpoint words a stream. */
 export interface StreamForm {
   begin(stream: EventStream): void;
-  text(stream: EventStream, text: string, logprobs: readonly TokenLogprobs[]): void;
+  text(
+    stream: EventStream,
+    text: string,
+    logprobs: readonly TokenLogprobs[],
+    tokens: readonly number[],
+  ): void;
   finish(stream: EventStream, result: GenerationResult, queueMs: number): void;
   fail(stream: EventStream, body: ErrorBody): void;
 }
@@ -71,18 +77,37 @@ export class Serving {
   }
 
   /** Sends the answer as events. Throws what went wrong before the first one. */
-  async stream(
+  stream(
     served: ServedRequest,
     request: FastifyRequest,
     reply: FastifyReply,
     form: StreamForm,
   ): Promise<void> {
+    return this.streams([served], request, reply, () => form);
+  }
+
+  /** The same for several answers, one after the other. `formOf` is called when the turn of each has come. */
+  async streams(
+    all: readonly ServedRequest[],
+    request: FastifyRequest,
+    reply: FastifyReply,
+    formOf: (served: ServedRequest, index: number) => StreamForm,
+  ): Promise<void> {
     const stream = new EventStream(reply, this.options);
+    let form: StreamForm | undefined;
     try {
-      for await (const part of this.#run(served, request, reply)) {
-        if (part.type === 'begin') form.begin(stream);
-        else if (part.type === 'text') form.text(stream, part.text, part.logprobs);
-        else form.finish(stream, part.result, part.queueMs);
+      for (const [index, served] of all.entries()) {
+        form = formOf(served, index);
+        let finished = false;
+        for await (const part of this.#run(served, request, reply)) {
+          if (part.type === 'begin') form.begin(stream);
+          else if (part.type === 'text') form.text(stream, part.text, part.logprobs, part.tokens);
+          else {
+            form.finish(stream, part.result, part.queueMs);
+            finished = true;
+          }
+        }
+        if (!finished) break;
       }
       if (!stream.isOpen) throw clientGone();
     } catch (error) {
@@ -90,8 +115,15 @@ export class Serving {
         stream.cancel();
         throw error;
       }
-      form.fail(stream, this.told(error, request).body);
+      form!.fail(stream, this.told(error, request).body);
     }
+  }
+
+  /** A request's options with the server's defaults. */
+  resolved(options: RequestOptions): RequestOptions {
+    const { contextSize } = this.engine.info;
+    const { maxTokens = contextSize, ...defaults } = this.options.defaults;
+    return { ...defaults, maxTokens: Math.min(maxTokens, contextSize), ...options };
   }
 
   /** An error as it is answered; one of the server's own is told to its owner. */
@@ -128,7 +160,7 @@ export class Serving {
     try {
       for await (const part of run(
         { engine, state, modelName, slots: this.#slots },
-        served,
+        { ...served, options: this.resolved(served.options) },
         request.id,
         abort.signal,
       )) {

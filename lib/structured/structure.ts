@@ -6,6 +6,7 @@ import type {
   NativeGrammar,
   NativeGrammarSource,
   NativeToolPrompt,
+  NativeTurn,
 } from '../binding.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { guardNative } from '../guard-native.js';
@@ -53,6 +54,7 @@ export interface Structure {
 export interface StructureMaker {
   native: NativeEngine;
   binding: EngineBinding;
+  turn: NativeTurn;
   /** Puts plain messages into words; called where there is a template. */
   applyTemplate: (messages: readonly Message[]) => string;
 }
@@ -81,13 +83,13 @@ function schemaOf(format: Exclude<ResponseFormat, { type: 'text' }>): [text: str
 }
 
 function toolStructure(request: CheckedRequest, maker: StructureMaker): Structure {
-  const { native, applyTemplate } = maker;
+  const { native, turn, applyTemplate } = maker;
   const messages = request.messages as readonly Message[];
   const tools = offeredTools(request.tools ?? [], request.toolChoice);
   const required = request.toolChoice !== 'auto' && tools.length > 0;
   const parallel = request.parallelToolCalls;
   const made = guardNative(() =>
-    native.applyTools(messagesText(messages), JSON.stringify(tools), required, parallel),
+    native.applyTools(messagesText(messages), JSON.stringify(tools), required, parallel, turn),
   );
   if (tools.length === 0) {
     if (!made.knowsCalls) return { ...FREE, prompt: applyTemplate(messages.map(plainMessage)) };

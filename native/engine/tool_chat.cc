@@ -26,8 +26,9 @@ void add_triggers(const std::vector<common_grammar_trigger>& triggers, GrammarSo
 }  // namespace
 
 ToolPrompt apply_tools(const ChatTemplate& chat, const llama_vocab* vocab, const std::string& messages,
-                       const std::string& tools, bool required, bool parallel) {
+                       const std::string& tools, bool required, bool parallel, const TurnOptions& turn) {
   common_chat_templates_inputs inputs;
+  set_turn(inputs, turn);
   common_chat_params params;
   try {
     inputs.messages = common_chat_msgs_parse_oaicompat(common_json::parse(messages));

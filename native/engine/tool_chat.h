@@ -37,7 +37,7 @@ struct Answer {
 // Messages and tools as JSON, in the form that OpenAI's chat completions have. `required`: the answer is a call;
 // `parallel`: one answer may have several. Throws EngineError INVALID_ARGUMENT for what the template refuses.
 ToolPrompt apply_tools(const ChatTemplate& chat, const llama_vocab* vocab, const std::string& messages,
-                       const std::string& tools, bool required, bool parallel);
+                       const std::string& tools, bool required, bool parallel, const TurnOptions& turn = {});
 // Throws EngineError NATIVE_FAILURE where the text is no answer of that syntax.
 Answer parse_answer(const std::string& text, const AnswerSyntax& syntax);
 
