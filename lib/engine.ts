@@ -837,7 +837,8 @@ export class Engine implements AsyncDisposable {
   /** `mark` stands in names of control tokens that messages hold. */
   #promptOf(request: CheckedRequest, prompt?: string, mark?: string): { tokens: Int32Array; words?: string } {
     const { contextSize } = this.#info;
-    const said = prompt ?? (request.messages ? this.#applyTemplate(request.messages, turnOf(request)) : request.prompt!);
+    const said =
+      prompt ?? (request.messages ? this.#applyTemplate(request.messages, turnOf(request)) : request.prompt!);
     const guarded = typeof said === 'string' && mark !== undefined;
     const words = guarded ? said.replaceAll(mark, '') : said;
     const tokens = guarded

@@ -463,7 +463,10 @@ const requestFields = {
   penaltyLastN: v.optional(integer(0, MAX_CONTEXT), 64),
   dry: v.optional(dry, {}),
   logitBias: v.optional(
-    v.pipe(v.array(bias, 'an array of pairs of a token id and a bias'), v.maxLength(4096, 'up to 4096 pairs')),
+    v.pipe(
+      v.array(bias, 'an array of pairs of a token id and a bias'),
+      v.maxLength(4096, 'up to 4096 pairs'),
+    ),
     [],
   ),
   seed: v.optional(integer(0, MAX_SEED)),
@@ -535,11 +538,7 @@ export function checkRequestOptions(options: unknown) {
 }
 
 /** Throws INVALID_ARGUMENT where there is no answer to go on with. */
-function mustContinue({
-  continueFinalMessage,
-  messages,
-  tools,
-}: v.InferOutput<typeof requestSchema>): void {
+function mustContinue({ continueFinalMessage, messages, tools }: v.InferOutput<typeof requestSchema>): void {
   if (!continueFinalMessage) return;
   const last = messages?.at(-1);
   if (last?.role === 'assistant' && last.toolCalls === undefined && tools === undefined) return;

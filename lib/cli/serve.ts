@@ -57,7 +57,10 @@ export function addServe(program: Command): void {
     .option('--max-depth <k>', 'largest depth that requests may ask for (default: 32)')
     .option('--queue <n>', 'requests that may wait; more are refused (default: 64)')
     .option('--batch-size <n>', 'prompt tokens per batch (default: 512)')
-    .option('-n, --max-tokens <n>', "most tokens of requests that don't say it (default: what the context holds)")
+    .option(
+      '-n, --max-tokens <n>',
+      "most tokens of requests that don't say it (default: what the context holds)",
+    )
     .option('--temperature <t>', "of requests that don't say it (default: 0, the likeliest token)")
     .option('--top-k <n>', "draw among so many likeliest tokens, in requests that don't say it")
     .option('--top-p <p>', 'the likeliest tokens that hold this probability, likewise')

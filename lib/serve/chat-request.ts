@@ -150,7 +150,8 @@ function readChat(
   if (thinks != null) options.enableThinking = thinks;
   if (logprobs === true) options.logprobs = top_logprobs ?? 0;
   else if (top_logprobs) throw invalidField('top_logprobs', 'top_logprobs needs logprobs: true.');
-  const format = formatOf(read.response_format) ?? (read.json_schema && schemaFormat({ schema: read.json_schema }));
+  const format =
+    formatOf(read.response_format) ?? (read.json_schema && schemaFormat({ schema: read.json_schema }));
   if (format) options.responseFormat = format;
   return { read, options };
 }
@@ -172,12 +173,12 @@ function continues(read: Body, { tools }: RequestOptions): boolean {
   if (continue_final_message === true && !(isAnswer && tools === undefined)) {
     throw invalidField(
       'continue_final_message',
-      'There is no answer to go on with: the last message is not an assistant\'s, calls tools, or tools are offered.',
+      "There is no answer to go on with: the last message is not an assistant's, calls tools, or tools are offered.",
     );
   }
   if (!isAnswer || tools !== undefined || continue_final_message === false) return false;
   if (before?.role !== 'assistant') return true;
-  throw invalidField('messages', 'The last two messages are both an assistant\'s. Give one at the end.');
+  throw invalidField('messages', "The last two messages are both an assistant's. Give one at the end.");
 }
 
 function mayHold(body: unknown, maxMessages: number): void {

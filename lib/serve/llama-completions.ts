@@ -30,7 +30,8 @@ export async function llamaComplete(
     return {
       begin: () => {},
       text: (stream, text, logprobs, tokens) => {
-        for (const piece of llamaPieces(head, text, tokens, wantsLogprobs ? logprobs : undefined)) stream.send(piece);
+        for (const piece of llamaPieces(head, text, tokens, wantsLogprobs ? logprobs : undefined))
+          stream.send(piece);
       },
       finish: (stream, result, queueMs) => {
         stream.send(selected(llamaEnd(head, result, queueMs, maxDepth), responseFields));
@@ -43,7 +44,11 @@ export async function llamaComplete(
 }
 
 /** llama-server's own form of an answer to a chat, beside OpenAI's. */
-export function verboseOf(serving: Serving, served: ServedRequest, answer: Awaited<ReturnType<Serving['answer']>>) {
+export function verboseOf(
+  serving: Serving,
+  served: ServedRequest,
+  answer: Awaited<ReturnType<Serving['answer']>>,
+) {
   const { result, queueMs } = answer;
   const { maxDepth } = serving.engine.info;
   return llamaWhole(headOf(serving, served, 0), result, { queueMs, maxDepth, returnTokens: true });
@@ -60,7 +65,10 @@ function headOf(serving: Serving, served: ServedRequest, index: number): LlamaHe
   };
 }
 
-function promptText({ engine }: Serving, { prompt, messages, tools, toolChoice, ...turn }: RequestOptions): string {
+function promptText(
+  { engine }: Serving,
+  { prompt, messages, tools, toolChoice, ...turn }: RequestOptions,
+): string {
   if (typeof prompt === 'string') return prompt;
   if (prompt !== undefined) return engine.detokenize(prompt);
   const { continueFinalMessage, enableThinking } = turn;

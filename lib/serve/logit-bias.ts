@@ -15,7 +15,8 @@ export function logitBiasOf(
   value: unknown,
   engine: Pick<ServedEngine, 'info' | 'tokenize'>,
 ): [number, number][] {
-  if (typeof value !== 'object' || value === null) throw wrong('logit_bias is neither an object nor an array.');
+  if (typeof value !== 'object' || value === null)
+    throw wrong('logit_bias is neither an object nor an array.');
   const pairs: unknown[] = Array.isArray(value)
     ? value
     : Object.entries(value).map(([key, bias]) => [/^\d+$/.test(key) ? Number(key) : key, bias]);

@@ -5,11 +5,11 @@ import type { Message, RequestOptions } from '../options.js';
 import type { ToolChoice } from '../structured/tools.js';
 import {
   parallelField,
+  type ReadingEngine,
   readBody,
   schemaFields,
   schemaFormat,
   sharedFields,
-  type ReadingEngine,
   sharedOptions,
   text,
   tokenLimit,

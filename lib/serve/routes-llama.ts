@@ -34,7 +34,9 @@ export function llamaRoutes(app: FastifyInstance, serving: Serving): void {
   app.addHook('onClose', async () => board.close());
   app.get('/slots', () => {
     if (options.slots) return board.view();
-    throw new HttpError('not_supported_error', 'This server tells nothing of its slots', { code: 'UNSUPPORTED' });
+    throw new HttpError('not_supported_error', 'This server tells nothing of its slots', {
+      code: 'UNSUPPORTED',
+    });
   });
 
   app.post('/apply-template', ({ body }) => {

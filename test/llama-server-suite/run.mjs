@@ -21,7 +21,8 @@ async function ensurePython() {
   const python = join(folder, 'bin/python');
   if (existsSync(python)) return python;
   const system = ['python3', 'python'].find((name) => capture(name, ['--version'])?.startsWith('Python 3'));
-  if (!system) throw new StepFailure('There is no Python 3, which these tests are written in.', 'install python3');
+  if (!system)
+    throw new StepFailure('There is no Python 3, which these tests are written in.', 'install python3');
   say('installing what the tests import');
   mkdirSync(cacheRoot(), { recursive: true });
   const made = removeAtExit(mkdtempSync(`${folder}-`));

@@ -6,7 +6,7 @@ import { BEGINNINGS, tinyEngine } from './tiny-engine.js';
 
 const TEMPLATE =
   "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }};{% endfor %}" +
-  "{% if add_generation_prompt %}<assistant>{% if enable_thinking is defined and enable_thinking == false %}!{% endif %}{% endif %}";
+  '{% if add_generation_prompt %}<assistant>{% if enable_thinking is defined and enable_thinking == false %}!{% endif %}{% endif %}';
 
 let engine: Engine;
 let server: Server;
@@ -42,30 +42,45 @@ describe('logitBias', () => {
     { controller: 'heuristic' },
   ];
 
-  it.each([0, 0.8])('rules tokens out, in one text whatever is drafted, at temperature %d', async (temperature) => {
-    for (const prompt of BEGINNINGS) {
-      const base = { prompt, maxTokens: 40, temperature, seed: 5, ignoreEos: true };
-      const free = await engine.generate({ ...base, controller: 'off' });
-      const banned = [...new Set(free.tokens)].slice(0, 5);
-      const logitBias = banned.map((token) => [token, Number.NEGATIVE_INFINITY] as const);
-      const texts: number[][] = [];
-      for (const choice of CONTROLLERS) {
-        const { tokens } = await engine.generate({ ...base, ...choice, logitBias });
-        texts.push(tokens);
+  it.each([0, 0.8])(
+    'rules tokens out, in one text whatever is drafted, at temperature %d',
+    async (temperature) => {
+      for (const prompt of BEGINNINGS) {
+        const base = { prompt, maxTokens: 40, temperature, seed: 5, ignoreEos: true };
+        const free = await engine.generate({ ...base, controller: 'off' });
+        const banned = [...new Set(free.tokens)].slice(0, 5);
+        const logitBias = banned.map((token) => [token, Number.NEGATIVE_INFINITY] as const);
+        const texts: number[][] = [];
+        for (const choice of CONTROLLERS) {
+          const { tokens } = await engine.generate({ ...base, ...choice, logitBias });
+          texts.push(tokens);
+        }
+        expect(texts[0]!.filter((token) => banned.includes(token))).toEqual([]);
+        for (const tokens of texts) expect(tokens).toEqual(texts[0]);
       }
-      expect(texts[0]!.filter((token) => banned.includes(token))).toEqual([]);
-      for (const tokens of texts) expect(tokens).toEqual(texts[0]);
-    }
-  });
+    },
+  );
 
   it('adds up, and leaves log-probabilities as they are', async () => {
     const base = { prompt: BEGINNINGS[0]!, maxTokens: 8, ignoreEos: true, logprobs: 3, controller: 'off' };
     const free = await engine.generate(base);
     const wanted = 65;
-    const biased = await engine.generate({ ...base, logitBias: [[wanted, 500], [wanted, 500]] });
+    const biased = await engine.generate({
+      ...base,
+      logitBias: [
+        [wanted, 500],
+        [wanted, 500],
+      ],
+    });
     expect(new Set(biased.tokens)).toEqual(new Set([wanted]));
     expect(biased.logprobs![0]!.top).toEqual(free.logprobs![0]!.top);
-    const undone = await engine.generate({ ...base, logitBias: [[wanted, 900], [wanted, -900]] });
+    const undone = await engine.generate({
+      ...base,
+      logitBias: [
+        [wanted, 900],
+        [wanted, -900],
+      ],
+    });
     expect(undone.tokens).toEqual(free.tokens);
   });
 
@@ -93,7 +108,9 @@ describe('a chat template that is given', () => {
     expect(engine.applyChatTemplate([user])).toBe('<user>Hi;<assistant>');
     expect(engine.applyChatTemplate([user], { addGenerationPrompt: false })).toBe('<user>Hi;');
     expect(engine.applyChatTemplate([user], { enableThinking: false })).toBe('<user>Hi;<assistant>!');
-    expect(engine.applyChatTemplate([user, begun], { continueFinalMessage: true })).toBe('<user>Hi;<assistant>Well');
+    expect(engine.applyChatTemplate([user, begun], { continueFinalMessage: true })).toBe(
+      '<user>Hi;<assistant>Well',
+    );
   });
 
   it('is what requests are read by', async () => {
@@ -113,7 +130,9 @@ describe('a chat template that is given', () => {
     [{ prompt: 'a', continueFinalMessage: true }],
     [{ messages: [user, { ...begun, toolCalls: [] }], continueFinalMessage: true }],
   ])('has no answer to go on with in %j', async (options) => {
-    await expect(engine.generate(options)).rejects.toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+    await expect(engine.generate(options)).rejects.toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    );
   });
 
   it.each(['{% for %}', '{{ unclosed'])('is refused where it is no Jinja: %j', async (chatTemplate) => {
@@ -139,7 +158,14 @@ describe('/completion', () => {
       expect([whole.content, whole.tokens]).toEqual([direct.text, direct.tokens]);
       const streamed = await events(await post('/completion', { ...body, stream: true }));
       expect(streamed.map(({ content }) => content).join('')).toBe(whole.content);
-      const { timings: _, metrics: __, content: ___, tokens: ____, generation_settings, ...end } = streamed.at(-1);
+      const {
+        timings: _,
+        metrics: __,
+        content: ___,
+        tokens: ____,
+        generation_settings,
+        ...end
+      } = streamed.at(-1);
       expect(whole).toMatchObject({ ...end, generation_settings: { ...generation_settings, stream: false } });
     }
   });
@@ -147,7 +173,12 @@ describe('/completion', () => {
   it('tells probabilities by token, one in each event', async () => {
     const body = { prompt: BEGINNINGS[2], n_predict: 20, n_probs: 4, ignore_eos: true };
     const whole = await (await post('/completion', body)).json();
-    const direct = await engine.generate({ prompt: BEGINNINGS[2]!, maxTokens: 20, ignoreEos: true, logprobs: 4 });
+    const direct = await engine.generate({
+      prompt: BEGINNINGS[2]!,
+      maxTokens: 20,
+      ignoreEos: true,
+      logprobs: 4,
+    });
     expect(whole.completion_probabilities.map(({ id }: { id: number }) => id)).toEqual(direct.tokens);
     expect(whole.completion_probabilities[0]).toMatchObject({
       token: direct.logprobs![0]!.text,

@@ -82,7 +82,9 @@ export class FakeEngine implements ServedEngine {
 
   pieces(tokens: Int32Array | readonly number[]): Uint8Array[] {
     // The first two are half a character each.
-    return Array.from(tokens, (token) => (token < 2 ? Buffer.of(0xf0, 0x9f) : Buffer.from('x'.repeat(token))));
+    return Array.from(tokens, (token) =>
+      token < 2 ? Buffer.of(0xf0, 0x9f) : Buffer.from('x'.repeat(token)),
+    );
   }
 
   applyChatTemplate(messages: readonly Message[], options: ChatTemplateOptions = {}): string {

@@ -28,7 +28,12 @@ const eventsOf = (body: string) =>
 describe("llama-server's own completions", () => {
   it.each(['/completion', '/completions'])('are answered at %s', async (path) => {
     const { post, engine } = serve();
-    const response = await post(path, { prompt: 'Hello there', n_predict: 3, return_tokens: true, stop: ['x'] });
+    const response = await post(path, {
+      prompt: 'Hello there',
+      n_predict: 3,
+      return_tokens: true,
+      stop: ['x'],
+    });
     expect(response.statusCode).toBe(200);
     expect(response.json()).toMatchObject({
       index: 0,
@@ -44,7 +49,14 @@ describe("llama-server's own completions", () => {
       truncated: false,
       stop_type: 'limit',
       stopping_word: '',
-      generation_settings: { n_predict: 3, temperature: 0, seed: 1, stop: ['x'], stream: false, logit_bias: [] },
+      generation_settings: {
+        n_predict: 3,
+        temperature: 0,
+        seed: 1,
+        stop: ['x'],
+        stream: false,
+        logit_bias: [],
+      },
       timings: { predicted_n: 3 },
     });
     expect(engine.runs[0]!.options).toMatchObject({ prompt: 'Hello there', maxTokens: 3 });
@@ -143,8 +155,25 @@ describe("llama-server's own completions", () => {
 });
 
 it.each([
-  [{ 5: -1, ' ab c': 2 }, [[5, -1], [0, 2], [2, 2], [1, 2]]],
-  [[[5, false], ['ab', -100]], [[5, Number.NEGATIVE_INFINITY], [2, -100]]],
+  [
+    { 5: -1, ' ab c': 2 },
+    [
+      [5, -1],
+      [0, 2],
+      [2, 2],
+      [1, 2],
+    ],
+  ],
+  [
+    [
+      [5, false],
+      ['ab', -100],
+    ],
+    [
+      [5, Number.NEGATIVE_INFINITY],
+      [2, -100],
+    ],
+  ],
 ])('logit_bias %j reaches the engine', async (logit_bias, pairs) => {
   const { post, engine } = serve();
   await post('/completion', { prompt: 'a', logit_bias });
@@ -153,7 +182,15 @@ it.each([
 });
 
 describe("the server's defaults", () => {
-  const defaults = { maxTokens: 3, temperature: 0.5, topK: 4, topP: 0.9, minP: 0.1, seed: 7, enableThinking: false };
+  const defaults = {
+    maxTokens: 3,
+    temperature: 0.5,
+    topK: 4,
+    topP: 0.9,
+    minP: 0.1,
+    seed: 7,
+    enableThinking: false,
+  };
 
   it('hold for requests that say nothing', async () => {
     const { post, engine } = serve({ defaults });
@@ -161,7 +198,13 @@ describe("the server's defaults", () => {
     await post('/v1/completions', { prompt: 'a', max_tokens: 2, temperature: 0, seed: 9, top_k: -1 });
     await post('/v1/completions', { prompt: 'a', max_tokens: -1 });
     expect(engine.runs[0]!.options).toMatchObject(defaults);
-    expect(engine.runs[1]!.options).toMatchObject({ maxTokens: 2, temperature: 0, seed: 9, topK: 0, topP: 0.9 });
+    expect(engine.runs[1]!.options).toMatchObject({
+      maxTokens: 2,
+      temperature: 0,
+      seed: 9,
+      topK: 0,
+      topP: 0.9,
+    });
     expect(engine.runs[2]!.options.maxTokens).toBe(512);
   });
 
@@ -179,7 +222,9 @@ describe("the server's defaults", () => {
   it.each([{ maxTokens: 0 }, { temperature: -1 }, { seed: 1.5 }, { enableThinking: 1 }, { topQ: 1 }])(
     'may not be %j',
     (wrong) => {
-      expect(() => serve({ defaults: wrong as object })).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+      expect(() => serve({ defaults: wrong as object })).toThrow(
+        expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+      );
     },
   );
 });
@@ -204,8 +249,14 @@ describe('chats', () => {
     const { post } = serve();
     for (const [body, param] of [
       [{ messages: [user, answer, answer] }, 'messages'],
-      [{ messages: [user, answer], continue_final_message: true, add_generation_prompt: true }, 'continue_final_message'],
-      [{ messages: [user], continue_final_message: true, add_generation_prompt: false }, 'continue_final_message'],
+      [
+        { messages: [user, answer], continue_final_message: true, add_generation_prompt: true },
+        'continue_final_message',
+      ],
+      [
+        { messages: [user], continue_final_message: true, add_generation_prompt: false },
+        'continue_final_message',
+      ],
     ] as const) {
       const response = await post(CHAT, body);
       expect([response.statusCode, response.json().error.param]).toEqual([400, param]);
@@ -223,7 +274,11 @@ describe('chats', () => {
   it('take a schema in json_schema, unless response_format has one', async () => {
     const { post, engine } = serve();
     await post(CHAT, { messages: [user], json_schema: { const: 1 } });
-    await post(CHAT, { messages: [user], json_schema: { const: 1 }, response_format: { type: 'json_object' } });
+    await post(CHAT, {
+      messages: [user],
+      json_schema: { const: 1 },
+      response_format: { type: 'json_object' },
+    });
     expect(engine.runs.map(({ options }) => options.responseFormat)).toEqual([
       { type: 'json_schema', schema: { const: 1 } },
       { type: 'json_object' },
@@ -243,7 +298,8 @@ describe('chats', () => {
   it('are put into words by /apply-template, and counted', async () => {
     const { post } = serve();
     const tools = [{ type: 'function', function: { name: 'look' } }];
-    const ask = async (body: object) => (await post('/apply-template', { messages: [user], ...body })).json().prompt;
+    const ask = async (body: object) =>
+      (await post('/apply-template', { messages: [user], ...body })).json().prompt;
     expect(await ask({})).toBe('user: Hi>');
     expect(await ask({ add_generation_prompt: false })).toBe('user: Hi.');
     expect(await ask({ tools })).toBe('[look]user: Hi>');
@@ -267,17 +323,27 @@ describe('/slots', () => {
   it('tells which slots run what, and how far they are', async () => {
     const { post, get, engine } = serve({}, new FakeEngine({ parallel: 2 }));
     engine.automatic = false;
-    const idle = { is_processing: false, next_token: [{ n_decoded: 0, n_remain: -1, has_next_token: false }] };
+    const idle = {
+      is_processing: false,
+      next_token: [{ n_decoded: 0, n_remain: -1, has_next_token: false }],
+    };
     expect((await get('/slots')).json()).toMatchObject([
       { id: 0, n_ctx: 512, speculative: true, ...idle },
       { id: 1, ...idle },
     ]);
-    const answers = [post('/completion', { prompt: 'a', n_predict: 4 }), post('/completion', { prompt: 'b' })];
+    const answers = [
+      post('/completion', { prompt: 'a', n_predict: 4 }),
+      post('/completion', { prompt: 'b' }),
+    ];
     while (engine.runs.length < 2) await new Promise((resolve) => setImmediate(resolve));
     engine.runs[0]!.step();
     await new Promise((resolve) => setImmediate(resolve));
     const [first, second] = (await get('/slots')).json();
-    expect(first).toMatchObject({ is_processing: true, n_prompt_tokens: 2, next_token: [{ n_decoded: 1, n_remain: 3 }] });
+    expect(first).toMatchObject({
+      is_processing: true,
+      n_prompt_tokens: 2,
+      next_token: [{ n_decoded: 1, n_remain: 3 }],
+    });
     expect(second).toMatchObject({ is_processing: true, next_token: [{ n_decoded: 0, n_remain: 512 }] });
     expect(JSON.stringify([first, second])).not.toContain('Once');
     engine.runs[0]!.finish();
