@@ -1,7 +1,7 @@
 // `npm run test:llama-server`: llama.cpp's own tests of its server, against `adaptive-spec serve` on the default pair.
 // Arguments go to pytest, such as -k tokenize. The last line counts.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cacheRoot } from '../../scripts/cache.mjs';
@@ -35,8 +35,9 @@ async function ensurePython() {
   }
   try {
     renameSync(made, folder);
-  } catch {
-    // Another run has been faster.
+  } catch (error) {
+    // Another run may have been faster.
+    if (!existsSync(python)) throw error;
   }
   return python;
 }

@@ -4,9 +4,8 @@ import type { Engine, RequestOptions } from '../../lib/index.js';
 import { createServer, type Server } from '../../lib/serve/index.js';
 import { BEGINNINGS, tinyEngine } from './tiny-engine.js';
 
-const TEMPLATE =
-  "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }};{% endfor %}" +
-  '{% if add_generation_prompt %}<assistant>{% if enable_thinking is defined and enable_thinking == false %}!{% endif %}{% endif %}';
+const TURNS = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }};{% endfor %}";
+const TEMPLATE = `${TURNS}{% if add_generation_prompt %}<assistant>{% endif %}`;
 
 let engine: Engine;
 let server: Server;
@@ -107,7 +106,6 @@ describe('a chat template that is given', () => {
     expect(engine.info.hasChatTemplate).toBe(true);
     expect(engine.applyChatTemplate([user])).toBe('<user>Hi;<assistant>');
     expect(engine.applyChatTemplate([user], { addGenerationPrompt: false })).toBe('<user>Hi;');
-    expect(engine.applyChatTemplate([user], { enableThinking: false })).toBe('<user>Hi;<assistant>!');
     expect(engine.applyChatTemplate([user, begun], { continueFinalMessage: true })).toBe(
       '<user>Hi;<assistant>Well',
     );
@@ -119,10 +117,23 @@ describe('a chat template that is given', () => {
       engine.generate({ ...options, maxTokens: 12, ignoreEos: true, controller: 'off' });
     const continued = await generate({ messages, continueFinalMessage: true });
     expect(continued.tokens).toEqual((await generate({ prompt: '<user>Hi;<assistant>Well' })).tokens);
-    const silent = await generate({ messages: [user], enableThinking: false });
-    expect(silent.tokens).toEqual((await generate({ prompt: '<user>Hi;<assistant>!' })).tokens);
     const tokens = engine.countPromptTokens({ messages, continueFinalMessage: true });
     expect(tokens).toBe(continued.usage.promptTokens);
+  });
+
+  it('is told where the model is not to think', async () => {
+    const chatTemplate = `${TEMPLATE}{% if not enable_thinking %}<think></think>{% endif %}`;
+    await using other = await tinyEngine('target', undefined, { chatTemplate });
+    const base = { maxTokens: 12, ignoreEos: true, controller: 'off' };
+    expect(other.applyChatTemplate([user])).toBe('<user>Hi;<assistant>');
+    for (const [enableThinking, prompt] of [
+      [true, '<user>Hi;<assistant>'],
+      [false, '<user>Hi;<assistant><think></think>'],
+    ] as const) {
+      expect(other.applyChatTemplate([user], { enableThinking })).toBe(prompt);
+      const chat = await other.generate({ ...base, messages: [user], enableThinking });
+      expect(chat.tokens).toEqual((await other.generate({ ...base, prompt })).tokens);
+    }
   });
 
   it.each([
