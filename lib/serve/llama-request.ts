@@ -53,8 +53,9 @@ export function llamaRequest(body: unknown, engine: ReadingEngine): LlamaRequest
   if (read.json_schema) options.responseFormat = schemaFormat({ schema: read.json_schema });
   const prompts = promptsOf(read.prompt);
   return {
-    prompts: prompts.map((prompt) => ({
+    prompts: prompts.map((prompt, i) => ({
       kind: 'completion',
+      ...(prompts.length > 1 ? { part: i } : {}),
       options: { ...options, prompt: promptOf(prompt, engine) },
       stream: read.stream === true,
       includeUsage: false,

@@ -6,6 +6,8 @@ import type { BegunRequest } from './state.js';
 export interface ServedRequest {
   kind: BegunRequest['kind'];
   options: RequestOptions;
+  /** Which of several prompts of one HTTP request it is; missing where there is one. */
+  part?: number;
   /** Whether the answer goes out while it is written. */
   stream: boolean;
   /** Whether a stream ends with a chunk of the usage. */

@@ -161,7 +161,7 @@ export class Serving {
       for await (const part of run(
         { engine, state, modelName, slots: this.#slots },
         { ...served, options: this.resolved(served.options) },
-        request.id,
+        served.part === undefined ? request.id : `${request.id}.${served.part}`,
         abort.signal,
       )) {
         if (part.type === 'finish') {

@@ -44,6 +44,15 @@ it('no test is left out alone and with its whole file', () => {
   expect(entries.filter((entry) => files.some((file) => entry.startsWith(`${file}::`)))).toEqual([]);
 });
 
+it('the page has every reason, and counts that add up', () => {
+  const page = readFileSync(resolve('docs/llama-server-tests.md'), 'utf8');
+  const rows = new Map([...page.matchAll(/^\| (.*) \| (\d+) \|$/gm)].map(([, reason, count]) => [reason, Number(count)]));
+  expect([...rows.keys()]).toEqual(Object.values(groups).map(({ reason }) => reason));
+  const [, all, run, left] = /^Of (\d+) tests .* (\d+) run, and pass\. (\d+) are/m.exec(page)!.map(Number);
+  expect([...rows.values()].reduce((a, b) => a + b)).toBe(left);
+  expect(run! + left!).toBe(all);
+});
+
 it('without Python the command says what is missing', () => {
   const folder = mkdtempSync(join(tmpdir(), 'adaptive-spec-no-python-'));
   try {

@@ -1,5 +1,7 @@
 // llama-server's own routes and fields, on an engine without models.
 import { afterEach, describe, expect, it } from 'vitest';
+import { AdaptiveSpecError } from '../../lib/errors.js';
+import { httpErrorOf } from '../../lib/serve/http-error.js';
 import { createServer, type Server, type ServerOptions } from '../../lib/serve/index.js';
 import { FakeEngine } from './fake-engine.js';
 
@@ -107,8 +109,11 @@ describe("llama-server's own completions", () => {
   });
 
   it('answer several prompts in one stream, one after the other', async () => {
-    const { post, engine } = serve();
+    const { post, engine, server } = serve();
+    const ids: string[] = [];
+    server.state.on('begin', ({ id }) => ids.push(id));
     const events = eventsOf((await post('/completion', { prompt: ['a', 'b'], stream: true })).body);
+    expect(ids).toEqual([expect.stringMatching(/^[0-9a-f-]{36}\.0$/), expect.stringMatching(/\.1$/)]);
     expect(events.map(({ index }) => index)).toEqual([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
     expect(events.filter(({ stop }) => stop)).toHaveLength(2);
     expect(engine.runs).toHaveLength(2);
@@ -308,6 +313,17 @@ describe('chats', () => {
     const counted = await post('/v1/chat/completions/input_tokens', { messages: [user] });
     expect(counted.json()).toEqual({ input_tokens: 3 });
   });
+});
+
+it.each([
+  ['A prompt of 300 tokens', 300],
+  ['300 tokens', 300],
+  ['A text of 300 characters', undefined],
+])("what is too long is told in llama-server's words: %s", (what, tokens) => {
+  const message = `${what} exceeds the available context size of 256 tokens`;
+  const { body } = httpErrorOf(new AdaptiveSpecError('CONTEXT_OVERFLOW', message, 'Shorten it.'), 256);
+  expect(body.error).toMatchObject({ type: 'exceed_context_size_error', n_ctx: 256 });
+  expect(body.error.n_prompt_tokens).toBe(tokens);
 });
 
 it('/tokenize tells the pieces, as bytes where they are no whole characters', async () => {
