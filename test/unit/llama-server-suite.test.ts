@@ -46,7 +46,9 @@ it('no test is left out alone and with its whole file', () => {
 
 it('the page has every reason, and counts that add up', () => {
   const page = readFileSync(resolve('docs/llama-server-tests.md'), 'utf8');
-  const rows = new Map([...page.matchAll(/^\| (.*) \| (\d+) \|$/gm)].map(([, reason, count]) => [reason, Number(count)]));
+  const rows = new Map(
+    [...page.matchAll(/^\| (.*) \| (\d+) \|$/gm)].map(([, reason, count]) => [reason, Number(count)]),
+  );
   expect([...rows.keys()]).toEqual(Object.values(groups).map(({ reason }) => reason));
   const [, all, run, left] = /^Of (\d+) tests .* (\d+) run, and pass\. (\d+) are/m.exec(page)!.map(Number);
   expect([...rows.values()].reduce((a, b) => a + b)).toBe(left);
