@@ -26,6 +26,7 @@ interface Flags extends EngineFlags {
   maxDepth?: string;
   queue?: string;
   allowedHost?: string[];
+  cachePrompt: boolean;
   drain?: string;
   isolate?: boolean;
 }
@@ -46,6 +47,7 @@ export function addServe(program: Command): void {
     .option('--max-depth <k>', 'largest depth that requests may ask for (default: 32)')
     .option('--queue <n>', 'requests that may wait; more are refused (default: 64)')
     .option('--allowed-host <name...>', "names in the Host header that are this server's")
+    .option('--no-cache-prompt', 'read every prompt whole, whatever earlier requests have read of it')
     .option('--drain <seconds>', 'how long running requests may go on after SIGTERM (default: 30)')
     .option('--calibrate <when>', 'auto, load or off: where controllers have the costs of a step from')
     .option('--isolate', 'run in a child process, which is started again when it crashes');
@@ -137,6 +139,7 @@ async function serverOptionsOf(flags: Flags): Promise<ServerOptions> {
   }
   if (flags.queue !== undefined) options.queue = numberOf('--queue', flags.queue);
   if (flags.allowedHost !== undefined) options.allowedHosts = flags.allowedHost;
+  if (!flags.cachePrompt) options.cachePrompt = false;
   if (flags.drain !== undefined) options.drainMs = Math.round(1000 * numberOf('--drain', flags.drain));
   return options;
 }

@@ -116,6 +116,7 @@ export function chatRequest(body: unknown, contextSize: number, maxMessages: num
     kind: 'chat',
     options,
     stream: read.stream === true,
+    cachePrompt: read.cache_prompt !== false,
     includeUsage: read.stream_options?.include_usage === true,
   };
 }

@@ -42,6 +42,7 @@ export function completionRequest(body: unknown, contextSize: number): ServedReq
     kind: 'completion',
     options,
     stream: read.stream === true,
+    cachePrompt: read.cache_prompt !== false,
     includeUsage: read.stream_options?.include_usage === true,
   };
 }

@@ -55,6 +55,7 @@ export const sharedFields = {
   ),
   ignore_eos: v.nullish(flag),
   grammar: v.nullish(text),
+  cache_prompt: v.nullish(flag),
   logit_bias: v.optional(v.unknown()),
   adaptive_spec: v.nullish(
     v.strictObject(

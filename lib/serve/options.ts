@@ -21,6 +21,8 @@ export interface ServerOptions {
   depth?: number;
   /** Requests that may wait for a slot; more are refused. Default 64. */
   queue?: number;
+  /** Go on from what earlier requests with the same API key have read, where prompts begin alike. Default true. */
+  cachePrompt?: boolean;
   /** Names in the Host header, beside addresses and 'localhost', that are this server's. Default: none. */
   allowedHosts?: readonly string[];
   /** Largest body, in bytes. Default 4 MiB. */
@@ -70,6 +72,7 @@ const schema = v.strictObject({
   ),
   depth: v.optional(v.custom<number>(() => true)),
   queue: v.optional(whole(0, 100_000), 64),
+  cachePrompt: v.optional(v.boolean('true or false'), true),
   allowedHosts: v.optional(v.array(text('a name'), 'an array of names'), []),
   bodyLimit: v.optional(whole(1, 2 ** 30), 4 * 2 ** 20),
   maxMessages: v.optional(whole(1, 1_000_000), 1024),

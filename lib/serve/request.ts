@@ -8,11 +8,13 @@ export interface ServedRequest {
   options: RequestOptions;
   /** Whether the answer goes out while it is written. */
   stream: boolean;
+  /** Whether it may go on from what earlier requests have left, and leaves something itself. */
+  cachePrompt: boolean;
   /** Whether a stream ends with a chunk of the usage. */
   includeUsage: boolean;
 }
 
-/** Whether what the text says is known at its end only: it may be a call of a tool. */
+/** Whether the text may have calls of tools in it, as the model writes them. */
 export function mayCall({ options }: ServedRequest): boolean {
   return options.tools !== undefined && options.toolChoice !== 'none';
 }
