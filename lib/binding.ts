@@ -6,6 +6,7 @@ import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AdaptiveSpecError } from './errors.js';
 import type { NativeTokenLogprobs } from './logprobs.js';
+import type { AnswerReader } from './structured/answer-reader.js';
 
 /** The package's folder. */
 export const packageRoot = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -302,15 +303,14 @@ export interface NativeBinding {
   availableKernels(): string[];
   /** A JSON schema, as text, as a GBNF grammar. */
   schemaToGrammar(schema: string): string;
-  /** What a whole answer says. */
-  parseAnswer(
-    text: string,
+  /** Reads an answer by the model's own syntax; each reading is of all its text. */
+  AnswerReader: new (
     syntax: NativeSyntax,
-  ): { content: string; calls: { id: string; name: string; arguments: string }[] };
+  ) => AnswerReader;
 }
 
 /** What an engine needs of native code. */
-export type EngineBinding = Pick<NativeBinding, 'NativeEngine' | 'schemaToGrammar' | 'parseAnswer'> & {
+export type EngineBinding = Pick<NativeBinding, 'NativeEngine' | 'schemaToGrammar' | 'AnswerReader'> & {
   variant: NativeBinding['variant'] | 'simulated';
 };
 

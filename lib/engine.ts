@@ -58,6 +58,7 @@ import {
   threadLimit,
   type Warning,
 } from './options.js';
+import { PrefixCache } from './prefix-cache.js';
 import { closedError, RunningRequest } from './request.js';
 import type { GenerationResult } from './result.js';
 import { Session, type SessionRequest } from './session.js';
@@ -180,6 +181,8 @@ export class Engine implements AsyncDisposable {
   /** Found when messages are first given. */
   #names: ControlNames | undefined;
   #sessionFacts: SessionFacts | undefined;
+  /** Made when a request first names a cache. */
+  #prefixes: PrefixCache | undefined;
   #isClosing = false;
   #nextId = 1;
   #info!: EngineInfo;
@@ -393,7 +396,7 @@ export class Engine implements AsyncDisposable {
     else traceGeneration(generation, request, this.#info.model, start);
   }
 
-  #start(request: CheckedRequest, generation: Generation, { quiet = false, session }: StartOptions): void {
+  #start(request: CheckedRequest, generation: Generation, { quiet = false, ...how }: StartOptions): void {
     this.#mustBeOpen();
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
@@ -406,6 +409,7 @@ export class Engine implements AsyncDisposable {
     this.#mustBranch(request.tree);
     this.#mustKnow(request.logitBias);
     const { structure, tokens, words } = this.#worded(request);
+    const session = how.session ?? this.#cached(request.cache, tokens);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
     const drafters = this.#info.drafters;
@@ -457,7 +461,7 @@ export class Engine implements AsyncDisposable {
       trace,
       wantsLogprobs: request.logprobs !== undefined,
       read: structure.read,
-      said: structure.said,
+      answer: structure.answer,
     });
     const wasIdle = this.#requests.size === 0;
     this.#requests.set(id, running);
@@ -780,6 +784,18 @@ export class Engine implements AsyncDisposable {
       this.#traces.set(absolute, file);
     }
     return new RequestTrace(file, generation);
+  }
+
+  /** What a request that names a cache goes on from. */
+  #cached(cache: string | undefined, prompt: Int32Array): SessionRequest | undefined {
+    const { parallel, sessions } = this.#info;
+    if (cache === undefined || sessions === 'none') return undefined;
+    this.#prefixes ??= new PrefixCache(
+      parallel,
+      () => this.#nextId++,
+      (id) => this.forgetSession(id),
+    );
+    return this.#prefixes.request(cache, prompt);
   }
 
   /** The depth that the engine can run without asking; undefined where the controller must be asked. */

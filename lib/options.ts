@@ -198,6 +198,12 @@ export interface RequestOptions {
    */
   share?: boolean;
   /**
+   * Go on from what an earlier request with the same name here has read, as far as the prompts begin alike, and leave this
+   * one's text for later ones. An engine keeps as many such texts as it has `parallel`. Default: nothing is kept, so that
+   * no request's speed tells anything of another one's text.
+   */
+  cache?: string;
+  /**
    * Draft tokens verified at most in a step, guesses beside the draft included, for plans that say nothing of a tree:
    * 0 to 64. Needs an engine with `branches`, which `generate()` makes. Default 0: drafts are chains.
    */
@@ -300,6 +306,7 @@ const real = (min: number, max: number) => {
 };
 
 const flag = v.boolean('true or false');
+const CACHE_NAME = 'a name of up to 200 characters';
 const oneOf = <const T extends readonly string[]>(names: T) =>
   v.picklist(names, `one of ${names.map((name) => `'${name}'`).join(', ')}`);
 
@@ -450,6 +457,7 @@ const requestFields = {
   maxDepth: v.optional(integer(1, MAX_DEPTH)),
   drafter: v.optional(v.string('the name of a drafter')),
   share: v.optional(flag, true),
+  cache: v.optional(v.pipe(v.string(CACHE_NAME), v.maxLength(200, CACHE_NAME))),
   tree: v.optional(integer(0, MAX_DEPTH), 0),
   maxTokens: v.optional(integer(1, MAX_CONTEXT), 256),
   temperature: v.optional(real(0, 100), 0),

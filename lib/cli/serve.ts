@@ -37,6 +37,7 @@ interface Flags extends EngineFlags {
   slots: boolean;
   verbose?: boolean;
   allowedHost?: string[];
+  cachePrompt: boolean;
   drain?: string;
   isolate?: boolean;
 }
@@ -70,6 +71,7 @@ export function addServe(program: Command): void {
     .option('--no-slots', '/slots tells nothing')
     .option('--verbose', 'answers say what the model was given, as llama-server does in __verbose')
     .option('--allowed-host <name...>', "names in the Host header that are this server's")
+    .option('--no-cache-prompt', 'read every prompt whole, whatever earlier requests have read of it')
     .option('--drain <seconds>', 'how long running requests may go on after SIGTERM (default: 30)')
     .option('--calibrate <when>', 'auto, load or off: where controllers have the costs of a step from')
     .option('--isolate', 'run in a child process, which is started again when it crashes');
@@ -165,6 +167,7 @@ async function serverOptionsOf(flags: Flags): Promise<ServerOptions> {
   if (flags.verbose) options.verbose = true;
   if (flags.queue !== undefined) options.queue = numberOf('--queue', flags.queue);
   if (flags.allowedHost !== undefined) options.allowedHosts = flags.allowedHost;
+  if (!flags.cachePrompt) options.cachePrompt = false;
   if (flags.drain !== undefined) options.drainMs = Math.round(1000 * numberOf('--drain', flags.drain));
   return options;
 }

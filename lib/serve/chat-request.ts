@@ -114,6 +114,7 @@ export function chatRequest(body: unknown, engine: ReadingEngine, maxMessages: n
     kind: 'chat',
     options,
     stream: read.stream === true,
+    cachePrompt: read.cache_prompt !== false,
     includeUsage: read.stream_options?.include_usage === true,
     verbose: read.verbose === true,
   };

@@ -44,6 +44,7 @@ export function completionRequest(body: unknown, engine: ReadingEngine): ServedR
     kind: 'completion',
     options,
     stream: read.stream === true,
+    cachePrompt: read.cache_prompt !== false,
     includeUsage: read.stream_options?.include_usage === true,
     verbose: read.verbose === true,
   };

@@ -57,6 +57,7 @@ export const sharedFields = {
   ),
   ignore_eos: v.nullish(flag),
   grammar: v.nullish(text),
+  cache_prompt: v.nullish(flag),
   logit_bias: v.optional(v.unknown()),
   adaptive_spec: v.nullish(
     v.strictObject(

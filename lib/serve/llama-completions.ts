@@ -33,6 +33,8 @@ export async function llamaComplete(
         for (const piece of llamaPieces(head, text, tokens, wantsLogprobs ? logprobs : undefined))
           stream.send(piece);
       },
+      // There are no tools.
+      part: () => {},
       finish: (stream, result, queueMs) => {
         stream.send(selected(llamaEnd(head, result, queueMs, maxDepth), responseFields));
         if (index === prompts.length - 1) stream.end();

@@ -58,6 +58,7 @@ export function llamaRequest(body: unknown, engine: ReadingEngine): LlamaRequest
       ...(prompts.length > 1 ? { part: i } : {}),
       options: { ...options, prompt: promptOf(prompt, engine) },
       stream: read.stream === true,
+      cachePrompt: read.cache_prompt !== false,
       includeUsage: false,
     })),
     several: prompts.length > 1,

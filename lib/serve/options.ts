@@ -28,6 +28,8 @@ export interface ServerOptions {
   verbose?: boolean;
   /** Requests that may wait for a slot; more are refused. Default 64. */
   queue?: number;
+  /** Go on from what earlier requests with the same API key have read, where prompts begin alike. Default true. */
+  cachePrompt?: boolean;
   /** Names in the Host header, beside addresses and 'localhost', that are this server's. Default: none. */
   allowedHosts?: readonly string[];
   /** Largest body, in bytes. Default 4 MiB. */
@@ -101,6 +103,7 @@ const schema = v.strictObject({
   slots: v.optional(v.boolean('true or false'), true),
   verbose: v.optional(v.boolean('true or false'), false),
   queue: v.optional(whole(0, 100_000), 64),
+  cachePrompt: v.optional(v.boolean('true or false'), true),
   allowedHosts: v.optional(v.array(text('a name'), 'an array of names'), []),
   bodyLimit: v.optional(whole(1, 2 ** 30), 4 * 2 ** 20),
   maxMessages: v.optional(whole(1, 1_000_000), 1024),

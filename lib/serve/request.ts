@@ -10,13 +10,15 @@ export interface ServedRequest {
   part?: number;
   /** Whether the answer goes out while it is written. */
   stream: boolean;
+  /** Whether it may go on from what earlier requests have left, and leaves something itself. */
+  cachePrompt: boolean;
   /** Whether a stream ends with a chunk of the usage. */
   includeUsage: boolean;
   /** Whether a whole answer has llama-server's own form of it too. */
   verbose?: boolean;
 }
 
-/** Whether what the text says is known at its end only: it may be a call of a tool. */
+/** Whether the text may have calls of tools in it, as the model writes them. */
 export function mayCall({ options }: ServedRequest): boolean {
   return options.tools !== undefined && options.toolChoice !== 'none';
 }

@@ -129,7 +129,14 @@ export function responsesRequest(
     text: { format: format ?? { type: 'text' } },
     metadata: metadata ?? {},
   };
-  return { request: { kind: 'response', options, stream: read.stream === true, includeUsage: true }, echo };
+  const request: ServedRequest = {
+    kind: 'response',
+    options,
+    stream: read.stream === true,
+    cachePrompt: read.cache_prompt !== false,
+    includeUsage: true,
+  };
+  return { request, echo };
 }
 
 function messagesOf({ input, instructions }: Body): Message[] {

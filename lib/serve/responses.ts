@@ -28,11 +28,15 @@ export async function respond(
     (stream: EventStream): SendEvent =>
     (type, data) =>
       stream.send({ type, sequence_number: sent++, ...data }, type);
-  const holds = mayCall(served);
+  const calls = mayCall(served);
   await serving.stream(served, request, reply, {
     begin: (stream) => made.begin(sender(stream)),
     text: (stream, text) => {
-      if (!holds) made.piece(sender(stream), text);
+      if (!calls) made.piece(sender(stream), text);
+    },
+    part: (stream, part) => {
+      if (part.type === 'content') made.piece(sender(stream), part.text);
+      else made.call(sender(stream), part);
     },
     finish: (stream, result, queueMs) => {
       made.finish(sender(stream), result, figuresOf(result, queueMs, maxDepth));

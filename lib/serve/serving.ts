@@ -5,11 +5,12 @@ import type { TokenLogprobs } from '../logprobs.js';
 import type { RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
 import { EventStream } from './event-stream.js';
+import { cacheOf } from './guards.js';
 import { type ErrorBody, HttpError, httpErrorOf, unavailable } from './http-error.js';
 import type { ServerMetrics } from './metrics.js';
 import type { CheckedServerOptions } from './options.js';
 import type { ServedRequest } from './request.js';
-import { type RunPart, run } from './run.js';
+import { type AnswerPart, type RunPart, run } from './run.js';
 import type { ServedEngine } from './served-engine.js';
 import { Slots } from './slots.js';
 import type { ServerState } from './state.js';
@@ -23,6 +24,8 @@ export interface StreamForm {
     logprobs: readonly TokenLogprobs[],
     tokens: readonly number[],
   ): void;
+  /** Of a request with tools. */
+  part(stream: EventStream, part: AnswerPart): void;
   finish(stream: EventStream, result: GenerationResult, queueMs: number): void;
   fail(stream: EventStream, body: ErrorBody): void;
 }
@@ -102,10 +105,10 @@ export class Serving {
         for await (const part of this.#run(served, request, reply)) {
           if (part.type === 'begin') form.begin(stream);
           else if (part.type === 'text') form.text(stream, part.text, part.logprobs, part.tokens);
-          else {
+          else if (part.type === 'finish') {
             form.finish(stream, part.result, part.queueMs);
             finished = true;
-          }
+          } else form.part(stream, part);
         }
         if (!finished) break;
       }
@@ -145,6 +148,11 @@ export class Serving {
     clearTimeout(late);
   }
 
+  /** What the request may go on from; undefined where it is to read all of its prompt. */
+  #cacheOf({ cachePrompt }: ServedRequest, request: FastifyRequest): string | undefined {
+    return cachePrompt && this.options.cachePrompt ? cacheOf(request) : undefined;
+  }
+
   async *#run(
     served: ServedRequest,
     request: FastifyRequest,
@@ -159,7 +167,7 @@ export class Serving {
     const { engine, state, modelName } = this;
     try {
       for await (const part of run(
-        { engine, state, modelName, slots: this.#slots },
+        { engine, state, modelName, slots: this.#slots, cache: this.#cacheOf(served, request) },
         { ...served, options: this.resolved(served.options) },
         served.part === undefined ? request.id : `${request.id}.${served.part}`,
         abort.signal,

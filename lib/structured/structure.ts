@@ -12,16 +12,11 @@ import { AdaptiveSpecError } from '../errors.js';
 import { guardNative } from '../guard-native.js';
 import type { CheckedRequest, Message } from '../options.js';
 import type { GenerationResult } from '../result.js';
-import {
-  GENERIC_RESPONSE,
-  genericAnswer,
-  genericMessages,
-  genericSchema,
-  plainMessage,
-} from './generic-tools.js';
-import { type Said, saidAtEnd, saidBefore, saidInString } from './said.js';
+import type { AnswerReader } from './answer-reader.js';
+import { GenericAnswer } from './generic-answer.js';
+import { genericMessages, genericSchema, plainMessage } from './generic-tools.js';
 import { type JsonSchema, schemaText } from './schema-text.js';
-import { messagesText, offeredTools, type ToolAnswer, toolCall } from './tools.js';
+import { messagesText, offeredTools } from './tools.js';
 
 /** How the text must look: anything, a JSON object, or JSON that keeps to a schema. */
 export type ResponseFormat =
@@ -46,8 +41,8 @@ export interface Structure {
   named: Int32Array;
   /** Puts into a result what its text says. */
   read: (result: GenerationResult) => void;
-  /** With tools: follows what the answer says beside its calls. */
-  said?: Said;
+  /** With tools: what tells words from calls. */
+  answer?: AnswerReader;
 }
 
 /** An engine's native side, as far as a text's form is concerned. */
@@ -101,8 +96,7 @@ function toolStructure(request: CheckedRequest, maker: StructureMaker): Structur
     ...FREE,
     prompt: applyTemplate(genericMessages(messages, tools, required, parallel)),
     grammar: schemaGrammar(maker, JSON.stringify(genericSchema(tools, required, parallel)), what),
-    read: (result) => readTools(result, genericAnswer),
-    said: saidInString(GENERIC_RESPONSE),
+    answer: new GenericAnswer(),
   };
 }
 
@@ -111,17 +105,13 @@ function nativeTools(
   maker: StructureMaker,
   { prompt, grammar, stops, named, syntax }: NativeToolPrompt,
 ): Structure {
-  const read = (text: string): ToolAnswer => {
-    const { content, calls } = maker.binding.parseAnswer(text, syntax);
-    return { content, calls: calls.map(toolCall) };
-  };
   return {
+    ...FREE,
     prompt,
     grammar: compile(maker, grammar),
     stops,
     named,
-    read: (result) => readTools(result, read),
-    said: grammar.words.length > 0 && grammar.patterns.length === 0 ? saidBefore(grammar.words) : saidAtEnd(),
+    answer: guardNative(() => new maker.binding.AnswerReader(syntax)),
   };
 }
 
@@ -153,19 +143,5 @@ function readJson(result: GenerationResult): void {
     result.json = JSON.parse(result.text);
   } catch {
     // A stop string has cut it.
-  }
-}
-
-function readTools(result: GenerationResult, read: (text: string) => ToolAnswer): void {
-  result.content = result.text;
-  result.toolCalls = [];
-  if (result.finishReason !== 'stop') return;
-  try {
-    const { content, calls } = read(result.text);
-    result.content = content;
-    result.toolCalls = calls;
-    if (calls.length > 0) result.finishReason = 'tool_calls';
-  } catch {
-    // A stop string has cut it, or the model has mixed words and calls in a way that its parser doesn't know.
   }
 }

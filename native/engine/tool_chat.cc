@@ -58,22 +58,6 @@ ToolPrompt apply_tools(const ChatTemplate& chat, const llama_vocab* vocab, const
   return made;
 }
 
-Answer parse_answer(const std::string& text, const AnswerSyntax& syntax) {
-  try {
-    common_chat_parser_params params;
-    params.format = static_cast<common_chat_format>(syntax.format);
-    params.generation_prompt = syntax.generation_prompt;
-    if (!syntax.parser.empty()) params.parser.load(syntax.parser);
-    const common_chat_msg message = common_chat_parse(text, false, params);
-    Answer answer{.content = message.content};
-    for (const common_chat_tool_call& call : message.tool_calls)
-      answer.calls.push_back({call.id, call.name, call.arguments});
-    return answer;
-  } catch (const std::exception& error) {
-    throw EngineError("NATIVE_FAILURE", "The answer can't be read: " + shortened(error), "Read its text.");
-  }
-}
-
 std::string schema_to_grammar(const std::string& schema) {
   try {
     return json_schema_to_grammar(common_json::parse(schema), true);

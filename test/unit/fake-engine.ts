@@ -158,6 +158,17 @@ export class FakeEngine implements ServedEngine {
       });
       generation.push({ type: 'text', text: word });
     };
+    // Arguments in two pieces.
+    const answer = ({ content = '', toolCalls = [] }: Partial<GenerationResult>) => {
+      if (content !== '') generation.push({ type: 'content', text: content });
+      for (const [index, { id, name, arguments: written }] of toolCalls.entries()) {
+        generation.push({ type: 'call', index, id, name });
+        const middle = written.length >> 1;
+        for (const text of [written.slice(0, middle), written.slice(middle)]) {
+          generation.push({ type: 'arguments', index, text });
+        }
+      }
+    };
     const end = (changes: Partial<GenerationResult>) => {
       const reason: FinishReason = limit < this.words.length ? 'length' : 'stop';
       const result = { ...resultOf(text, promptTokens, steps, reason), ...changes };
@@ -175,6 +186,7 @@ export class FakeEngine implements ServedEngine {
       step,
       finish: (changes = {}) => {
         while (steps.length < words.length) step();
+        if (options.tools && options.toolChoice !== 'none') answer({ content: text, ...changes });
         end(changes);
       },
       fail: (error) => generation.fail(error),
@@ -222,6 +234,7 @@ function resultOf(
       acceptanceRate: sum('drafted') > 0 ? sum('accepted') / sum('drafted') : 0,
       meanAcceptanceLength: 1,
       acceptancePerPosition: [1],
+      reusedPromptTokens: 0,
       tokensPerSecond: 100,
       promptTokensPerSecond: 1000,
       timeToFirstTokenMs: 10,
