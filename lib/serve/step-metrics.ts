@@ -61,14 +61,10 @@ export function stepMetrics(
   let longest = 0;
   let steps = 0;
   let running = 0;
-  const prompts = { seconds: 0, tokens: 0 };
   const texts = { seconds: 0, tokens: 0 };
   make.highest('llamacpp:n_tokens_max', 'Longest context that was reached', () => longest);
-  make.gauges({ 'llamacpp:prompt_tokens_seconds': {} }, 'Prompt tokens read per second of reading', () =>
-    perSecond(prompts),
-  );
   make.gauges({ 'llamacpp:predicted_tokens_seconds': {} }, 'Tokens emitted per second of steps', () =>
-    perSecond(texts),
+    texts.seconds > 0 ? texts.tokens / texts.seconds : 0,
   );
   make.gauges(
     { 'llamacpp:n_busy_slots_per_decode': {} },
@@ -85,8 +81,6 @@ export function stepMetrics(
     const seconds = (draftMs + verifyMs + catchUpMs + otherMs) / 1000;
     if (report.step === 0) {
       promptSeconds(seconds);
-      prompts.seconds += seconds;
-      prompts.tokens += report.contextLength;
       return;
     }
     if (report.drafted > 0) {
@@ -111,8 +105,4 @@ export function stepMetrics(
     phases.observe({ phase: 'catch_up' }, catchUpMs / 1000);
     phases.observe({ phase: 'other' }, otherMs / 1000);
   };
-}
-
-function perSecond({ seconds, tokens }: { seconds: number; tokens: number }): number {
-  return seconds > 0 ? tokens / seconds : 0;
 }
