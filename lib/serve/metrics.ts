@@ -42,8 +42,10 @@ export class ServerMetrics {
     );
     let readTokens = 0;
     let readMs = 0;
-    this.#make.gauges({ 'llamacpp:prompt_tokens_seconds': {} }, 'Prompt tokens read per second of reading', () =>
-      readMs > 0 ? readTokens / (readMs / 1000) : 0,
+    this.#make.gauges(
+      { 'llamacpp:prompt_tokens_seconds': {} },
+      'Prompt tokens read per second of reading',
+      () => (readMs > 0 ? readTokens / (readMs / 1000) : 0),
     );
     this.#off = [
       engine.on('step', stepMetrics(this.#make, modelName, maxDepth)),
