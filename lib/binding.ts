@@ -6,6 +6,7 @@ import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AdaptiveSpecError } from './errors.js';
 import type { NativeTokenLogprobs } from './logprobs.js';
+import type { AnswerReader } from './structured/answer-reader.js';
 
 /** The package's folder. */
 export const packageRoot = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -41,6 +42,18 @@ export interface NativeEngineOptions {
   storeTokens: number;
   /** Where they lie between engines; '' nowhere. */
   storePath: string;
+  /** Jinja, in place of the model's own; '' where that holds. */
+  chatTemplate: string;
+}
+
+/** How the end of a prompt looks. */
+export interface NativeTurn {
+  /** Whether it ends where the assistant's answer begins. */
+  answers: boolean;
+  /** Whether the last message is an answer that has begun, within which the prompt ends. */
+  continues: boolean;
+  /** For templates that know how to do without thinking first. */
+  thinks: boolean;
 }
 
 /** One request as native code reads it. */
@@ -76,6 +89,9 @@ export interface NativeRequest {
   grammar?: NativeGrammar;
   /** Control tokens whose names belong to the text. */
   named: Int32Array;
+  /** Tokens, and what is added to the logit of each; minus infinity rules it out. */
+  biasedTokens: Int32Array;
+  biases: Float32Array;
   /** Of so many likely tokens beside each emitted one, 0 to 20; -1: of none, nor of that. */
   logprobs: number;
   /** Whose cells it goes on from, and leaves in its slot at its end; 0 for none. One request of a session at a time. */
@@ -255,14 +271,22 @@ export interface NativeEngine {
   /** What a session has left in a slot is needed no more. */
   forgetSession(session: number): void;
   close(): void;
-  /** Between loaded and close only, as are the five below. */
+  /** Between loaded and close only, as are the six below. */
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
   detokenize(tokens: Int32Array): string;
+  /** The bytes of each token; a control token has its name. */
+  pieces(tokens: Int32Array): Uint8Array[];
   /** Names that `parseSpecial` takes for control tokens. */
   controlNames(): string[];
-  applyTemplate(messages: { role: string; content: string }[]): string;
+  applyTemplate(messages: { role: string; content: string }[], turn: NativeTurn): string;
   /** Messages and tools as JSON in OpenAI's form. */
-  applyTools(messages: string, tools: string, required: boolean, parallel: boolean): NativeToolPrompt;
+  applyTools(
+    messages: string,
+    tools: string,
+    required: boolean,
+    parallel: boolean,
+    turn: NativeTurn,
+  ): NativeToolPrompt;
   compileGrammar(source: NativeGrammarSource): NativeGrammar;
   setExchange(exchange: Exchange): void;
 }
@@ -279,15 +303,14 @@ export interface NativeBinding {
   availableKernels(): string[];
   /** A JSON schema, as text, as a GBNF grammar. */
   schemaToGrammar(schema: string): string;
-  /** What a whole answer says. */
-  parseAnswer(
-    text: string,
+  /** Reads an answer by the model's own syntax; each reading is of all its text. */
+  AnswerReader: new (
     syntax: NativeSyntax,
-  ): { content: string; calls: { id: string; name: string; arguments: string }[] };
+  ) => AnswerReader;
 }
 
 /** What an engine needs of native code. */
-export type EngineBinding = Pick<NativeBinding, 'NativeEngine' | 'schemaToGrammar' | 'parseAnswer'> & {
+export type EngineBinding = Pick<NativeBinding, 'NativeEngine' | 'schemaToGrammar' | 'AnswerReader'> & {
   variant: NativeBinding['variant'] | 'simulated';
 };
 

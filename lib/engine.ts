@@ -13,6 +13,7 @@ import {
   type NativeLoaded,
   type NativeResult,
   type NativeSessionState,
+  type NativeTurn,
 } from './binding.js';
 import { type CacheFacts, machineFacts } from './calibration/cache-key.js';
 import { type CalibrationSubject, calibrate } from './calibration/calibrate.js';
@@ -57,11 +58,13 @@ import {
   threadLimit,
   type Warning,
 } from './options.js';
+import { PrefixCache } from './prefix-cache.js';
 import { closedError, RunningRequest } from './request.js';
 import type { GenerationResult } from './result.js';
 import { Session, type SessionRequest } from './session.js';
 import { readSession, type SessionFacts, sessionFacts, writeSession } from './session-file.js';
 import { structureOf } from './structured/structure.js';
+import { messagesText, type Tool } from './structured/tools.js';
 
 /** What an engine runs. */
 export interface EngineInfo {
@@ -126,6 +129,17 @@ export interface TokenizeOptions {
   parseSpecial?: boolean;
 }
 
+/** How a conversation becomes a prompt. */
+export interface ChatTemplateOptions {
+  /** Functions that the model may call. Default: none. */
+  tools?: readonly Tool[];
+  /** Whether the prompt ends where the assistant's answer begins. Default true. */
+  addGenerationPrompt?: boolean;
+  /** As `RequestOptions` have them. */
+  continueFinalMessage?: boolean;
+  enableThinking?: boolean;
+}
+
 /** How the engine starts a request of its own, or of a session. */
 interface StartOptions {
   quiet?: boolean;
@@ -167,6 +181,8 @@ export class Engine implements AsyncDisposable {
   /** Found when messages are first given. */
   #names: ControlNames | undefined;
   #sessionFacts: SessionFacts | undefined;
+  /** Made when a request first names a cache. */
+  #prefixes: PrefixCache | undefined;
   #isClosing = false;
   #nextId = 1;
   #info!: EngineInfo;
@@ -263,6 +279,7 @@ export class Engine implements AsyncDisposable {
         kernels: options.kernels,
         numa: options.numa === 'none' ? '' : options.numa,
         planDeadlineMs: options.planDeadlineMs,
+        chatTemplate: options.chatTemplate ?? '',
         ...nativeStore(options.ngramStore),
       },
       this.#exchange.arrays,
@@ -379,7 +396,7 @@ export class Engine implements AsyncDisposable {
     else traceGeneration(generation, request, this.#info.model, start);
   }
 
-  #start(request: CheckedRequest, generation: Generation, { quiet = false, session }: StartOptions): void {
+  #start(request: CheckedRequest, generation: Generation, { quiet = false, ...how }: StartOptions): void {
     this.#mustBeOpen();
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
@@ -390,15 +407,9 @@ export class Engine implements AsyncDisposable {
     const nativeDepth = this.#nativeDepth(controller, maxDepth);
     const drafter = this.#drafterIndex(request.drafter);
     this.#mustBranch(request.tree);
-    if (request.messages) this.#mustHaveTemplate();
-    const guarded = request.messages && this.#controlNames().guard(request.messages);
-    const asked = guarded ? { ...request, messages: guarded.messages } : request;
-    const structure = structureOf(asked, {
-      native: this.#native,
-      binding: this.#binding,
-      applyTemplate: (messages) => this.applyChatTemplate(messages),
-    });
-    const { tokens, words } = this.#promptOf(asked, structure.prompt, guarded?.mark);
+    this.#mustKnow(request.logitBias);
+    const { structure, tokens, words } = this.#worded(request);
+    const session = how.session ?? this.#cached(request.cache, tokens);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
     const drafters = this.#info.drafters;
@@ -450,7 +461,7 @@ export class Engine implements AsyncDisposable {
       trace,
       wantsLogprobs: request.logprobs !== undefined,
       read: structure.read,
-      said: structure.said,
+      answer: structure.answer,
     });
     const wasIdle = this.#requests.size === 0;
     this.#requests.set(id, running);
@@ -484,6 +495,8 @@ export class Engine implements AsyncDisposable {
       ...(structure.grammar ? { grammar: structure.grammar } : {}),
       named: structure.named,
       rejection: request.acceptance === 'rejection',
+      biasedTokens: Int32Array.from(request.logitBias, ([token]) => token),
+      biases: Float32Array.from(request.logitBias, ([, bias]) => bias),
       logprobs: request.logprobs ?? -1,
       session: session?.id ?? 0,
       saves: session?.saves ?? false,
@@ -515,13 +528,38 @@ export class Engine implements AsyncDisposable {
     return guardNative(() => this.#native.detokenize(ids));
   }
 
-  /** A conversation in the words of the model's own chat template. Throws UNSUPPORTED where it has none. */
-  applyChatTemplate(messages: readonly Message[]): string {
+  /** The bytes of each token; a control token has its name. Throws INVALID_ARGUMENT, DISPOSED. */
+  pieces(tokens: Int32Array | readonly number[]): Uint8Array[] {
     this.#mustBeOpen();
+    const ids = this.#tokenIds(tokens);
+    return guardNative(() => this.#native.pieces(ids));
+  }
+
+  /**
+   * A conversation in the words of the model's chat template. Throws UNSUPPORTED where it has none, and INVALID_ARGUMENT
+   * for what the template refuses.
+   */
+  applyChatTemplate(messages: readonly Message[], options: ChatTemplateOptions = {}): string {
+    const { tools = [], addGenerationPrompt = true, continueFinalMessage, enableThinking } = options;
+    this.#mustBeOpen();
+    const turn = { ...turnOf({ continueFinalMessage, enableThinking }), answers: addGenerationPrompt };
+    if (tools.length === 0) return this.#applyTemplate(messages, turn);
     this.#mustHaveTemplate();
-    return guardNative(() =>
-      this.#native.applyTemplate(messages.map(({ role, content }) => ({ role, content }))),
-    );
+    const [said, offered] = [messagesText(messages), JSON.stringify(tools)];
+    return guardNative(() => this.#native.applyTools(said, offered, false, false, turn).prompt);
+  }
+
+  #applyTemplate(messages: readonly Message[], turn: NativeTurn): string {
+    this.#mustHaveTemplate();
+    const plain = messages.map(({ role, content }) => ({ role, content }));
+    return guardNative(() => this.#native.applyTemplate(plain, turn));
+  }
+
+  /** Tokens of the prompt that a request would have. Throws as `generate` rejects. */
+  countPromptTokens(options: RequestOptions): number {
+    const request = checkRequestOptions(options);
+    this.#mustBeOpen();
+    return this.#worded(request).tokens.length;
   }
 
   /**
@@ -748,6 +786,18 @@ export class Engine implements AsyncDisposable {
     return new RequestTrace(file, generation);
   }
 
+  /** What a request that names a cache goes on from. */
+  #cached(cache: string | undefined, prompt: Int32Array): SessionRequest | undefined {
+    const { parallel, sessions } = this.#info;
+    if (cache === undefined || sessions === 'none') return undefined;
+    this.#prefixes ??= new PrefixCache(
+      parallel,
+      () => this.#nextId++,
+      (id) => this.forgetSession(id),
+    );
+    return this.#prefixes.request(cache, prompt);
+  }
+
   /** The depth that the engine can run without asking; undefined where the controller must be asked. */
   #nativeDepth(controller: Controller, most: number): number | undefined {
     const depth = nativeDepthOf(controller);
@@ -785,10 +835,26 @@ export class Engine implements AsyncDisposable {
     );
   }
 
+  /** A request's form, and its prompt. */
+  #worded(request: CheckedRequest) {
+    if (request.messages) this.#mustHaveTemplate();
+    const guarded = request.messages && this.#controlNames().guard(request.messages);
+    const asked = guarded ? { ...request, messages: guarded.messages } : request;
+    const turn = turnOf(request);
+    const structure = structureOf(asked, {
+      native: this.#native,
+      binding: this.#binding,
+      turn,
+      applyTemplate: (messages) => this.#applyTemplate(messages, turn),
+    });
+    return { structure, ...this.#promptOf(asked, structure.prompt, guarded?.mark) };
+  }
+
   /** `mark` stands in names of control tokens that messages hold. */
   #promptOf(request: CheckedRequest, prompt?: string, mark?: string): { tokens: Int32Array; words?: string } {
     const { contextSize } = this.#info;
-    const said = prompt ?? (request.messages ? this.applyChatTemplate(request.messages) : request.prompt!);
+    const said =
+      prompt ?? (request.messages ? this.#applyTemplate(request.messages, turnOf(request)) : request.prompt!);
     const guarded = typeof said === 'string' && mark !== undefined;
     const words = guarded ? said.replaceAll(mark, '') : said;
     const tokens = guarded
@@ -826,6 +892,18 @@ export class Engine implements AsyncDisposable {
       );
     }
     return Int32Array.from(ids as number[]);
+  }
+
+  /** An id outside of the vocabulary would end the process. */
+  #mustKnow(biased: CheckedRequest['logitBias']): void {
+    const { vocabularySize } = this.#info;
+    const wrong = biased.findIndex(([token]) => token >= vocabularySize);
+    if (wrong < 0) return;
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `logitBias.${wrong}.0 is ${biased[wrong]![0]}, no id of this model`,
+      `Give whole numbers from 0 to ${vocabularySize - 1}.`,
+    );
   }
 
   #controlNames(): ControlNames {
@@ -918,10 +996,22 @@ function nameOf(controller: Controller): string {
   return 'custom';
 }
 
+/** How the prompt of a request ends. */
+function turnOf({
+  continueFinalMessage = false,
+  enableThinking = true,
+}: {
+  continueFinalMessage?: boolean | undefined;
+  enableThinking?: boolean | undefined;
+}): NativeTurn {
+  return { answers: !continueFinalMessage, continues: continueFinalMessage, thinks: enableThinking };
+}
+
 function overflow(what: string, contextSize: number): AdaptiveSpecError {
   return new AdaptiveSpecError(
     'CONTEXT_OVERFLOW',
-    `${what} does not fit into a context of ${contextSize}`,
+    // Programs look for llama-server's words, which begin with "exceeds".
+    `${what} exceeds the available context size of ${contextSize} tokens`,
     'Shorten it, or give a larger contextSize.',
   );
 }

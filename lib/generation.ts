@@ -5,6 +5,13 @@ import { deferred } from './deferred.js';
 import type { TokenLogprobs } from './logprobs.js';
 import type { GenerationResult } from './result.js';
 
+/** A call of a tool, as it is written. */
+export type CallPart =
+  /** A call begins, the result's `toolCalls[index]`. */
+  | { type: 'call'; index: number; id: string; name: string }
+  /** More of its arguments, as JSON. */
+  | { type: 'arguments'; index: number; text: string };
+
 /** What `events()` yields. A step's report is a copy and may be kept. */
 export type GenerationPart =
   | { type: 'text'; text: string }
@@ -12,6 +19,8 @@ export type GenerationPart =
   | { type: 'logprobs'; logprobs: TokenLogprobs[] }
   /** With `tools`: what the model says beside its calls, which `text` has as the model writes it. */
   | { type: 'content'; text: string }
+  /** With `tools`. */
+  | CallPart
   | { type: 'step'; step: StepReport }
   | { type: 'finish'; result: GenerationResult };
 
@@ -78,7 +87,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     return this.#source?.promptTokens;
   }
 
-  /** Text, content, steps and the finish. Steps are kept from this call on: call it at once, and get them all. */
+  /** Text, content, calls, steps and the finish. Steps are kept from this call on: call it at once, and get them all. */
   events(): AsyncIterableIterator<GenerationPart> {
     this.#wantsSteps = true;
     return this.#iterate();

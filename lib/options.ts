@@ -95,6 +95,8 @@ export interface EngineOptions {
    * its own text alone, so that no request's speed tells anything of another one's text.
    */
   ngramStore?: boolean | NgramStoreOptions;
+  /** A chat template in Jinja, as text, in place of the model's own. Default: the model's own. */
+  chatTemplate?: string;
   /** Use no network: a model that isn't there yet is an error. Default false. */
   offline?: boolean;
   onProgress?: (progress: Progress) => void;
@@ -178,6 +180,10 @@ export interface RequestOptions {
   prompt?: string | Int32Array | readonly number[];
   /** A conversation, put into words by the model's own chat template. */
   messages?: readonly Message[];
+  /** The last message is an assistant's answer that has begun: the text goes on from its end. Default false. */
+  continueFinalMessage?: boolean;
+  /** Whether the model may think before it answers, where the chat template knows how to keep it from that. Default true. */
+  enableThinking?: boolean;
   /** One of `controllerNames`, a function from a report to a depth, or an object. Default 'auto'. */
   controller?: Controller | ControllerName | (string & {});
   /** The depth of the controller 'fixed', which it alone means too. */
@@ -191,6 +197,12 @@ export interface RequestOptions {
    * Default true.
    */
   share?: boolean;
+  /**
+   * Go on from what an earlier request with the same name here has read, as far as the prompts begin alike, and leave this
+   * one's text for later ones. An engine keeps as many such texts as it has `parallel`. Default: nothing is kept, so that
+   * no request's speed tells anything of another one's text.
+   */
+  cache?: string;
   /**
    * Draft tokens verified at most in a step, guesses beside the draft included, for plans that say nothing of a tree:
    * 0 to 64. Needs an engine with `branches`, which `generate()` makes. Default 0: drafts are chains.
@@ -222,6 +234,11 @@ export interface RequestOptions {
   penaltyLastN?: number;
   /** Takes weight off tokens that would go on a repetition; see `DryOptions`. Default: none. */
   dry?: DryOptions;
+  /**
+   * Token ids and what is added to the logit of each, before all samplers: -1000 to 1000, or -Infinity, which rules the
+   * token out. Up to 4096 of them; those of one token add up. Log-probabilities are told without. Default: none.
+   */
+  logitBias?: readonly (readonly [token: number, bias: number])[];
   /** Start of the random numbers, 0 to 2^32 - 1. Default: a new one, which the result names. */
   seed?: number;
   /** The text ends before the first of these. */
@@ -289,6 +306,7 @@ const real = (min: number, max: number) => {
 };
 
 const flag = v.boolean('true or false');
+const CACHE_NAME = 'a name of up to 200 characters';
 const oneOf = <const T extends readonly string[]>(names: T) =>
   v.picklist(names, `one of ${names.map((name) => `'${name}'`).join(', ')}`);
 
@@ -305,6 +323,8 @@ const filePath = v.pipe(
   v.minLength(1, 'the path of a file'),
   v.check((path) => !path.includes('\0'), 'a path without NUL characters'),
 );
+
+const MAX_TEMPLATE = 1024 * 1024;
 
 const engineFields = {
   model: v.optional(modelReference),
@@ -347,6 +367,14 @@ const engineFields = {
       "true, false, or an object with 'path' and 'maxTokens' (1024 to 4194304) only",
     ),
     false,
+  ),
+  chatTemplate: v.optional(
+    v.pipe(
+      v.string('a template, as a string'),
+      v.minLength(1, 'a template that is not empty'),
+      v.maxLength(MAX_TEMPLATE, `a template of up to ${MAX_TEMPLATE} characters`),
+      v.check((text) => !text.includes('\0'), 'a template without NUL characters'),
+    ),
   ),
   offline: v.optional(flag, false),
   onProgress: v.optional(callback<(progress: Progress) => void>('a function')),
@@ -399,6 +427,18 @@ const dry = v.strictObject(
   "an object with 'multiplier', 'base', 'allowedLength', 'lastN' and 'breakers' only",
 );
 
+const BIAS = 'a number from -1000 to 1000, or -Infinity';
+const bias = v.tuple(
+  [
+    integer(0, MAX_CONTEXT),
+    v.pipe(
+      v.number(BIAS),
+      v.check((value) => value === Number.NEGATIVE_INFINITY || Math.abs(value) <= 1000, BIAS),
+    ),
+  ],
+  'a pair of a token id and a bias',
+);
+
 const requestFields = {
   prompt: v.optional(
     v.custom<string | Int32Array | readonly number[]>(
@@ -409,12 +449,15 @@ const requestFields = {
   messages: v.optional(
     v.pipe(v.array(message, 'an array of { role, content }'), v.minLength(1, 'at least one message')),
   ),
+  continueFinalMessage: v.optional(flag, false),
+  enableThinking: v.optional(flag, true),
   // resolveController knows best what these two may be.
   controller: v.optional(v.custom<Controller | string>(() => true)),
   depth: v.optional(integer(0, MAX_DEPTH)),
   maxDepth: v.optional(integer(1, MAX_DEPTH)),
   drafter: v.optional(v.string('the name of a drafter')),
   share: v.optional(flag, true),
+  cache: v.optional(v.pipe(v.string(CACHE_NAME), v.maxLength(200, CACHE_NAME))),
   tree: v.optional(integer(0, MAX_DEPTH), 0),
   maxTokens: v.optional(integer(1, MAX_CONTEXT), 256),
   temperature: v.optional(real(0, 100), 0),
@@ -427,6 +470,13 @@ const requestFields = {
   presencePenalty: v.optional(real(-100, 100), 0),
   penaltyLastN: v.optional(integer(0, MAX_CONTEXT), 64),
   dry: v.optional(dry, {}),
+  logitBias: v.optional(
+    v.pipe(
+      v.array(bias, 'an array of pairs of a token id and a bias'),
+      v.maxLength(4096, 'up to 4096 pairs'),
+    ),
+    [],
+  ),
   seed: v.optional(integer(0, MAX_SEED)),
   stop: v.optional(
     v.union(
@@ -491,7 +541,20 @@ export function checkRequestOptions(options: unknown) {
     );
   }
   mustFitTogether(checked);
+  mustContinue(checked);
   return checked;
+}
+
+/** Throws INVALID_ARGUMENT where there is no answer to go on with. */
+function mustContinue({ continueFinalMessage, messages, tools }: v.InferOutput<typeof requestSchema>): void {
+  if (!continueFinalMessage) return;
+  const last = messages?.at(-1);
+  if (last?.role === 'assistant' && last.toolCalls === undefined && tools === undefined) return;
+  throw new AdaptiveSpecError(
+    'INVALID_ARGUMENT',
+    'There is no answer for continueFinalMessage to go on with',
+    "Give messages of which the last has the role 'assistant' and no calls, and no tools.",
+  );
 }
 
 /** Checks the path of a file that an option or an argument names. Throws INVALID_ARGUMENT. */

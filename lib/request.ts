@@ -10,7 +10,9 @@ import { logprobsOf, type NativeTokenLogprobs, type TokenLogprobs } from './logp
 import type { AuditLog } from './observe/audit-log.js';
 import type { RequestTrace } from './observe/step-trace.js';
 import { type GenerationResult, resultOf } from './result.js';
-import type { Said } from './structured/said.js';
+import type { AnswerDelta, AnswerReader } from './structured/answer-reader.js';
+import { PacedReading } from './structured/paced-reading.js';
+import { idOfCall, isComplete, toolCall } from './structured/tools.js';
 
 export interface RequestParts {
   id: number;
@@ -34,8 +36,8 @@ export interface RequestParts {
   wantsLogprobs: boolean;
   /** Puts into a result what its text says. */
   read: (result: GenerationResult) => void;
-  /** With tools: what the answer says beside its calls. */
-  said: Said | undefined;
+  /** With tools: what tells words from calls. */
+  answer: AnswerReader | undefined;
 }
 
 /** Made by the engine when it submits a request, which then tells it of every step and of the end. */
@@ -46,8 +48,7 @@ export class RunningRequest implements GenerationSource {
   readonly #droppedBefore: number;
   #text = '';
   readonly #logprobs: TokenLogprobs[] = [];
-  /** What it says beside calls of tools. */
-  #said = '';
+  readonly #reading: PacedReading | undefined;
   #abortReason: unknown;
   #failure: unknown;
   /** Whether the step now running began with waiting for a plan. */
@@ -58,6 +59,7 @@ export class RunningRequest implements GenerationSource {
     this.promptTokens = parts.promptTokens;
     this.#parts = parts;
     this.#droppedBefore = parts.audit?.dropped ?? 0;
+    this.#reading = parts.answer && new PacedReading(parts.answer, (deltas) => this.#tell(deltas));
   }
 
   abort(reason: unknown): void {
@@ -91,7 +93,7 @@ export class RunningRequest implements GenerationSource {
     }
     if (text !== '') {
       generation.push({ type: 'text', text });
-      this.#say(this.#parts.said?.add(text));
+      this.#reading?.add(text, generation.wantsSteps);
     }
     if (!driver || exchange.isLast) return false;
     if (report.step === 0) this.#parts.begin();
@@ -110,10 +112,25 @@ export class RunningRequest implements GenerationSource {
     return true;
   }
 
-  #say(text = ''): void {
-    if (text === '') return;
-    this.#said += text;
-    this.#parts.generation.push({ type: 'content', text });
+  #tell(deltas: readonly AnswerDelta[]): void {
+    const { generation } = this.#parts;
+    for (const { call: index, id, name, text } of deltas) {
+      if (index === undefined) generation.push({ type: 'content', text });
+      else {
+        if (name !== undefined) generation.push({ type: 'call', index, id: idOfCall(id ?? '', index), name });
+        if (text !== '') generation.push({ type: 'arguments', index, text });
+      }
+    }
+  }
+
+  /** Puts into a result what its text says and calls. */
+  #readAnswer(result: GenerationResult): void {
+    if (!this.#reading) return;
+    const isWhole = result.finishReason === 'stop';
+    const { content, calls } = this.#reading.end(isWhole);
+    result.content = content;
+    result.toolCalls = calls.map(toolCall);
+    if (isWhole && calls.length > 0 && result.toolCalls.every(isComplete)) result.finishReason = 'tool_calls';
   }
 
   /** Settles the generation. Answers the result, where there is one. */
@@ -141,9 +158,7 @@ export class RunningRequest implements GenerationSource {
       const result = resultOf(native, this.#text, seed, figures, dropped);
       if (this.#parts.wantsLogprobs) result.logprobs = this.#logprobs;
       this.#parts.read(result);
-      this.#say(this.#parts.said?.end(result.content));
-      // Cut short it can't be read, and yet it has said something.
-      if (this.#parts.said && finishesEarly(result)) result.content = this.#said;
+      this.#readAnswer(result);
       // Who has the result may read the trace.
       if (trace) {
         const { tokens, finishReason } = result;
@@ -151,13 +166,10 @@ export class RunningRequest implements GenerationSource {
       } else generation.finish(result);
       return result;
     }
+    this.#reading?.stop();
     trace?.end();
     return undefined;
   }
-}
-
-function finishesEarly({ finishReason }: GenerationResult): boolean {
-  return finishReason === 'length' || finishReason === 'aborted';
 }
 
 /** The error of a request that its engine's end cut off. */

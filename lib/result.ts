@@ -84,7 +84,7 @@ export interface GenerationResult {
   stats: Statistics;
   /** The text as a value, where `responseFormat` is JSON and the text came to its end. */
   json?: unknown;
-  /** With `tools`: the calls, none where the text was cut short. */
+  /** With `tools`: the calls. Where the text was cut short the last one may be too, and then has no `parsed`. */
   toolCalls?: ToolCall[];
   /** With `tools`: what the model says beside its calls. */
   content?: string;

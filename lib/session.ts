@@ -68,7 +68,15 @@ export class Session implements Disposable {
     const generation = new Generation();
     try {
       this.#mustBeFree();
-      this.#engine.start(checkRequestOptions(options), generation, {
+      const request = checkRequestOptions(options);
+      if (request.cache !== undefined) {
+        throw new AdaptiveSpecError(
+          'INVALID_ARGUMENT',
+          'A request of a session names a cache',
+          'Leave cache out: a session goes on from its own text.',
+        );
+      }
+      this.#engine.start(request, generation, {
         session: this.#request((prompt, { tokens }) => {
           this.#text = new Int32Array(prompt.length + tokens.length);
           this.#text.set(prompt);

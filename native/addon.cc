@@ -7,6 +7,7 @@ namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   adaptive_spec::JsEngine::define(env, exports);
+  adaptive_spec::JsAnswerReader::define(env, exports);
   exports["variant"] = ADAPTIVE_SPEC_VARIANT;  // native: tuned for the CPU it was built on; portable: x86-64-v3
   exports["llamaTree"] = ADAPTIVE_SPEC_LLAMA_TREE;
   exports["llamaVersion"] = llama_version();
@@ -21,13 +22,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     return adaptive_spec::with_errors(info.Env(), [&] {
       const std::string schema = info[0].As<Napi::String>().Utf8Value();
       return Napi::String::New(info.Env(), adaptive_spec::schema_to_grammar(schema));
-    });
-  });
-  exports["parseAnswer"] = Napi::Function::New(env, [](const Napi::CallbackInfo& info) -> Napi::Value {
-    return adaptive_spec::with_errors(info.Env(), [&] {
-      const std::string text = info[0].As<Napi::String>().Utf8Value();
-      const adaptive_spec::AnswerSyntax syntax = adaptive_spec::answer_syntax(info[1].As<Napi::Object>());
-      return adaptive_spec::to_js(info.Env(), adaptive_spec::parse_answer(text, syntax));
     });
   });
   return exports;

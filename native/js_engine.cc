@@ -44,6 +44,7 @@ void JsEngine::define(Napi::Env env, Napi::Object exports) {
                    InstanceMethod("measure", &JsEngine::measure), InstanceMethod("close", &JsEngine::close),
                    InstanceMethod("tokenize", &JsEngine::tokenize),
                    InstanceMethod("detokenize", &JsEngine::detokenize),
+                   InstanceMethod("pieces", &JsEngine::pieces),
                    InstanceMethod("controlNames", &JsEngine::control_names),
                    InstanceMethod("applyTemplate", &JsEngine::apply_template),
                    InstanceMethod("setExchange", &JsEngine::set_exchange),
@@ -151,6 +152,20 @@ Napi::Value JsEngine::detokenize(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), text);
 }
 
+Napi::Value JsEngine::pieces(const Napi::CallbackInfo& info) {
+  const auto tokens = info[0].As<Napi::Int32Array>();
+  Napi::Array pieces = Napi::Array::New(info.Env(), tokens.ElementLength());
+  for (size_t i = 0; i < tokens.ElementLength(); ++i) {
+    std::string piece;
+    if (tokens[i] >= 0 && tokens[i] < llama_vocab_n_tokens(engine_->vocab()))
+      append_piece(engine_->vocab(), tokens[i], piece, true);
+    Napi::Uint8Array bytes = Napi::Uint8Array::New(info.Env(), piece.size());
+    std::copy(piece.begin(), piece.end(), bytes.Data());
+    pieces[i] = bytes;
+  }
+  return pieces;
+}
+
 Napi::Value JsEngine::control_names(const Napi::CallbackInfo& info) {
   const llama_vocab* vocab = engine_->vocab();
   Napi::Array names = Napi::Array::New(info.Env());
@@ -169,8 +184,9 @@ Napi::Value JsEngine::apply_template(const Napi::CallbackInfo& info) {
     messages.emplace_back(message.Get("role").As<Napi::String>().Utf8Value(),
                           message.Get("content").As<Napi::String>().Utf8Value());
   }
+  const TurnOptions turn = turn_options(info[1].As<Napi::Object>());
   return with_errors(info.Env(),
-                     [&] { return Napi::String::New(info.Env(), engine_->chat_template()->apply(messages)); });
+                     [&] { return Napi::String::New(info.Env(), engine_->chat_template()->apply(messages, turn)); });
 }
 
 Napi::Value JsEngine::set_exchange(const Napi::CallbackInfo& info) {
@@ -190,7 +206,8 @@ Napi::Value JsEngine::apply_tools(const Napi::CallbackInfo& info) {
     const auto text = [&](int i) { return info[i].As<Napi::String>().Utf8Value(); };
     return to_js(info.Env(), adaptive_spec::apply_tools(*engine_->chat_template(), engine_->vocab(), text(0),
                                                         text(1), info[2].As<Napi::Boolean>().Value(),
-                                                        info[3].As<Napi::Boolean>().Value()));
+                                                        info[3].As<Napi::Boolean>().Value(),
+                                                        turn_options(info[4].As<Napi::Object>())));
   });
 }
 

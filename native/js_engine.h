@@ -45,10 +45,11 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   Napi::Value tokenize(const Napi::CallbackInfo& info);  // (text, addSpecial, parseSpecial) -> Int32Array
   Napi::Value detokenize(const Napi::CallbackInfo& info);  // (Int32Array, special) -> string
   Napi::Value control_names(const Napi::CallbackInfo& info);   // () -> [string]
-  Napi::Value apply_template(const Napi::CallbackInfo& info);  // ([{role, content}]) -> string
+  Napi::Value pieces(const Napi::CallbackInfo& info);          // (Int32Array) -> [Uint8Array]
+  Napi::Value apply_template(const Napi::CallbackInfo& info);  // ([{role, content}], turn) -> string
   Napi::Value set_exchange(const Napi::CallbackInfo& info);
   Napi::Value compile_grammar(const Napi::CallbackInfo& info);  // (grammar) -> what submit takes as `grammar`
-  Napi::Value apply_tools(const Napi::CallbackInfo& info);      // (messages, tools: JSON; required) -> prompt and more
+  Napi::Value apply_tools(const Napi::CallbackInfo& info);      // (messages, tools: JSON; required, parallel, turn) -> prompt and more
 
   // Called on the engine thread.
   void on_progress(double done) override;

@@ -75,6 +75,7 @@ EngineOptions engine_options(Napi::Object o) {
   options.plan_deadline_ms = real(o, "planDeadlineMs");
   options.store_tokens = o.Get("storeTokens").As<Napi::Number>().Uint32Value();
   options.store_path = text(o, "storePath");
+  options.chat_template = text(o, "chatTemplate");
   return options;
 }
 
@@ -110,7 +111,14 @@ Request request(Napi::Object o) {
                 .dry = dry(o.Get("dry").As<Napi::Object>()),
                 .seed = o.Get("seed").As<Napi::Number>().Uint32Value(),
                 .rejection = flag(o, "rejection")};
+  const auto biased = o.Get("biasedTokens").As<Napi::Int32Array>();
+  const auto biases = o.Get("biases").As<Napi::Float32Array>();
+  for (size_t i = 0; i < biased.ElementLength(); ++i) r.sampling.biases.push_back({biased[i], biases[i]});
   return r;
+}
+
+TurnOptions turn_options(Napi::Object o) {
+  return {.answers = flag(o, "answers"), .continues = flag(o, "continues"), .thinks = flag(o, "thinks")};
 }
 
 Napi::Object to_js(Napi::Env env, const LoadedInfo& info) {

@@ -8,6 +8,7 @@ namespace adaptive_spec {
 
 EngineOptions engine_options(Napi::Object o);
 Request request(Napi::Object o);
+TurnOptions turn_options(Napi::Object o);
 Napi::Object to_js(Napi::Env env, const LoadedInfo& info);
 Napi::Object to_js(Napi::Env env, const RequestResult& result);
 

@@ -23,6 +23,21 @@ Napi::Array to_array(Napi::Env env, const std::vector<std::string>& values) {
   return array;
 }
 
+Napi::Value to_js(Napi::Env env, const std::vector<AnswerDelta>& deltas) {
+  Napi::Array array = Napi::Array::New(env, deltas.size());
+  for (uint32_t i = 0; i < deltas.size(); ++i) {
+    Napi::Object delta = Napi::Object::New(env);
+    if (deltas[i].call >= 0) delta["call"] = deltas[i].call;
+    if (deltas[i].begins) {
+      delta["id"] = deltas[i].id;
+      delta["name"] = deltas[i].name;
+    }
+    delta["text"] = deltas[i].text;
+    array[i] = delta;
+  }
+  return array;
+}
+
 }  // namespace
 
 void throw_error(Napi::Env env, const EngineError& error) {
@@ -37,12 +52,6 @@ GrammarSource grammar_source(Napi::Object o) {
           .words = texts(o, "words"),
           .patterns = texts(o, "patterns"),
           .prefill = text(o, "prefill")};
-}
-
-AnswerSyntax answer_syntax(Napi::Object o) {
-  return {.format = o.Get("format").As<Napi::Number>().Int32Value(),
-          .parser = text(o, "parser"),
-          .generation_prompt = text(o, "generationPrompt")};
 }
 
 std::shared_ptr<Grammar> compiled_grammar(Napi::Value value) {
@@ -76,7 +85,32 @@ Napi::Value to_js(Napi::Env env, const ToolPrompt& made) {
   return o;
 }
 
-Napi::Value to_js(Napi::Env env, const Answer& answer) {
+void JsAnswerReader::define(Napi::Env env, Napi::Object exports) {
+  exports["AnswerReader"] = DefineClass(env, "AnswerReader",
+                                        {InstanceMethod<&JsAnswerReader::add>("add"),
+                                         InstanceMethod<&JsAnswerReader::read>("read"),
+                                         InstanceMethod<&JsAnswerReader::end>("end")});
+}
+
+JsAnswerReader::JsAnswerReader(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  const auto o = info[0].As<Napi::Object>();
+  const AnswerSyntax syntax{.format = o.Get("format").As<Napi::Number>().Int32Value(),
+                            .parser = text(o, "parser"),
+                            .generation_prompt = text(o, "generationPrompt")};
+  with_errors(info.Env(), [&] {
+    reader_ = std::make_unique<AnswerReader>(syntax);
+    return info.Env().Undefined();
+  });
+}
+
+void JsAnswerReader::add(const Napi::CallbackInfo& info) { reader_->add(info[0].As<Napi::String>().Utf8Value()); }
+
+Napi::Value JsAnswerReader::read(const Napi::CallbackInfo& info) { return to_js(info.Env(), reader_->read()); }
+
+Napi::Value JsAnswerReader::end(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::vector<AnswerDelta> rest;
+  const Answer answer = reader_->end(info[0].As<Napi::Boolean>(), rest);
   Napi::Array calls = Napi::Array::New(env, answer.calls.size());
   for (uint32_t i = 0; i < answer.calls.size(); ++i) {
     Napi::Object call = Napi::Object::New(env);
@@ -88,6 +122,7 @@ Napi::Value to_js(Napi::Env env, const Answer& answer) {
   Napi::Object o = Napi::Object::New(env);
   o["content"] = answer.content;
   o["calls"] = calls;
+  o["rest"] = to_js(env, rest);
   return o;
 }
 

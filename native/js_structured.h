@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "engine/answer_reader.h"
 #include "engine/context.h"
 #include "engine/tool_chat.h"
 #include "napi_setup.h"
@@ -22,11 +23,23 @@ Napi::Value with_errors(Napi::Env env, Call&& call) {
 }
 
 GrammarSource grammar_source(Napi::Object o);
-AnswerSyntax answer_syntax(Napi::Object o);
 // A grammar that has been compiled for a request, and for that one only; null where the value is none.
 std::shared_ptr<Grammar> compiled_grammar(Napi::Value value);
 Napi::Value to_js(Napi::Env env, std::shared_ptr<Grammar> grammar);
 Napi::Value to_js(Napi::Env env, const ToolPrompt& prompt);
-Napi::Value to_js(Napi::Env env, const Answer& answer);
+
+// An answer while it is written.
+class JsAnswerReader : public Napi::ObjectWrap<JsAnswerReader> {
+ public:
+  static void define(Napi::Env env, Napi::Object exports);
+  explicit JsAnswerReader(const Napi::CallbackInfo& info);
+
+ private:
+  void add(const Napi::CallbackInfo& info);
+  Napi::Value read(const Napi::CallbackInfo& info);
+  Napi::Value end(const Napi::CallbackInfo& info);
+
+  std::unique_ptr<AnswerReader> reader_;
+};
 
 }  // namespace adaptive_spec

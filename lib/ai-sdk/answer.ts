@@ -10,14 +10,16 @@ import type {
 } from '@ai-sdk/provider';
 import type { GenerationPart } from '../generation.js';
 import type { FinishReason, GenerationResult } from '../result.js';
-import { callId } from '../structured/call-id.js';
-
-const TEXT = '0';
+import { CallIds, callId } from '../structured/call-id.js';
+import { isComplete } from '../structured/tools.js';
 
 /** Turns an engine's parts into those of a stream, one by one. */
 export class AnswerParts {
   readonly #hasTools: boolean;
   readonly #includeRaw: boolean;
+  readonly #ids = new CallIds();
+  /** Texts begun; the last one's id. */
+  #texts = 0;
   #isOpen = false;
 
   /** With tools the text has the calls in it, as the model writes them, and `content` is what it says. */
@@ -32,6 +34,12 @@ export class AnswerParts {
         return this.#hasTools ? [] : this.#say(part.text);
       case 'content':
         return this.#say(part.text);
+      case 'call': {
+        const id = this.#ids.of(part.index, part.id);
+        return [...this.#endText(), { type: 'tool-input-start', id, toolName: part.name }];
+      }
+      case 'arguments':
+        return [{ type: 'tool-input-delta', id: this.#ids.of(part.index, ''), delta: part.text }];
       case 'step':
         return this.#includeRaw ? [{ type: 'raw', rawValue: part.step }] : [];
       case 'finish':
@@ -42,40 +50,47 @@ export class AnswerParts {
   }
 
   #say(delta: string): LanguageModelV3StreamPart[] {
-    const text: LanguageModelV3StreamPart = { type: 'text-delta', id: TEXT, delta };
-    if (this.#isOpen) return [text];
+    const start: LanguageModelV3StreamPart[] = [];
+    if (!this.#isOpen) start.push({ type: 'text-start', id: String(this.#texts++) });
     this.#isOpen = true;
-    return [{ type: 'text-start', id: TEXT }, text];
+    return [...start, { type: 'text-delta', id: this.#text, delta }];
+  }
+
+  #endText(): LanguageModelV3StreamPart[] {
+    if (!this.#isOpen) return [];
+    this.#isOpen = false;
+    return [{ type: 'text-end', id: this.#text }];
+  }
+
+  get #text(): string {
+    return String(this.#texts - 1);
   }
 
   #end(result: GenerationResult): LanguageModelV3StreamPart[] {
-    const calls = callsOf(result).flatMap((call): LanguageModelV3StreamPart[] => {
-      const { toolCallId: id, toolName, input } = call;
-      return [
-        { type: 'tool-input-start', id, toolName },
-        { type: 'tool-input-delta', id, delta: input },
-        { type: 'tool-input-end', id },
-        call,
-      ];
-    });
-    return [
-      ...(this.#isOpen ? [{ type: 'text-end', id: TEXT } as const] : []),
-      ...calls,
-      { type: 'finish', ...endOf(result) },
-    ];
+    const { toolCalls = [] } = result;
+    const ended = toolCalls.map(
+      (call, index) => ({ type: 'tool-input-end', id: this.#ids.of(index, call.id) }) as const,
+    );
+    const calls = callsOf(result, (id, index) => this.#ids.of(index, id));
+    return [...this.#endText(), ...ended, ...calls, { type: 'finish', ...endOf(result) }];
   }
 }
 
 /** A whole answer. */
 export function contentOf(result: GenerationResult): LanguageModelV3Content[] {
   const text = result.content ?? result.text;
-  return [...(text === '' ? [] : [{ type: 'text', text } as const]), ...callsOf(result)];
+  return [...(text === '' ? [] : [{ type: 'text', text } as const]), ...callsOf(result, callId)];
 }
 
-function callsOf({ toolCalls = [] }: GenerationResult): LanguageModelV3ToolCall[] {
-  return toolCalls.map((call) => {
-    const { name: toolName, arguments: input } = call;
-    return { type: 'tool-call', toolCallId: callId(call.id), toolName, input };
+/** Calls that may be made: one that a limit has cut must not. */
+function callsOf(
+  { toolCalls = [] }: GenerationResult,
+  idOf: (id: string, index: number) => string,
+): LanguageModelV3ToolCall[] {
+  return toolCalls.flatMap((call, index) => {
+    if (!isComplete(call)) return [];
+    const { id, name: toolName, arguments: input } = call;
+    return [{ type: 'tool-call', toolCallId: idOf(id, index), toolName, input } as const];
   });
 }
 
@@ -94,10 +109,16 @@ function finishReasonOf(raw: FinishReason): LanguageModelV3FinishReason {
   return { unified: UNIFIED[raw], raw };
 }
 
-function usageOf({ usage }: GenerationResult): LanguageModelV3Usage {
+function usageOf({ usage, stats }: GenerationResult): LanguageModelV3Usage {
   const { promptTokens, completionTokens } = usage;
+  const cacheRead = stats.reusedPromptTokens;
   return {
-    inputTokens: { total: promptTokens, noCache: undefined, cacheRead: undefined, cacheWrite: undefined },
+    inputTokens: {
+      total: promptTokens,
+      noCache: promptTokens - cacheRead,
+      cacheRead,
+      cacheWrite: undefined,
+    },
     outputTokens: { total: completionTokens, text: completionTokens, reasoning: undefined },
     raw: { ...usage },
   };

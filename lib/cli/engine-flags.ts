@@ -1,5 +1,6 @@
 // Flags of every command that loads a model, and what they become.
 
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { AdaptiveSpecError } from '../errors.js';
 import type { EngineOptions } from '../options.js';
@@ -24,6 +25,7 @@ export interface EngineFlags {
   /** Of `generate` alone: a benchmark's runs must know nothing of each other. */
   ngramStore?: string;
   audit?: string;
+  chatTemplateFile?: string;
   offline?: boolean;
 }
 
@@ -45,6 +47,7 @@ export function addEngineFlags(command: Command): Command {
     .option('--mlock', 'keep the model in memory')
     .option('--no-mmap', 'read the model file rather than map it')
     .option('--audit <file>', 'append changes of K to this file')
+    .option('--chat-template-file <file>', "a chat template in Jinja, in place of the model's own")
     .option('--offline', 'use no network');
 }
 
@@ -61,6 +64,7 @@ export function engineOptionsOf(flags: EngineFlags): EngineOptions {
     mlock: flags.mlock,
     mmap: flags.mmap === false ? false : undefined,
     offline: flags.offline,
+    chatTemplate: flags.chatTemplateFile === undefined ? undefined : templateOf(flags.chatTemplateFile),
     calibrate: flags.calibrate,
     ngramStore: flags.ngramStore === undefined ? undefined : { path: flags.ngramStore },
     audit: flags.audit === undefined ? undefined : { path: flags.audit },
@@ -76,6 +80,19 @@ export function engineOptionsOf(flags: EngineFlags): EngineOptions {
     if (value !== undefined) options[name] = numberOf(flag, value);
   }
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function templateOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new AdaptiveSpecError(
+      'INVALID_ARGUMENT',
+      `The chat template ${file} can't be read: ${(cause as Error).message}`,
+      'Give a text file with a Jinja template.',
+      { cause },
+    );
+  }
 }
 
 /** A flag's value as a number. Throws INVALID_ARGUMENT where it is none. */

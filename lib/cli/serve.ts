@@ -7,7 +7,7 @@ import { controllerNames } from '../control/controllers.js';
 import { createEngine, type Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { checkEngineOptions, type EngineOptions } from '../options.js';
-import { checkServerOptions, type ServerOptions } from '../serve/options.js';
+import { checkServerOptions, type RequestDefaults, type ServerOptions } from '../serve/options.js';
 import { createServer, type Server } from '../serve/server.js';
 import { ServerState } from '../serve/state.js';
 import { note, print } from './console.js';
@@ -25,7 +25,19 @@ interface Flags extends EngineFlags {
   parallel?: string;
   maxDepth?: string;
   queue?: string;
+  batchSize?: string;
+  maxTokens?: string;
+  temperature?: string;
+  topK?: string;
+  topP?: string;
+  minP?: string;
+  seed?: string;
+  /** False with the --no- form. */
+  thinking: boolean;
+  slots: boolean;
+  verbose?: boolean;
   allowedHost?: string[];
+  cachePrompt: boolean;
   drain?: string;
   isolate?: boolean;
 }
@@ -45,7 +57,21 @@ export function addServe(program: Command): void {
     .option('--parallel <n>', 'requests that generate at once (default: 1)')
     .option('--max-depth <k>', 'largest depth that requests may ask for (default: 32)')
     .option('--queue <n>', 'requests that may wait; more are refused (default: 64)')
+    .option('--batch-size <n>', 'prompt tokens per batch (default: 512)')
+    .option(
+      '-n, --max-tokens <n>',
+      "most tokens of requests that don't say it (default: what the context holds)",
+    )
+    .option('--temperature <t>', "of requests that don't say it (default: 0, the likeliest token)")
+    .option('--top-k <n>', "draw among so many likeliest tokens, in requests that don't say it")
+    .option('--top-p <p>', 'the likeliest tokens that hold this probability, likewise')
+    .option('--min-p <p>', "tokens at least this probable, of the likeliest's, likewise")
+    .option('--seed <n>', 'start of the random numbers, likewise (default: a new one)')
+    .option('--no-thinking', 'models answer at once where their chat template knows how, likewise')
+    .option('--no-slots', '/slots tells nothing')
+    .option('--verbose', 'answers say what the model was given, as llama-server does in __verbose')
     .option('--allowed-host <name...>', "names in the Host header that are this server's")
+    .option('--no-cache-prompt', 'read every prompt whole, whatever earlier requests have read of it')
     .option('--drain <seconds>', 'how long running requests may go on after SIGTERM (default: 30)')
     .option('--calibrate <when>', 'auto, load or off: where controllers have the costs of a step from')
     .option('--isolate', 'run in a child process, which is started again when it crashes');
@@ -55,6 +81,7 @@ export function addServe(program: Command): void {
 async function run(flags: Flags): Promise<void> {
   const engineOptions = engineOptionsOf(flags);
   if (flags.parallel !== undefined) engineOptions.parallel = numberOf('--parallel', flags.parallel);
+  if (flags.batchSize !== undefined) engineOptions.batchSize = numberOf('--batch-size', flags.batchSize);
   if (flags.maxDepth !== undefined) engineOptions.maxDepth = numberOf('--max-depth', flags.maxDepth);
   const serverOptions = await serverOptionsOf(flags);
   // Before the models are loaded, so that a slip of the keyboard costs nothing.
@@ -135,10 +162,32 @@ async function serverOptionsOf(flags: Flags): Promise<ServerOptions> {
     options.controller ??= 'fixed';
     options.depth = numberOf('--depth', flags.depth);
   }
+  options.defaults = defaultsOf(flags);
+  if (!flags.slots) options.slots = false;
+  if (flags.verbose) options.verbose = true;
   if (flags.queue !== undefined) options.queue = numberOf('--queue', flags.queue);
   if (flags.allowedHost !== undefined) options.allowedHosts = flags.allowedHost;
+  if (!flags.cachePrompt) options.cachePrompt = false;
   if (flags.drain !== undefined) options.drainMs = Math.round(1000 * numberOf('--drain', flags.drain));
   return options;
+}
+
+/** What requests get that don't say otherwise. */
+function defaultsOf(flags: Flags): RequestDefaults {
+  const defaults: RequestDefaults = {};
+  for (const [name, flag] of [
+    ['maxTokens', '--max-tokens'],
+    ['temperature', '--temperature'],
+    ['topK', '--top-k'],
+    ['topP', '--top-p'],
+    ['minP', '--min-p'],
+    ['seed', '--seed'],
+  ] as const) {
+    const value = flags[name];
+    if (value !== undefined) defaults[name] = numberOf(flag, value);
+  }
+  if (!flags.thinking) defaults.enableThinking = false;
+  return defaults;
 }
 
 /** Not from a flag, which everybody on the machine could read. */

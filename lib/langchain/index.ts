@@ -23,9 +23,9 @@ import {
   type Runner,
   runnerOf,
 } from '../sdk/runner.js';
-import { callId } from '../structured/call-id.js';
+import { CallIds, callId } from '../structured/call-id.js';
 import type { ResponseFormat } from '../structured/structure.js';
-import type { Tool } from '../structured/tools.js';
+import { isComplete, type Tool } from '../structured/tools.js';
 import { messagesOf } from './messages.js';
 import { type OutputSchema, structuredOutput, type Values } from './structured-output.js';
 import { choiceOf, toolsOf } from './tools.js';
@@ -103,7 +103,18 @@ export class ChatAdaptiveSpec extends BaseChatModel<ChatAdaptiveSpecCallOptions,
   override async _generate(messages: BaseMessage[], options: this['ParsedCallOptions']): Promise<ChatResult> {
     const result = await this.#runner.run(requestOf(messages, options));
     const text = result.content ?? result.text;
-    const message = new AIMessageChunk({ content: text, ...this.#endOf(result) });
+    const { toolCalls = [] } = result;
+    const tool_calls = toolCalls.filter(isComplete).map(({ id, name, parsed }) => ({
+      ...{ type: 'tool_call' as const, id: callId(id), name },
+      args: (parsed ?? {}) as Record<string, unknown>,
+    }));
+    const message = new AIMessageChunk({ content: text, tool_calls, ...this.#endOf(result) });
+    // A call that a limit has cut must not be made. A chunk's constructor takes none of these.
+    const cut = toolCalls.filter((call) => !isComplete(call));
+    message.invalid_tool_calls = cut.map(({ id, name, arguments: args }) => ({
+      ...{ type: 'invalid_tool_call', id: callId(id), name, args },
+      error: 'The arguments are cut.',
+    }));
     const { promptTokens, completionTokens, totalTokens } = result.usage;
     return {
       generations: [{ text, message, generationInfo: { finish_reason: result.finishReason } }],
@@ -119,10 +130,20 @@ export class ChatAdaptiveSpec extends BaseChatModel<ChatAdaptiveSpecCallOptions,
     const request = requestOf(messages, options);
     // With tools the text has the calls in it, as the model writes them, and `content` is what it says.
     const said = request.tools !== undefined && request.toolChoice !== 'none' ? 'content' : 'text';
+    const ids = new CallIds();
     for await (const part of this.#runner.run(request).events()) {
       let chunk: ChatGenerationChunk;
       if (part.type === said) {
         chunk = new ChatGenerationChunk({ text: part.text, message: new AIMessageChunk(part.text) });
+      } else if (part.type === 'call' || part.type === 'arguments') {
+        const { index } = part;
+        const more =
+          part.type === 'call'
+            ? { id: ids.of(index, part.id), name: part.name, args: '' }
+            : { args: part.text };
+        const tool_call_chunks = [{ type: 'tool_call_chunk' as const, index, ...more }];
+        const message = new AIMessageChunk({ content: '', tool_call_chunks });
+        chunk = new ChatGenerationChunk({ text: '', message });
       } else if (part.type === 'finish') {
         const { result } = part;
         const message = new AIMessageChunk({ content: '', ...this.#endOf(result) });
@@ -134,17 +155,14 @@ export class ChatAdaptiveSpec extends BaseChatModel<ChatAdaptiveSpecCallOptions,
     }
   }
 
-  /** A message's calls, and what is known at its end. */
-  #endOf({ toolCalls = [], usage, finishReason, seed, stats, stopString }: GenerationResult) {
+  /** What is known at a message's end. */
+  #endOf({ usage, finishReason, seed, stats, stopString }: GenerationResult) {
     return {
-      tool_call_chunks: toolCalls.map((call, index) => {
-        const { name, arguments: args } = call;
-        return { type: 'tool_call_chunk' as const, name, args, id: callId(call.id), index };
-      }),
       usage_metadata: {
         input_tokens: usage.promptTokens,
         output_tokens: usage.completionTokens,
         total_tokens: usage.totalTokens,
+        input_token_details: { cache_read: stats.reusedPromptTokens },
       },
       response_metadata: {
         model_name: this.model,

@@ -15,6 +15,7 @@ export const REQUEST_SETTINGS = [
   'maxDepth',
   'drafter',
   'share',
+  'cache',
   'tree',
   'maxTokens',
   'temperature',

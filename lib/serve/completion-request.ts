@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import type { RequestOptions } from '../options.js';
 import {
   flag,
+  type ReadingEngine,
   readBody,
   refuseProbabilities,
   sharedFields,
@@ -25,16 +26,17 @@ const schema = v.object({
   echo: v.nullish(flag),
   suffix: v.nullish(text),
   logprobs: v.nullish(whole(0, 5)),
+  verbose: v.nullish(flag),
 });
 
 /** Throws HttpError 400 or 501, with `param`. */
-export function completionRequest(body: unknown, contextSize: number): ServedRequest {
+export function completionRequest(body: unknown, engine: ReadingEngine): ServedRequest {
   const read = readBody(schema, body);
   refuseProbabilities({ n_probs: read.n_probs });
   if (read.echo === true) throw unsupportedField('echo', 'echo is not supported.');
   if (read.suffix != null && read.suffix !== '') throw unsupportedField('suffix', 'suffix is not supported.');
   const options: RequestOptions = {
-    ...sharedOptions(read, [read.max_tokens, read.n_predict], contextSize),
+    ...sharedOptions(read, [read.max_tokens, read.n_predict], engine),
     prompt: promptOf(read.prompt),
     ...(read.logprobs == null ? {} : { logprobs: read.logprobs }),
   };
@@ -42,7 +44,9 @@ export function completionRequest(body: unknown, contextSize: number): ServedReq
     kind: 'completion',
     options,
     stream: read.stream === true,
+    cachePrompt: read.cache_prompt !== false,
     includeUsage: read.stream_options?.include_usage === true,
+    verbose: read.verbose === true,
   };
 }
 

@@ -1,6 +1,8 @@
 // Runs the requests of OpenAI's two forms of completions, and words their answers.
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { CallIds } from '../structured/call-id.js';
+import { verboseOf } from './llama-completions.js';
 import { logprobsOfText } from './logprobs.js';
 import { chatForm, completionForm, figuresOf, type ReplyHead, usageOf } from './replies.js';
 import { mayCall, type ServedRequest } from './request.js';
@@ -22,12 +24,21 @@ export async function complete(
     system_fingerprint: serving.fingerprint,
   };
   if (!served.stream) {
-    const { result, queueMs } = await serving.answer(served, request, reply);
-    return { ...form.whole(head, result), usage: usageOf(result), ...figuresOf(result, queueMs, maxDepth) };
+    const answer = await serving.answer(served, request, reply);
+    const { result, queueMs } = answer;
+    const verbose = served.verbose || serving.options.verbose;
+    return {
+      ...form.whole(head, result),
+      usage: usageOf(result),
+      ...figuresOf(result, queueMs, maxDepth),
+      ...(verbose ? { __verbose: verboseOf(serving, served, answer) } : {}),
+    };
   }
   // OpenAI's streams with usage have it as null before the end.
   const usage = served.includeUsage ? { usage: null } : {};
-  const holds = mayCall(served);
+  // Its text has the calls in it; what it says and calls comes in parts of their own.
+  const calls = mayCall(served);
+  const ids = new CallIds();
   const wantsLogprobs = served.options.logprobs !== undefined;
   let offset = 0;
   await serving.stream(served, request, reply, {
@@ -35,18 +46,19 @@ export async function complete(
       for (const chunk of form.first(head)) stream.send({ ...chunk, ...usage });
     },
     text: (stream, text, logprobs) => {
-      if (holds) return;
+      if (calls) return;
       stream.send({ ...form.piece(head, text, wantsLogprobs ? logprobs : undefined, offset), ...usage });
       offset += text.length;
     },
+    part: (stream, part) => {
+      const chunk =
+        part.type === 'content' ? form.piece(head, part.text, undefined, 0) : form.call?.(head, part, ids);
+      stream.send({ ...chunk, ...usage });
+    },
     finish: (stream, result, queueMs) => {
-      const said = result.content ?? result.text;
-      if (holds && said !== '') {
-        stream.send({ ...form.piece(head, said, logprobsOfText(result), 0), ...usage });
-      }
-      for (const chunk of form.calls(head, result)) stream.send({ ...chunk, ...usage });
       const figures = figuresOf(result, queueMs, maxDepth);
-      stream.send({ ...form.last(head, result), ...usage, ...(served.includeUsage ? {} : figures) });
+      const last = form.last(head, result, calls ? logprobsOfText(result) : undefined);
+      stream.send({ ...last, ...usage, ...(served.includeUsage ? {} : figures) });
       if (served.includeUsage) stream.send({ ...form.empty(head), usage: usageOf(result), ...figures });
       stream.end('[DONE]');
     },

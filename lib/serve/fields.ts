@@ -6,6 +6,8 @@ import type { RequestOptions } from '../options.js';
 import type { ResponseFormat } from '../structured/structure.js';
 import type { Tool } from '../structured/tools.js';
 import { HttpError, invalidField, unsupportedField } from './http-error.js';
+import { logitBiasOf } from './logit-bias.js';
+import type { ServedEngine } from './served-engine.js';
 
 export const number = (min: number, max: number) => {
   const expected = `a number from ${min} to ${max}`;
@@ -55,6 +57,7 @@ export const sharedFields = {
   ),
   ignore_eos: v.nullish(flag),
   grammar: v.nullish(text),
+  cache_prompt: v.nullish(flag),
   logit_bias: v.optional(v.unknown()),
   adaptive_spec: v.nullish(
     v.strictObject(
@@ -68,6 +71,9 @@ export const sharedFields = {
     ),
   ),
 };
+
+/** What of an engine is needed to read a request. */
+export type ReadingEngine = Pick<ServedEngine, 'info' | 'tokenize'>;
 
 export const streamFields = {
   max_tokens: tokenLimit,
@@ -104,21 +110,22 @@ function nameOf(value: unknown): string {
   return Array.isArray(value) ? 'an array' : 'an object';
 }
 
-/** Options of every endpoint. `limits` are what may be called the most tokens, the first that is given counts. */
+/**
+ * Options of every endpoint. `limits` are what may be called the most tokens, the first that is given counts; where none
+ * is the server's default holds.
+ */
 export function sharedOptions(
   body: SharedBody,
   limits: readonly (number | null | undefined)[],
-  contextSize: number,
+  engine: ReadingEngine,
 ): RequestOptions {
-  if (body.logit_bias !== undefined && !nothing(body.logit_bias)) {
-    throw unsupportedField('logit_bias', 'logit_bias is not supported.');
-  }
-  const limit = limits.find((value) => value !== null && value !== undefined) ?? -1;
+  const { contextSize } = engine.info;
+  const limit = limits.find((value) => value !== null && value !== undefined) ?? undefined;
   if (limit === 0) throw invalidField('max_tokens', 'max_tokens is 0. Give at least 1.');
   const { controller, depth, drafter, maxDepth } = body.adaptive_spec ?? {};
   const options: { [Name in keyof RequestOptions]: RequestOptions[Name] | undefined } = {
     // The context ends every text.
-    maxTokens: limit < 0 ? contextSize : Math.min(limit, contextSize),
+    maxTokens: limit === undefined ? undefined : limit < 0 ? contextSize : Math.min(limit, contextSize),
     temperature: body.temperature ?? undefined,
     topP: body.top_p ?? undefined,
     topK: body.top_k == null ? undefined : Math.max(0, body.top_k),
@@ -129,6 +136,7 @@ export function sharedOptions(
     penaltyLastN: body.repeat_last_n ?? undefined,
     // -1 asks for any, as llama-server has it.
     seed: body.seed == null || body.seed === -1 ? undefined : ((body.seed % 2 ** 32) + 2 ** 32) % 2 ** 32,
+    logitBias: nothing(body.logit_bias ?? null) ? undefined : logitBiasOf(body.logit_bias, engine),
     stop: body.stop ?? undefined,
     ignoreEos: body.ignore_eos ?? undefined,
     grammar: body.grammar ?? undefined,

@@ -3,22 +3,25 @@
 import type { GenerationResult } from '../result.js';
 
 /** OpenAI's usage of a completion. */
-export function usageOf({ usage }: GenerationResult) {
+export function usageOf({ usage, stats }: GenerationResult) {
   return {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.completionTokens,
     total_tokens: usage.totalTokens,
+    prompt_tokens_details: { cached_tokens: stats.reusedPromptTokens },
   };
 }
 
 /** llama-server's `timings`; those of drafts where there were any. */
 export function timingsOf({ usage, stats }: GenerationResult) {
   const { promptTokens, completionTokens } = usage;
+  const read = promptTokens - stats.reusedPromptTokens;
   return {
-    prompt_n: promptTokens,
+    cache_n: stats.reusedPromptTokens,
+    prompt_n: read,
     prompt_ms: stats.promptMs,
-    prompt_per_token_ms: ratio(stats.promptMs, promptTokens),
-    prompt_per_second: ratio(promptTokens, stats.promptMs / 1000),
+    prompt_per_token_ms: ratio(stats.promptMs, read),
+    prompt_per_second: ratio(read, stats.promptMs / 1000),
     predicted_n: completionTokens,
     predicted_ms: stats.decodeMs,
     predicted_per_token_ms: ratio(stats.decodeMs, completionTokens),

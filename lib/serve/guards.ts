@@ -1,6 +1,7 @@
 // Who may ask: the API key, the Host header against DNS rebinding, and the Origin that a browser names.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import { HttpError } from './http-error.js';
@@ -17,9 +18,7 @@ export function keyGuard(keys: readonly string[]): (request: FastifyRequest) => 
   return ({ headers, routeOptions }) => {
     if (digests.length === 0 || PUBLIC_PATHS.has(routeOptions.url ?? '')) return;
     const isPage = PAGE.test(routeOptions.url ?? '');
-    const { authorization = '' } = headers;
-    const bearer = /^Bearer +(.+)$/i.exec(authorization)?.[1];
-    const given = bearer ?? (isPage ? passwordOf(authorization) : undefined) ?? headers['x-api-key'];
+    const given = keyIn(headers, isPage);
     // Digests are of one length, and all keys are compared: the time taken tells nothing.
     const digest = digestOf(typeof given === 'string' ? given : '');
     let known = false;
@@ -56,6 +55,17 @@ export function hostGuard(allowed: readonly string[]): (request: FastifyRequest)
       code: 'ORIGIN_NOT_ALLOWED',
     });
   };
+}
+
+/** Whose caches a request may use: requests with the same key share them, so that no other's speed tells of a text. */
+export function cacheOf({ headers }: FastifyRequest): string {
+  const key = keyIn(headers, false);
+  return typeof key === 'string' ? digestOf(key).toString('hex') : '';
+}
+
+function keyIn({ authorization = '', 'x-api-key': plain }: IncomingHttpHeaders, isPage: boolean) {
+  const bearer = /^Bearer +(.+)$/i.exec(authorization)?.[1];
+  return bearer ?? (isPage ? passwordOf(authorization) : undefined) ?? plain;
 }
 
 /** Whether only this machine can reach an address. */

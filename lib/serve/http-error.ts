@@ -110,7 +110,7 @@ export function httpErrorOf(error: unknown, contextSize: number): HttpError {
   const type = TYPES[code] ?? 'server_error';
   const full = `${message.replace(/\.$/, '')}. ${hint}`;
   if (type === 'exceed_context_size_error') {
-    const tokens = /(\d+) tokens/.exec(message)?.[1];
+    const tokens = /^\D*(\d+) tokens/.exec(message)?.[1];
     return new HttpError(type, full, {
       code: 'context_length_exceeded',
       n_ctx: contextSize,

@@ -31,7 +31,7 @@ export function completionLogprobs(tokens: readonly TokenLogprobs[], offset: num
 
 /** Those of a whole text: what ended it is a token too, and none of its own. */
 export function logprobsOfText({ logprobs, finishReason, stopString }: GenerationResult) {
-  const ended = finishReason === 'stop' && stopString === undefined;
+  const ended = (finishReason === 'stop' || finishReason === 'tool_calls') && stopString === undefined;
   return logprobs && ended ? logprobs.slice(0, -1) : logprobs;
 }
 
@@ -39,6 +39,7 @@ function entry(token: TokenProbability) {
   return { token: token.text, logprob: bounded(token), bytes: [...token.bytes] };
 }
 
-function bounded({ logprob }: TokenProbability): number {
+/** A log-probability that JSON can hold. */
+export function bounded({ logprob }: Pick<TokenProbability, 'logprob'>): number {
   return Math.max(logprob, LEAST);
 }

@@ -46,6 +46,19 @@ export class MetricMaker {
     });
   }
 
+  /** A number that is asked for and never falls, by a name of its own, as llama-server has one. */
+  highest(name: string, help: string, read: () => number): void {
+    new Counter({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  }
+
   histogram(name: string, help: string, buckets: readonly number[], labelNames: string[] = []): Histogram {
     return new Histogram({ name, help, buckets: [...buckets], labelNames, registers: [this.registry] });
   }

@@ -31,13 +31,31 @@ export class ServerMetrics {
     const model = { model_name: modelName };
     this.#delay.enable();
     this.answered = answerMetrics(this.#make, modelName);
-    const prompts = this.#make.counters(
-      { 'llamacpp:prompt_tokens': {}, 'vllm:prompt_tokens': model },
-      'Prompt tokens',
+    const prompts = this.#make.counters({ 'vllm:prompt_tokens': model }, 'Prompt tokens');
+    const read = this.#make.counters(
+      { 'llamacpp:prompt_tokens': {} },
+      'Prompt tokens that were read, counted when a request ends',
+    );
+    const cached = this.#make.counters(
+      { 'llamacpp:prompt_tokens_cached': {} },
+      'Prompt tokens that earlier requests had read, counted when a request ends',
+    );
+    let readTokens = 0;
+    let readMs = 0;
+    this.#make.gauges(
+      { 'llamacpp:prompt_tokens_seconds': {} },
+      'Prompt tokens read per second of reading',
+      () => (readMs > 0 ? readTokens / (readMs / 1000) : 0),
     );
     this.#off = [
       engine.on('step', stepMetrics(this.#make, modelName, maxDepth)),
       engine.on('finish', controllerMetrics(this.#make)),
+      engine.on('finish', ({ usage, stats }) => {
+        readTokens += usage.promptTokens - stats.reusedPromptTokens;
+        readMs += stats.promptMs;
+        read(usage.promptTokens - stats.reusedPromptTokens);
+        cached(stats.reusedPromptTokens);
+      }),
       state.on('begin', ({ promptTokens }) => prompts(promptTokens)),
     ];
     this.#make.gauges(

@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import type { Controller } from '../control/controller.js';
 import { AdaptiveSpecError } from '../errors.js';
+import { checkRequestOptions, type RequestOptions } from '../options.js';
 import { isLoopback } from './guards.js';
 
 /** How `createServer` serves. Times are in milliseconds. */
@@ -19,8 +20,16 @@ export interface ServerOptions {
   controller?: Controller | string;
   /** The depth of the controller 'fixed'. */
   depth?: number;
+  /** What requests get that don't say otherwise. Default: greedy, as much as the context holds. */
+  defaults?: RequestDefaults;
+  /** Whether `/slots` tells of the requests that run: how long they are, not what they say. Default true. */
+  slots?: boolean;
+  /** Whether every whole answer has llama-server's own form of it as `__verbose`, the prompt included. Default false. */
+  verbose?: boolean;
   /** Requests that may wait for a slot; more are refused. Default 64. */
   queue?: number;
+  /** Go on from what earlier requests with the same API key have read, where prompts begin alike. Default true. */
+  cachePrompt?: boolean;
   /** Names in the Host header, beside addresses and 'localhost', that are this server's. Default: none. */
   allowedHosts?: readonly string[];
   /** Largest body, in bytes. Default 4 MiB. */
@@ -44,6 +53,12 @@ export interface ServerOptions {
   /** Told of failures that are the server's own. Default: nobody. */
   onError?: (error: unknown, requestId: string) => void;
 }
+
+/** Options of requests that a server may have defaults for, as `RequestOptions` documents them. */
+export type RequestDefaults = Pick<
+  RequestOptions,
+  'maxTokens' | 'temperature' | 'topK' | 'topP' | 'minP' | 'seed' | 'enableThinking'
+>;
 
 const whole = (min: number, max: number) => {
   const expected = `a whole number from ${min} to ${max}`;
@@ -69,7 +84,26 @@ const schema = v.strictObject({
     'auto',
   ),
   depth: v.optional(v.custom<number>(() => true)),
+  // The check of requests knows best what they may be.
+  defaults: v.optional(
+    v.strictObject(
+      {
+        maxTokens: v.optional(v.custom<number>(() => true)),
+        temperature: v.optional(v.custom<number>(() => true)),
+        topK: v.optional(v.custom<number>(() => true)),
+        topP: v.optional(v.custom<number>(() => true)),
+        minP: v.optional(v.custom<number>(() => true)),
+        seed: v.optional(v.custom<number>(() => true)),
+        enableThinking: v.optional(v.custom<boolean>(() => true)),
+      },
+      'an object with maxTokens, temperature, topK, topP, minP, seed and enableThinking only',
+    ),
+    {},
+  ),
+  slots: v.optional(v.boolean('true or false'), true),
+  verbose: v.optional(v.boolean('true or false'), false),
   queue: v.optional(whole(0, 100_000), 64),
+  cachePrompt: v.optional(v.boolean('true or false'), true),
   allowedHosts: v.optional(v.array(text('a name'), 'an array of names'), []),
   bodyLimit: v.optional(whole(1, 2 ** 30), 4 * 2 ** 20),
   maxMessages: v.optional(whole(1, 1_000_000), 1024),
@@ -100,6 +134,7 @@ export function checkServerOptions(options: ServerOptions): CheckedServerOptions
     throw new AdaptiveSpecError('INVALID_ARGUMENT', `${name} is wrong`, hint);
   }
   const { apiKey = [], ...rest } = result.output;
+  checkRequestOptions({ prompt: ' ', ...rest.defaults });
   if (rest.headersTimeoutMs > rest.requestTimeoutMs) {
     throw new AdaptiveSpecError(
       'INVALID_ARGUMENT',

@@ -1,8 +1,9 @@
 // Answers in OpenAI's two forms of completions, whole and as chunks.
 
+import type { CallPart } from '../generation.js';
 import type { TokenLogprobs } from '../logprobs.js';
 import type { GenerationResult } from '../result.js';
-import { callId } from '../structured/call-id.js';
+import { type CallIds, callId } from '../structured/call-id.js';
 import { metricsOf, timingsOf, usageOf } from './figures.js';
 import { chatLogprobs, completionLogprobs, logprobsOfText } from './logprobs.js';
 
@@ -28,10 +29,10 @@ export interface ReplyForm {
     logprobs: readonly TokenLogprobs[] | undefined,
     offset: number,
   ): object;
-  /** Calls of tools, where there are any. */
-  calls(head: ReplyHead, result: GenerationResult): object[];
-  /** Why the text has ended. */
-  last(head: ReplyHead, result: GenerationResult): object;
+  /** More of a call of a tool, where the form has calls. */
+  call?(head: ReplyHead, part: CallPart, ids: CallIds): object;
+  /** Why the text has ended; with the log-probabilities that no piece had. */
+  last(head: ReplyHead, result: GenerationResult, logprobs: readonly TokenLogprobs[] | undefined): object;
   /** A chunk without text. */
   empty(head: ReplyHead): object;
 }
@@ -67,9 +68,8 @@ export const chatForm: ReplyForm = {
   }),
   first: (head) => [chunk(head, { role: 'assistant', content: null })],
   piece: (head, text, logprobs) => chunk(head, { content: text }, null, logprobs),
-  calls: (head, result) =>
-    callsOf(result).map((call, index) => chunk(head, { tool_calls: [{ index, ...call }] })),
-  last: (head, result) => chunk(head, {}, result.finishReason),
+  call: (head, part, ids) => chunk(head, { tool_calls: [callDelta(part, ids)] }),
+  last: (head, result, logprobs) => chunk(head, {}, result.finishReason, logprobs),
   empty: (head) => ({ ...head, object: 'chat.completion.chunk', choices: [] }),
 };
 
@@ -91,7 +91,6 @@ export const completionForm: ReplyForm = {
   whole: (head, result) => completion(head, result.text, result.finishReason, logprobsOfText(result)),
   first: () => [],
   piece: (head, text, logprobs, offset) => completion(head, text, null, logprobs, offset),
-  calls: () => [],
   last: (head, result) => completion(head, '', result.finishReason),
   empty: (head) => ({ ...head, object: 'text_completion', choices: [] }),
 };
@@ -111,6 +110,14 @@ export function contentOf(result: GenerationResult): string | null {
 
 export function hasCalls({ toolCalls = [] }: GenerationResult): boolean {
   return toolCalls.length > 0;
+}
+
+/** As OpenAI has it: id and name first, with the arguments still to come. */
+function callDelta(part: CallPart, ids: CallIds): object {
+  const { type, index } = part;
+  if (type === 'arguments') return { index, function: { arguments: part.text } };
+  const called = { name: part.name, arguments: '' };
+  return { index, id: ids.of(index, part.id), type: 'function', function: called };
 }
 
 function callsOf({ toolCalls = [] }: GenerationResult) {

@@ -1,8 +1,9 @@
 // Answers in the form of OpenAI's responses: one object, or a stream of events that build it.
 
 import { randomUUID } from 'node:crypto';
+import type { CallPart } from '../generation.js';
 import type { GenerationResult } from '../result.js';
-import { callId } from '../structured/call-id.js';
+import { CallIds } from '../structured/call-id.js';
 import { contentOf } from './replies.js';
 import type { ResponseEcho } from './responses-request.js';
 
@@ -17,7 +18,11 @@ export class ResponseReply {
   readonly #messageId = `msg_${randomUUID().replaceAll('-', '')}`;
   readonly #head: object;
   readonly #echo: ResponseEcho;
-  #text = '';
+  readonly #callIds = new CallIds();
+  /** Ids of calls as items. */
+  readonly #itemIds: string[] = [];
+  /** What the output has so far: the message, or the place of a call among calls. */
+  readonly #opened: ('message' | number)[] = [];
 
   constructor(id: string, model: string, echo: ResponseEcho) {
     this.#id = `resp_${id}`;
@@ -39,23 +44,45 @@ export class ResponseReply {
 
   /** A piece of text; the first one opens the message. */
   piece(send: SendEvent, text: string): void {
-    if (this.#text === '') this.#openMessage(send);
-    this.#text += text;
+    this.#openMessage(send);
     send('response.output_text.delta', { ...this.#place(), delta: text, logprobs: [] });
+  }
+
+  /** More of a call; its name comes first. */
+  call(send: SendEvent, part: CallPart): void {
+    const { type, index } = part;
+    if (type === 'call') {
+      const output_index = this.#opened.push(index) - 1;
+      send('response.output_item.added', {
+        output_index,
+        item: this.#callItem('in_progress', { ...part, arguments: '' }, index),
+      });
+    } else {
+      const output_index = this.#opened.indexOf(index);
+      const item_id = this.#itemId(index);
+      send('response.function_call_arguments.delta', { item_id, output_index, delta: part.text });
+    }
   }
 
   /** What is left to tell when the answer is known. */
   finish(send: SendEvent, result: GenerationResult, figures: object): void {
-    const output = this.#output(result);
+    const items = this.#output(result);
+    // An answer without text and calls is an empty message.
+    if (items.some(({ type }) => type === 'message')) this.#openMessage(send);
+    const message = items.filter(({ type }) => type === 'message');
+    const calls = items.filter(({ type }) => type !== 'message');
+    const output = this.#opened.map((place) => (place === 'message' ? message[0]! : calls[place]!));
     output.forEach((item, output_index) => {
       if (item.type === 'message') this.#closeMessage(send, item);
-      else sendCall(send, item, output_index);
+      else closeCall(send, item, output_index);
     });
     const status = statusOf(result);
     send(`response.${status}`, { response: this.#response(status, output, result), ...figures });
   }
 
   #openMessage(send: SendEvent): void {
+    if (this.#opened.includes('message')) return;
+    const output_index = this.#opened.push('message') - 1;
     const item = {
       id: this.#messageId,
       type: 'message',
@@ -63,24 +90,20 @@ export class ResponseReply {
       role: 'assistant',
       content: [],
     };
-    send('response.output_item.added', { output_index: 0, item });
+    send('response.output_item.added', { output_index, item });
     send('response.content_part.added', { ...this.#place(), part: textPart('') });
   }
 
   #closeMessage(send: SendEvent, item: MessageItem): void {
     const [part] = item.content;
-    // Text that was held back until it was known to be no call.
-    if (this.#text === '') this.#openMessage(send);
-    if (this.#text === '' && part!.text !== '') {
-      send('response.output_text.delta', { ...this.#place(), delta: part!.text, logprobs: [] });
-    }
     send('response.output_text.done', { ...this.#place(), text: part!.text, logprobs: [] });
     send('response.content_part.done', { ...this.#place(), part });
-    send('response.output_item.done', { output_index: 0, item });
+    send('response.output_item.done', { output_index: this.#opened.indexOf('message'), item });
   }
 
   #place() {
-    return { item_id: this.#messageId, output_index: 0, content_index: 0 };
+    const output_index = this.#opened.indexOf('message');
+    return { item_id: this.#messageId, output_index, content_index: 0 };
   }
 
   #output(result: GenerationResult): (MessageItem | CallItem)[] {
@@ -90,17 +113,28 @@ export class ResponseReply {
       content === null
         ? []
         : [{ id: this.#messageId, type: 'message', status, role: 'assistant', content: [textPart(content)] }];
-    const calls = (result.toolCalls ?? []).map(
-      ({ id, name, arguments: text }): CallItem => ({
-        id: `fc_${randomUUID().replaceAll('-', '')}`,
-        type: 'function_call',
-        status,
-        call_id: callId(id),
-        name,
-        arguments: text,
-      }),
-    );
+    const calls = (result.toolCalls ?? []).map((call, index) => this.#callItem(status, call, index));
     return [...message, ...calls];
+  }
+
+  #callItem(
+    status: Status,
+    { id, name, arguments: text }: { id: string; name: string; arguments: string },
+    index: number,
+  ): CallItem {
+    return {
+      id: this.#itemId(index),
+      type: 'function_call',
+      status,
+      call_id: this.#callIds.of(index, id),
+      name,
+      arguments: text,
+    };
+  }
+
+  #itemId(index: number): string {
+    this.#itemIds[index] ??= `fc_${randomUUID().replaceAll('-', '')}`;
+    return this.#itemIds[index]!;
   }
 
   #response(status: Status, output: object[], result?: GenerationResult): object {
@@ -118,7 +152,7 @@ export class ResponseReply {
       usage: result
         ? {
             input_tokens: result.usage.promptTokens,
-            input_tokens_details: { cached_tokens: 0 },
+            input_tokens_details: { cached_tokens: result.stats.reusedPromptTokens },
             output_tokens: result.usage.completionTokens,
             output_tokens_details: { reasoning_tokens: 0 },
             total_tokens: result.usage.totalTokens,
@@ -153,13 +187,8 @@ function statusOf({ finishReason }: GenerationResult): Status {
   return finishReason === 'length' ? 'incomplete' : 'completed';
 }
 
-function sendCall(send: SendEvent, item: CallItem, output_index: number): void {
+function closeCall(send: SendEvent, item: CallItem, output_index: number): void {
   const { arguments: text, id: item_id, name } = item;
-  send('response.output_item.added', {
-    output_index,
-    item: { ...item, status: 'in_progress', arguments: '' },
-  });
-  send('response.function_call_arguments.delta', { item_id, output_index, delta: text });
   send('response.function_call_arguments.done', { item_id, output_index, name, arguments: text });
   send('response.output_item.done', { output_index, item });
 }

@@ -5,6 +5,7 @@ import type { Message, RequestOptions } from '../options.js';
 import type { ToolChoice } from '../structured/tools.js';
 import {
   parallelField,
+  type ReadingEngine,
   readBody,
   schemaFields,
   schemaFormat,
@@ -93,7 +94,7 @@ export interface ResponseEcho {
 /** Throws HttpError 400 or 501, with `param`. */
 export function responsesRequest(
   body: unknown,
-  contextSize: number,
+  engine: ReadingEngine,
   maxMessages: number,
 ): { request: ServedRequest; echo: ResponseEcho } {
   const { input, metadata, tools } = (body ?? {}) as { input?: unknown; metadata?: unknown; tools?: unknown };
@@ -110,7 +111,7 @@ export function responsesRequest(
   if (read.conversation != null) throw unsupportedField('conversation', 'conversation is not supported.');
   if (read.background === true) throw unsupportedField('background', 'background is not supported.');
   const options: RequestOptions = {
-    ...sharedOptions(read, [read.max_output_tokens], contextSize),
+    ...sharedOptions(read, [read.max_output_tokens], engine),
     messages: messagesOf(read),
     ...toolsOf(read),
   };
@@ -128,7 +129,14 @@ export function responsesRequest(
     text: { format: format ?? { type: 'text' } },
     metadata: metadata ?? {},
   };
-  return { request: { kind: 'response', options, stream: read.stream === true, includeUsage: true }, echo };
+  const request: ServedRequest = {
+    kind: 'response',
+    options,
+    stream: read.stream === true,
+    cachePrompt: read.cache_prompt !== false,
+    includeUsage: true,
+  };
+  return { request, echo };
 }
 
 function messagesOf({ input, instructions }: Body): Message[] {

@@ -16,7 +16,9 @@ export async function respond(
   reply: FastifyReply,
 ): Promise<unknown> {
   const { maxDepth } = serving.engine.info;
-  const made = new ResponseReply(request.id.replaceAll('-', ''), serving.modelName, echo);
+  const { temperature = 0, topP = 1 } = serving.resolved(served.options);
+  const resolved = { ...echo, temperature, top_p: topP };
+  const made = new ResponseReply(request.id.replaceAll('-', ''), serving.modelName, resolved);
   if (!served.stream) {
     const { result, queueMs } = await serving.answer(served, request, reply);
     return made.whole(result, figuresOf(result, queueMs, maxDepth));
@@ -26,11 +28,15 @@ export async function respond(
     (stream: EventStream): SendEvent =>
     (type, data) =>
       stream.send({ type, sequence_number: sent++, ...data }, type);
-  const holds = mayCall(served);
+  const calls = mayCall(served);
   await serving.stream(served, request, reply, {
     begin: (stream) => made.begin(sender(stream)),
     text: (stream, text) => {
-      if (!holds) made.piece(sender(stream), text);
+      if (!calls) made.piece(sender(stream), text);
+    },
+    part: (stream, part) => {
+      if (part.type === 'content') made.piece(sender(stream), part.text);
+      else made.call(sender(stream), part);
     },
     finish: (stream, result, queueMs) => {
       made.finish(sender(stream), result, figuresOf(result, queueMs, maxDepth));

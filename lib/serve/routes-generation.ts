@@ -4,22 +4,30 @@ import type { FastifyInstance } from 'fastify';
 import { chatRequest } from './chat-request.js';
 import { completionRequest } from './completion-request.js';
 import { complete } from './completions.js';
+import { llamaComplete } from './llama-completions.js';
+import { llamaRequest } from './llama-request.js';
 import { respond } from './responses.js';
 import { responsesRequest } from './responses-request.js';
 import type { Serving } from './serving.js';
 
 export function generationRoutes(app: FastifyInstance, serving: Serving): void {
-  const { contextSize } = serving.engine.info;
+  const { engine } = serving;
   const { maxMessages } = serving.options;
   for (const prefix of ['/v1', '']) {
     app.post(`${prefix}/chat/completions`, (request, reply) =>
-      complete(serving, chatRequest(request.body, contextSize, maxMessages), request, reply),
+      complete(serving, chatRequest(request.body, engine, maxMessages), request, reply),
     );
     app.post(`${prefix}/responses`, (request, reply) =>
-      respond(serving, responsesRequest(request.body, contextSize, maxMessages), request, reply),
+      respond(serving, responsesRequest(request.body, engine, maxMessages), request, reply),
     );
   }
   app.post('/v1/completions', (request, reply) =>
-    complete(serving, completionRequest(request.body, contextSize), request, reply),
+    complete(serving, completionRequest(request.body, engine), request, reply),
   );
+  // Without `/v1` a completion is llama-server's own.
+  for (const path of ['/completion', '/completions']) {
+    app.post(path, (request, reply) =>
+      llamaComplete(serving, llamaRequest(request.body, engine), request, reply),
+    );
+  }
 }

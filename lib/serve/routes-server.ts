@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import * as v from 'valibot';
 import { flag, readBody, text } from './fields.js';
-import { HttpError, invalidField, unavailable, unsupportedField } from './http-error.js';
+import { HttpError, invalidField, unavailable } from './http-error.js';
 import type { Serving } from './serving.js';
 
 const tokenizeSchema = v.object({
@@ -33,10 +33,13 @@ export function serverRoutes(app: FastifyInstance, serving: Serving): void {
     if (state.draining) throw unavailable('SHUTTING_DOWN', 'The server is shutting down', 1);
     return { status: 'ok' };
   };
+  const startedAt = Math.floor(Date.now() / 1000 - process.uptime());
   app.get('/livez', () => ({ status: 'ok' }));
   for (const path of ['/readyz', '/health', '/v1/health']) app.get(path, ready);
   app.get('/metrics', async (_request, reply) => {
     reply.type(metrics.contentType);
+    // Written so, as llama-server does; Fastify would write it in small letters.
+    reply.raw.setHeader('Process-Start-Time-Unix', startedAt);
     return metrics.text();
   });
 
@@ -58,14 +61,15 @@ export function serverRoutes(app: FastifyInstance, serving: Serving): void {
 
   app.post('/tokenize', ({ body }) => {
     const { content, prompt, add_special, parse_special, with_pieces } = readBody(tokenizeSchema, body);
-    if (with_pieces === true) throw unsupportedField('with_pieces', 'with_pieces is not supported.');
     const words = content ?? prompt;
     if (words == null) throw invalidField('content', 'content is missing. Give a string.');
     const tokens = engine.tokenize(words, {
       addSpecial: add_special ?? false,
       parseSpecial: parse_special ?? true,
     });
-    return { tokens: Array.from(tokens) };
+    if (with_pieces !== true) return { tokens: Array.from(tokens) };
+    const pieces = engine.pieces(tokens);
+    return { tokens: Array.from(tokens, (id, i) => ({ id, piece: pieceOf(pieces[i]!) })) };
   });
   app.post('/detokenize', ({ body }) => ({
     content: engine.detokenize(readBody(detokenizeSchema, body).tokens),
@@ -77,6 +81,15 @@ export function serverRoutes(app: FastifyInstance, serving: Serving): void {
         throw new HttpError('not_supported_error', `${path} is not supported`, { code: 'UNSUPPORTED' });
       });
     }
+  }
+}
+
+/** A token as text, and as bytes where it is no whole characters, as llama-server has it. */
+function pieceOf(bytes: Uint8Array): string | number[] {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return [...bytes];
   }
 }
 

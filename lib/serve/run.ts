@@ -1,5 +1,6 @@
 // One request's way through the server: it waits for a slot, generates, and leaves, however it ends.
 
+import type { CallPart } from '../generation.js';
 import type { TokenLogprobs } from '../logprobs.js';
 import type { RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
@@ -9,11 +10,15 @@ import type { ServedEngine } from './served-engine.js';
 import type { Slots } from './slots.js';
 import type { BegunRequest, ServerState } from './state.js';
 
+/** Of a request with tools: what it says beside its calls, and these. */
+export type AnswerPart = { type: 'content'; text: string } | CallPart;
+
 /** What an answer is made of. */
 export type RunPart =
   | { type: 'begin' }
-  /** `logprobs`: of the tokens since the piece before, where the request asks for them. */
-  | { type: 'text'; text: string; logprobs: TokenLogprobs[] }
+  /** `tokens`: those since the piece before; `logprobs`: theirs, where the request asks for them. */
+  | { type: 'text'; text: string; tokens: number[]; logprobs: TokenLogprobs[] }
+  | AnswerPart
   /** `queueMs`: what the request waited for its slot. */
   | { type: 'finish'; result: GenerationResult; queueMs: number };
 
@@ -22,6 +27,8 @@ export interface RunContext {
   slots: Slots;
   state: ServerState;
   modelName: string;
+  /** Whose texts the request may go on from; undefined: nobody's. */
+  cache: string | undefined;
 }
 
 /**
@@ -29,7 +36,7 @@ export interface RunContext {
  * the signal's reason the parts end with it. Throws what refuses the request, before 'begin', and what ends it.
  */
 export async function* run(
-  { engine, slots, state, modelName }: RunContext,
+  { engine, slots, state, modelName, cache }: RunContext,
   request: ServedRequest,
   id: string,
   signal: AbortSignal,
@@ -39,7 +46,7 @@ export async function* run(
   const queueMs = performance.now() - asked;
   try {
     // Now, so that who waited gets what was chosen meanwhile.
-    const options = withDefaults(request.options, state);
+    const options = { ...withDefaults(request.options, state), ...(cache === undefined ? {} : { cache }) };
     const generation = engine.generate(options);
     const parts = generation.events();
     const { promptTokens } = generation;
@@ -51,18 +58,23 @@ export async function* run(
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
     state.emit('begin', begun(request, options, { id, model: modelName, promptTokens }));
+    let tokens: number[] = [];
     let logprobs: TokenLogprobs[] = [];
     let result: GenerationResult | undefined;
     let failure: unknown;
     try {
       yield { type: 'begin' };
       for await (const part of parts) {
-        if (part.type === 'step') state.emit('step', id, part.step);
-        else if (part.type === 'logprobs') logprobs.push(...part.logprobs);
+        if (part.type === 'step') {
+          tokens.push(...part.step.tokens);
+          state.emit('step', id, part.step);
+        } else if (part.type === 'logprobs') logprobs.push(...part.logprobs);
         else if (part.type === 'text') {
-          yield { ...part, logprobs };
+          yield { ...part, tokens, logprobs };
+          tokens = [];
           logprobs = [];
         } else if (part.type === 'finish') result = part.result;
+        else yield part;
       }
       if (signal.aborted && signal.reason instanceof HttpError) throw signal.reason;
     } catch (error) {

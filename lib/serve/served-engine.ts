@@ -1,9 +1,9 @@
 // What the server needs of an engine: `Engine` fulfils it, and so may anything else, such as a test's.
 
 import type { CostTable } from '../control/costs.js';
-import type { EngineEvents, EngineInfo, TokenizeOptions } from '../engine.js';
+import type { ChatTemplateOptions, EngineEvents, EngineInfo, TokenizeOptions } from '../engine.js';
 import type { GenerationPart } from '../generation.js';
-import type { RequestOptions } from '../options.js';
+import type { Message, RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
 
 /** A generation as the server holds it. */
@@ -25,6 +25,9 @@ export interface ServedEngine {
   generate(options: RequestOptions): ServedGeneration;
   tokenize(text: string, options?: TokenizeOptions): Int32Array;
   detokenize(tokens: Int32Array | readonly number[]): string;
+  pieces(tokens: Int32Array | readonly number[]): Uint8Array[];
+  applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string;
+  countPromptTokens(options: RequestOptions): number;
   on<Name extends keyof EngineEvents>(
     event: Name,
     listener: (...values: EngineEvents[Name]) => void,

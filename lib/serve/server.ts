@@ -14,6 +14,7 @@ import { readJson } from './json-body.js';
 import { ServerMetrics } from './metrics.js';
 import { checkServerOptions, type ServerOptions } from './options.js';
 import { generationRoutes } from './routes-generation.js';
+import { llamaRoutes } from './routes-llama.js';
 import { serverRoutes } from './routes-server.js';
 import type { ServedEngine } from './served-engine.js';
 import { Serving } from './serving.js';
@@ -99,6 +100,7 @@ export function createServer(engine: ServedEngine, options: ServerOptions = {}):
   });
   app.register(async (scope) => generationRoutes(scope, serving));
   app.register(async (scope) => serverRoutes(scope, serving));
+  app.register(async (scope) => llamaRoutes(scope, serving));
   app.register(async (scope) => dashboardPlugin(scope, { engine, state, stream: checked }));
 
   let closing: Promise<void> | undefined;

@@ -2,13 +2,15 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { TokenLogprobs } from '../logprobs.js';
+import type { RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
 import { EventStream } from './event-stream.js';
+import { cacheOf } from './guards.js';
 import { type ErrorBody, HttpError, httpErrorOf, unavailable } from './http-error.js';
 import type { ServerMetrics } from './metrics.js';
 import type { CheckedServerOptions } from './options.js';
 import type { ServedRequest } from './request.js';
-import { type RunPart, run } from './run.js';
+import { type AnswerPart, type RunPart, run } from './run.js';
 import type { ServedEngine } from './served-engine.js';
 import { Slots } from './slots.js';
 import type { ServerState } from './state.js';
@@ -16,7 +18,14 @@ import type { ServerState } from './state.js';
 /** How an endpoint words a stream. */
 export interface StreamForm {
   begin(stream: EventStream): void;
-  text(stream: EventStream, text: string, logprobs: readonly TokenLogprobs[]): void;
+  text(
+    stream: EventStream,
+    text: string,
+    logprobs: readonly TokenLogprobs[],
+    tokens: readonly number[],
+  ): void;
+  /** Of a request with tools. */
+  part(stream: EventStream, part: AnswerPart): void;
   finish(stream: EventStream, result: GenerationResult, queueMs: number): void;
   fail(stream: EventStream, body: ErrorBody): void;
 }
@@ -71,18 +80,37 @@ export class Serving {
   }
 
   /** Sends the answer as events. Throws what went wrong before the first one. */
-  async stream(
+  stream(
     served: ServedRequest,
     request: FastifyRequest,
     reply: FastifyReply,
     form: StreamForm,
   ): Promise<void> {
+    return this.streams([served], request, reply, () => form);
+  }
+
+  /** The same for several answers, one after the other. `formOf` is called when the turn of each has come. */
+  async streams(
+    all: readonly ServedRequest[],
+    request: FastifyRequest,
+    reply: FastifyReply,
+    formOf: (served: ServedRequest, index: number) => StreamForm,
+  ): Promise<void> {
     const stream = new EventStream(reply, this.options);
+    let form: StreamForm | undefined;
     try {
-      for await (const part of this.#run(served, request, reply)) {
-        if (part.type === 'begin') form.begin(stream);
-        else if (part.type === 'text') form.text(stream, part.text, part.logprobs);
-        else form.finish(stream, part.result, part.queueMs);
+      for (const [index, served] of all.entries()) {
+        form = formOf(served, index);
+        let finished = false;
+        for await (const part of this.#run(served, request, reply)) {
+          if (part.type === 'begin') form.begin(stream);
+          else if (part.type === 'text') form.text(stream, part.text, part.logprobs, part.tokens);
+          else if (part.type === 'finish') {
+            form.finish(stream, part.result, part.queueMs);
+            finished = true;
+          } else form.part(stream, part);
+        }
+        if (!finished) break;
       }
       if (!stream.isOpen) throw clientGone();
     } catch (error) {
@@ -90,8 +118,15 @@ export class Serving {
         stream.cancel();
         throw error;
       }
-      form.fail(stream, this.told(error, request).body);
+      form!.fail(stream, this.told(error, request).body);
     }
+  }
+
+  /** A request's options with the server's defaults. */
+  resolved(options: RequestOptions): RequestOptions {
+    const { contextSize } = this.engine.info;
+    const { maxTokens = contextSize, ...defaults } = this.options.defaults;
+    return { ...defaults, maxTokens: Math.min(maxTokens, contextSize), ...options };
   }
 
   /** An error as it is answered; one of the server's own is told to its owner. */
@@ -113,6 +148,11 @@ export class Serving {
     clearTimeout(late);
   }
 
+  /** What the request may go on from; undefined where it is to read all of its prompt. */
+  #cacheOf({ cachePrompt }: ServedRequest, request: FastifyRequest): string | undefined {
+    return cachePrompt && this.options.cachePrompt ? cacheOf(request) : undefined;
+  }
+
   async *#run(
     served: ServedRequest,
     request: FastifyRequest,
@@ -127,9 +167,9 @@ export class Serving {
     const { engine, state, modelName } = this;
     try {
       for await (const part of run(
-        { engine, state, modelName, slots: this.#slots },
-        served,
-        request.id,
+        { engine, state, modelName, slots: this.#slots, cache: this.#cacheOf(served, request) },
+        { ...served, options: this.resolved(served.options) },
+        served.part === undefined ? request.id : `${request.id}.${served.part}`,
         abort.signal,
       )) {
         if (part.type === 'finish') {

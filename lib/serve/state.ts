@@ -16,7 +16,7 @@ export interface DefaultPolicy {
 
 /** A request whose generation has begun. */
 export interface BegunRequest {
-  /** Unique within this server: what `x-request-id` says. */
+  /** Unique within this server: what `x-request-id` says, and `.0`, `.1`, … behind it for several prompts. */
   id: string;
   kind: 'chat' | 'completion' | 'response';
   model: string;

@@ -61,7 +61,11 @@ export function stepMetrics(
   let longest = 0;
   let steps = 0;
   let running = 0;
-  make.gauges({ 'llamacpp:n_tokens_max': {} }, 'Longest context that was reached', () => longest);
+  const texts = { seconds: 0, tokens: 0 };
+  make.highest('llamacpp:n_tokens_max', 'Longest context that was reached', () => longest);
+  make.gauges({ 'llamacpp:predicted_tokens_seconds': {} }, 'Tokens emitted per second of steps', () =>
+    texts.seconds > 0 ? texts.tokens / texts.seconds : 0,
+  );
   make.gauges(
     { 'llamacpp:n_busy_slots_per_decode': {} },
     'Mean number of requests that run beside a step, itself included',
@@ -91,6 +95,8 @@ export function stepMetrics(
     }
     emitted(report.tokens.length);
     emittedSeconds(seconds);
+    texts.seconds += seconds;
+    texts.tokens += report.tokens.length;
     if (report.late) late(1);
     depth.observe(report.depth);
     whole.observe(model, seconds);

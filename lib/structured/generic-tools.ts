@@ -2,7 +2,7 @@
 
 import type { Message } from '../options.js';
 import type { JsonSchema } from './schema-text.js';
-import { type Tool, type ToolAnswer, toolCall } from './tools.js';
+import { type Tool, toolCall } from './tools.js';
 
 /** The conversation with the tools in it, in roles that every template has. */
 export function genericMessages(
@@ -67,28 +67,4 @@ function movedTo(place: string, schema: unknown): unknown {
         : movedTo(place, value),
     ]),
   );
-}
-
-/** What stands before the words of an answer without a call. */
-export const GENERIC_RESPONSE = /^\s*\{\s*"response"\s*:\s*"/;
-
-interface GenericCall {
-  name: string;
-  arguments: unknown;
-}
-
-/** What a whole answer says. */
-export function genericAnswer(text: string): ToolAnswer {
-  const answer = JSON.parse(text) as {
-    tool_call?: GenericCall;
-    tool_calls?: GenericCall[];
-    response?: string;
-  };
-  const { tool_call: call, tool_calls: calls = call ? [call] : [], response = '' } = answer;
-  return {
-    content: response,
-    calls: calls.map(({ name, arguments: given }, i) =>
-      toolCall({ id: '', name, arguments: JSON.stringify(given) }, i),
-    ),
-  };
 }

@@ -6,21 +6,17 @@ import type {
   NativeGrammar,
   NativeGrammarSource,
   NativeToolPrompt,
+  NativeTurn,
 } from '../binding.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { guardNative } from '../guard-native.js';
 import type { CheckedRequest, Message } from '../options.js';
 import type { GenerationResult } from '../result.js';
-import {
-  GENERIC_RESPONSE,
-  genericAnswer,
-  genericMessages,
-  genericSchema,
-  plainMessage,
-} from './generic-tools.js';
-import { type Said, saidAtEnd, saidBefore, saidInString } from './said.js';
+import type { AnswerReader } from './answer-reader.js';
+import { GenericAnswer } from './generic-answer.js';
+import { genericMessages, genericSchema, plainMessage } from './generic-tools.js';
 import { type JsonSchema, schemaText } from './schema-text.js';
-import { messagesText, offeredTools, type ToolAnswer, toolCall } from './tools.js';
+import { messagesText, offeredTools } from './tools.js';
 
 /** How the text must look: anything, a JSON object, or JSON that keeps to a schema. */
 export type ResponseFormat =
@@ -45,14 +41,15 @@ export interface Structure {
   named: Int32Array;
   /** Puts into a result what its text says. */
   read: (result: GenerationResult) => void;
-  /** With tools: follows what the answer says beside its calls. */
-  said?: Said;
+  /** With tools: what tells words from calls. */
+  answer?: AnswerReader;
 }
 
 /** An engine's native side, as far as a text's form is concerned. */
 export interface StructureMaker {
   native: NativeEngine;
   binding: EngineBinding;
+  turn: NativeTurn;
   /** Puts plain messages into words; called where there is a template. */
   applyTemplate: (messages: readonly Message[]) => string;
 }
@@ -81,13 +78,13 @@ function schemaOf(format: Exclude<ResponseFormat, { type: 'text' }>): [text: str
 }
 
 function toolStructure(request: CheckedRequest, maker: StructureMaker): Structure {
-  const { native, applyTemplate } = maker;
+  const { native, turn, applyTemplate } = maker;
   const messages = request.messages as readonly Message[];
   const tools = offeredTools(request.tools ?? [], request.toolChoice);
   const required = request.toolChoice !== 'auto' && tools.length > 0;
   const parallel = request.parallelToolCalls;
   const made = guardNative(() =>
-    native.applyTools(messagesText(messages), JSON.stringify(tools), required, parallel),
+    native.applyTools(messagesText(messages), JSON.stringify(tools), required, parallel, turn),
   );
   if (tools.length === 0) {
     if (!made.knowsCalls) return { ...FREE, prompt: applyTemplate(messages.map(plainMessage)) };
@@ -99,8 +96,7 @@ function toolStructure(request: CheckedRequest, maker: StructureMaker): Structur
     ...FREE,
     prompt: applyTemplate(genericMessages(messages, tools, required, parallel)),
     grammar: schemaGrammar(maker, JSON.stringify(genericSchema(tools, required, parallel)), what),
-    read: (result) => readTools(result, genericAnswer),
-    said: saidInString(GENERIC_RESPONSE),
+    answer: new GenericAnswer(),
   };
 }
 
@@ -109,17 +105,13 @@ function nativeTools(
   maker: StructureMaker,
   { prompt, grammar, stops, named, syntax }: NativeToolPrompt,
 ): Structure {
-  const read = (text: string): ToolAnswer => {
-    const { content, calls } = maker.binding.parseAnswer(text, syntax);
-    return { content, calls: calls.map(toolCall) };
-  };
   return {
+    ...FREE,
     prompt,
     grammar: compile(maker, grammar),
     stops,
     named,
-    read: (result) => readTools(result, read),
-    said: grammar.words.length > 0 && grammar.patterns.length === 0 ? saidBefore(grammar.words) : saidAtEnd(),
+    answer: guardNative(() => new maker.binding.AnswerReader(syntax)),
   };
 }
 
@@ -151,19 +143,5 @@ function readJson(result: GenerationResult): void {
     result.json = JSON.parse(result.text);
   } catch {
     // A stop string has cut it.
-  }
-}
-
-function readTools(result: GenerationResult, read: (text: string) => ToolAnswer): void {
-  result.content = result.text;
-  result.toolCalls = [];
-  if (result.finishReason !== 'stop') return;
-  try {
-    const { content, calls } = read(result.text);
-    result.content = content;
-    result.toolCalls = calls;
-    if (calls.length > 0) result.finishReason = 'tool_calls';
-  } catch {
-    // A stop string has cut it, or the model has mixed words and calls in a way that its parser doesn't know.
   }
 }

@@ -29,12 +29,6 @@ export interface ToolCall {
   parsed?: unknown;
 }
 
-/** What there is of an answer beside its text. */
-export interface ToolAnswer {
-  content: string;
-  calls: ToolCall[];
-}
-
 /** Tools to offer under a choice. Throws INVALID_ARGUMENT, and SCHEMA_INVALID for parameters. */
 export function offeredTools(tools: readonly Tool[], choice: ToolChoice): Tool[] {
   if (choice === 'none') return [];
@@ -81,10 +75,19 @@ export function messagesText(messages: readonly Message[]): string {
   );
 }
 
-/** A call with its arguments read. `index` makes an id where the model gives none. */
+/** Whether the arguments are there to their end, and not cut by a limit. */
+export function isComplete(call: ToolCall): boolean {
+  return call.arguments === '' || call.parsed !== undefined;
+}
+
+/** The model's id of a call, or one of ours where it gives none. */
+export function idOfCall(id: string, index: number): string {
+  return id === '' ? `call_${index}` : id;
+}
+
+/** A call with its arguments read. */
 export function toolCall(call: { id: string; name: string; arguments: string }, index: number): ToolCall {
-  const id = call.id === '' ? `call_${index}` : call.id;
-  const made: ToolCall = { id, name: call.name, arguments: call.arguments };
+  const made: ToolCall = { id: idOfCall(call.id, index), name: call.name, arguments: call.arguments };
   try {
     made.parsed = JSON.parse(call.arguments);
   } catch {

@@ -2,6 +2,8 @@
 
 import { AdaptiveSpecError } from '../errors.js';
 import type { RequestOptions } from '../options.js';
+import { type AnswerDelta, type AnswerReader, ToldAnswer } from '../structured/answer-reader.js';
+import { CallText } from '../structured/call-text.js';
 
 /** An answer: its text, or what it is made of. */
 export type TestReply = string | TestAnswer;
@@ -56,16 +58,48 @@ export function writeReply(reply: TestReply, request: RequestOptions): WrittenRe
   return { text: parts.join('\n'), error: error && typed(error) };
 }
 
-/** What a text says, and what it calls. Throws where a call is cut or its JSON is wrong. */
-export function readReply(text: string) {
-  const [said = '', ...calls] = text.split(CALL);
-  return {
-    content: said.trim(),
-    calls: calls.map((call) => {
-      const { name, arguments: given } = JSON.parse(call.slice(0, call.lastIndexOf(CALL_END)));
-      return { id: '', name: name as string, arguments: JSON.stringify(given) };
-    }),
-  };
+/** Reads a reply as it is written. */
+export class ReplyReader implements AnswerReader {
+  readonly #told = new ToldAnswer();
+  readonly #calls = new CallText();
+  #text = '';
+  /** Characters that were looked at for calls. */
+  #looked = 0;
+
+  add(text: string): void {
+    this.#text += text;
+  }
+
+  read(): AnswerDelta[] {
+    return this.#tell(this.#text.length - beginningOf(CALL, this.#text));
+  }
+
+  end() {
+    const rest = this.#tell(undefined);
+    return { content: this.#told.content, calls: this.#told.calls, rest };
+  }
+
+  /** What stands before `end` may be told; all of it where there is none. White space before a call belongs to it. */
+  #tell(end: number | undefined): AnswerDelta[] {
+    const call = this.#text.indexOf(CALL);
+    const said = call < 0 ? this.#text.slice(0, end) : this.#text.slice(0, call);
+    const text = (call < 0 && end === undefined ? said : said.trimEnd()).slice(this.#told.content.length);
+    const deltas: AnswerDelta[] = text === '' ? [] : [{ text }];
+    if (call >= 0) {
+      deltas.push(...this.#calls.add(this.#text.slice(Math.max(call, this.#looked))));
+      this.#looked = this.#text.length;
+    }
+    this.#told.tell(deltas);
+    return deltas;
+  }
+}
+
+/** Characters at the end of `text` that `word` begins with. */
+function beginningOf(word: string, text: string): number {
+  for (let length = Math.min(text.length, word.length - 1); length > 0; length--) {
+    if (word.startsWith(text.slice(-length))) return length;
+  }
+  return 0;
 }
 
 function isJson(text: string): boolean {

@@ -10,6 +10,7 @@ import {
   type NativeRequest,
   type NativeResult,
   type NativeToolPrompt,
+  type NativeTurn,
 } from '../binding.js';
 import type { AdaptiveSpecError } from '../errors.js';
 import { HEADER, PLAN } from '../exchange.js';
@@ -103,19 +104,29 @@ export class SimulatedNative implements NativeEngine {
     return this.#words.detokenize(tokens);
   }
 
+  pieces(tokens: Int32Array): Uint8Array[] {
+    return Array.from(tokens, (token) => Buffer.from(this.#words.detokenize([token])));
+  }
+
   /** A word in a prompt is a word, whatever it says. */
   controlNames(): string[] {
     return [];
   }
 
-  applyTemplate(messages: { role: string; content: string }[]): string {
-    return template(messages);
+  applyTemplate(messages: { role: string; content: string }[], turn: NativeTurn): string {
+    return template(messages, turn);
   }
 
-  applyTools(messages: string, tools: string): NativeToolPrompt {
+  applyTools(
+    messages: string,
+    tools: string,
+    _required: boolean,
+    _parallel: boolean,
+    turn: NativeTurn,
+  ): NativeToolPrompt {
     const offered = JSON.parse(tools) as unknown[];
     return {
-      prompt: template(JSON.parse(messages), offered.length > 0 ? offered : undefined),
+      prompt: template(JSON.parse(messages), turn, offered.length > 0 ? offered : undefined),
       knowsCalls: true,
       grammar: { text: 'root ::= any', words: [CALL], patterns: [], prefill: '' },
       stops: [],

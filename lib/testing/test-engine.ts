@@ -10,7 +10,7 @@ import {
   type EngineOptions,
   type RequestOptions,
 } from '../options.js';
-import { readReply, type TestReply, type WrittenReply, writeReply } from './reply.js';
+import { ReplyReader, type TestReply, type WrittenReply, writeReply } from './reply.js';
 import { SimulatedNative, type Simulation } from './simulated-native.js';
 
 /** What a test engine answers, and how its drafts fare. */
@@ -74,7 +74,7 @@ class TestEngine extends Engine {
         }
       },
       schemaToGrammar: () => 'root ::= any',
-      parseAnswer: readReply,
+      AnswerReader: ReplyReader,
     };
     return Engine.load(binding, options, pair, new TestEngine(binding, options, pair, submitting));
   }

@@ -1,5 +1,6 @@
 // The test engine's tokenizer and chat template: a token is a word with the white space before it.
 
+import type { NativeTurn } from '../binding.js';
 import { CALL } from './reply.js';
 
 /** Ids that a prompt may have. */
@@ -39,12 +40,18 @@ interface Line {
 }
 
 /** A conversation as the test engine's prompt has it. */
-export function template(messages: readonly Line[], tools?: unknown[]): string {
+export function template(
+  messages: readonly Line[],
+  { answers, continues }: Pick<NativeTurn, 'answers' | 'continues'>,
+  tools?: unknown[],
+): string {
   const offer = tools ? [{ role: 'system', content: `Tools: ${JSON.stringify(tools)}` }] : [];
   const lines: Line[] = [...offer, ...messages];
   const turns = lines.map(({ role, content, tool_calls = [] }) => {
     const calls = tool_calls.map(({ function: { name, arguments: given } }) => `${CALL}${name} ${given}`);
     return `<|im_start|>${role}\n${[content, ...calls].join('\n')}<|im_end|>\n`;
   });
-  return `${turns.join('')}<|im_start|>assistant\n`;
+  const said = turns.join('');
+  if (continues) return said.slice(0, -'<|im_end|>\n'.length);
+  return answers ? `${said}<|im_start|>assistant\n` : said;
 }

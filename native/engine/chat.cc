@@ -15,6 +15,9 @@ ChatTemplate::ChatTemplate(const llama_model* model, const std::string& source)
   try {
     templates_.reset(common_chat_templates_init(model, source).release());
   } catch (const std::exception& error) {
+    if (!source.empty())
+      throw EngineError("INVALID_ARGUMENT", std::string("The chat template can't be read: ") + error.what(),
+                        "Give the text of a Jinja template, as llama.cpp takes it.");
     throw EngineError("MODEL_INVALID", std::string("The model's chat template can't be read: ") + error.what(),
                       "Pass `prompt` instead of `messages`, or a model with a valid template.");
   }
@@ -22,8 +25,16 @@ ChatTemplate::ChatTemplate(const llama_model* model, const std::string& source)
 
 ChatTemplate::~ChatTemplate() = default;
 
-std::string ChatTemplate::apply(const std::vector<std::pair<std::string, std::string>>& messages) const {
+void set_turn(common_chat_templates_inputs& inputs, const TurnOptions& turn) {
+  inputs.add_generation_prompt = turn.answers && !turn.continues;
+  inputs.continue_final_message = turn.continues ? COMMON_CHAT_CONTINUATION_CONTENT : COMMON_CHAT_CONTINUATION_NONE;
+  inputs.enable_thinking = turn.thinks;
+}
+
+std::string ChatTemplate::apply(const std::vector<std::pair<std::string, std::string>>& messages,
+                                const TurnOptions& turn) const {
   common_chat_templates_inputs inputs;
+  set_turn(inputs, turn);
   for (const auto& [role, content] : messages) {
     common_chat_msg message;
     message.role = role;

@@ -204,7 +204,7 @@ void Engine::load() {
                            "and the text's own n-grams draft.");
     }
   }
-  chat_ = std::make_unique<ChatTemplate>(target_model_.get());
+  chat_ = std::make_unique<ChatTemplate>(target_model_.get(), options_.chat_template);
   if (info.can_roll_back) add_ngram_drafters();
   for (int32_t id = 0; id < target_->n_vocab(); ++id)
     if (llama_vocab_is_eog(vocab(), id)) eog_.push_back(id);
@@ -226,7 +226,8 @@ void Engine::load() {
   info.draft_threads = draft_threads_;
   info.kernels = kernels ? kernels->name : "ggml";
   info.branches = drafters_.empty() ? 0 : target_->branches();
-  info.has_chat_template = llama_model_chat_template(target_model_.get(), nullptr) != nullptr;
+  info.has_chat_template =
+      !options_.chat_template.empty() || llama_model_chat_template(target_model_.get(), nullptr) != nullptr;
   for (const auto& drafter : drafters_) info.drafters.emplace_back(drafter->name());
   info.load_ms = now_ms() - start;
   listener_.on_loaded(std::move(info));

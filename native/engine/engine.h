@@ -38,6 +38,7 @@ struct EngineOptions {
   double plan_deadline_ms = 20;
   uint32_t store_tokens = 0;  // of finished requests' text, to draft from; 0: none is kept
   std::string store_path;     // where that lies between engines; '' nowhere
+  std::string chat_template;  // Jinja, in place of the model's own; '': its own
 };
 
 // What is to be timed, after `context` tokens, `repeats` times over.

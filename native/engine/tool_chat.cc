@@ -26,8 +26,9 @@ void add_triggers(const std::vector<common_grammar_trigger>& triggers, GrammarSo
 }  // namespace
 
 ToolPrompt apply_tools(const ChatTemplate& chat, const llama_vocab* vocab, const std::string& messages,
-                       const std::string& tools, bool required, bool parallel) {
+                       const std::string& tools, bool required, bool parallel, const TurnOptions& turn) {
   common_chat_templates_inputs inputs;
+  set_turn(inputs, turn);
   common_chat_params params;
   try {
     inputs.messages = common_chat_msgs_parse_oaicompat(common_json::parse(messages));
@@ -55,22 +56,6 @@ ToolPrompt apply_tools(const ChatTemplate& chat, const llama_vocab* vocab, const
                  .parser = std::move(params.parser),
                  .generation_prompt = std::move(params.generation_prompt)};
   return made;
-}
-
-Answer parse_answer(const std::string& text, const AnswerSyntax& syntax) {
-  try {
-    common_chat_parser_params params;
-    params.format = static_cast<common_chat_format>(syntax.format);
-    params.generation_prompt = syntax.generation_prompt;
-    if (!syntax.parser.empty()) params.parser.load(syntax.parser);
-    const common_chat_msg message = common_chat_parse(text, false, params);
-    Answer answer{.content = message.content};
-    for (const common_chat_tool_call& call : message.tool_calls)
-      answer.calls.push_back({call.id, call.name, call.arguments});
-    return answer;
-  } catch (const std::exception& error) {
-    throw EngineError("NATIVE_FAILURE", "The answer can't be read: " + shortened(error), "Read its text.");
-  }
 }
 
 std::string schema_to_grammar(const std::string& schema) {

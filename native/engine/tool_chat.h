@@ -1,4 +1,4 @@
-// Prompts that offer tools, and the tool calls of their answers, both by libcommon.
+// Prompts that offer tools, by libcommon, and how their answers are to be read (engine/answer_reader.h).
 #pragma once
 
 #include <string>
@@ -25,21 +25,10 @@ struct ToolPrompt {
   AnswerSyntax syntax;
 };
 
-struct ToolCall {
-  std::string id, name, arguments;  // arguments: JSON
-};
-
-struct Answer {
-  std::string content;  // what is said beside the calls
-  std::vector<ToolCall> calls;
-};
-
 // Messages and tools as JSON, in the form that OpenAI's chat completions have. `required`: the answer is a call;
 // `parallel`: one answer may have several. Throws EngineError INVALID_ARGUMENT for what the template refuses.
 ToolPrompt apply_tools(const ChatTemplate& chat, const llama_vocab* vocab, const std::string& messages,
-                       const std::string& tools, bool required, bool parallel);
-// Throws EngineError NATIVE_FAILURE where the text is no answer of that syntax.
-Answer parse_answer(const std::string& text, const AnswerSyntax& syntax);
+                       const std::string& tools, bool required, bool parallel, const TurnOptions& turn = {});
 
 // A JSON schema as a GBNF grammar. Throws EngineError SCHEMA_INVALID.
 std::string schema_to_grammar(const std::string& schema);

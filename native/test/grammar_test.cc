@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "draft/ngram_drafter.h"
+#include "engine/answer_reader.h"
 #include "engine/context.h"
 #include "engine/draft_walk.h"
 #include "engine/tool_chat.h"
@@ -98,6 +99,13 @@ std::string refusal(const std::string& text) {
   } catch (const EngineError& error) {
     return error.code + ": " + error.what();
   }
+}
+
+Answer answer_of(const std::string& text, const AnswerSyntax& syntax) {
+  AnswerReader reader(syntax);
+  std::vector<AnswerDelta> rest;
+  reader.add(text);
+  return reader.end(true, rest);
 }
 
 std::string repeated(const std::string& what, int times) {
@@ -372,7 +380,7 @@ TEST("tools: a template's own call is held to its schema once it has begun, and 
   CHECK(!grammar.allows(tiny().shared->end()));
   take(text.substr(place));
   CHECK(grammar.allows(tiny().shared->end()));
-  const Answer answer = parse_answer(text, offer.syntax);
+  const Answer answer = answer_of(text, offer.syntax);
   CHECK(answer.content.starts_with("Let me look."));
   CHECK(answer.content.find("tool_call") == std::string::npos);
   REQUIRE(answer.calls.size() == 1);
@@ -409,7 +417,7 @@ TEST("tools: a list of calls where several are wanted") {
     CHECK_EQUAL(take(",\n" + call + "\n</tool_call>"), parallel);
     if (!parallel) continue;
     CHECK(grammar.allows(tiny().shared->end()));
-    CHECK_EQUAL(parse_answer("<tool_call>\n" + call + ",\n" + call + "\n</tool_call>", offer.syntax).calls.size(), 2u);
+    CHECK_EQUAL(answer_of("<tool_call>\n" + call + ",\n" + call + "\n</tool_call>", offer.syntax).calls.size(), 2u);
   }
 }
 

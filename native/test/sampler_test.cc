@@ -52,6 +52,23 @@ TEST("sampler: top_k = 1 takes the lowest id of a tie") {
     }
 }
 
+TEST("sampler: biases come before everything else, once for each row, and those of a token add up") {
+  const std::vector<float> logits = {3, 2, 1, 0};
+  SamplingParams greedy = kGreedy;
+  greedy.biases = {{0, -1.5f}, {3, 1}, {3, 1.5f}};
+  Sampler best = make(greedy, 4);
+  for (int i = 0; i < 3; ++i) CHECK_EQUAL(draw(best, logits), 3);
+  SamplingParams warm = kWarm;
+  warm.biases = {{1, 0.5f}, {2, -kInfinity}};
+  const std::vector<float> biased = {3, 2.5f, -kInfinity, 0};
+  Sampler sampler = make(warm, 4), plain = make(kWarm, 4);
+  for (int i = 0; i < 2000; ++i) {
+    const int32_t token = draw(sampler, logits);
+    CHECK_EQUAL(token, draw(plain, biased));
+    CHECK(token != 2);
+  }
+}
+
 TEST("sampler: masked ids are never picked") {
   Random random(1);
   const Tokens masked = {0, 17, 99};

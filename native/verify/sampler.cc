@@ -57,7 +57,11 @@ SamplerChain llama_chain(const SamplingParams& params, int n_vocab, const llama_
 
 Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, std::vector<int32_t> masked,
                  int n_vocab, Grammar* grammar, const llama_vocab* vocab)
-    : masked_(std::move(masked)), n_vocab_(n_vocab), seed_(params.seed), grammar_(grammar) {
+    : masked_(std::move(masked)),
+      biases_(params.biases),
+      n_vocab_(n_vocab),
+      seed_(params.seed),
+      grammar_(grammar) {
   if (params.temperature <= 0 && !params.penalizes()) return;
   chain_ = llama_chain(params, n_vocab, vocab);
   for (int32_t token : prompt) llama_sampler_accept(chain_.get(), token);
@@ -117,6 +121,7 @@ Distribution Sampler::distribution(float* logits) {
 }
 
 void Sampler::mask(float* logits) const {
+  for (const LogitBias& one : biases_) logits[one.token] += one.bias;
   for (int32_t id : masked_) logits[id] = -std::numeric_limits<float>::infinity();
 }
 

@@ -51,6 +51,7 @@ class Sampler {
   std::optional<llama_token_data_array> apply_chain(const float* logits);
   // From the chain's link `first` on.
   llama_token_data_array apply_chain(llama_token_data_array row, int first);
+  // Once for each row: biases would add up.
   void mask(float* logits) const;
 
   SamplerChain chain_;  // null: argmax alone
@@ -58,6 +59,7 @@ class Sampler {
   std::vector<llama_token_data> whole_row_;
   Distribution left_;  // of a row whose draft token was rejected
   std::vector<int32_t> masked_;
+  std::vector<LogitBias> biases_;
   int n_vocab_;
   uint32_t seed_;
   Grammar* grammar_;

@@ -18,6 +18,12 @@ struct DryParams {
   bool is_on() const { return multiplier > 0 && base >= 1 && last_n > 0; }
 };
 
+// What is added to a token's logit before everything else; minus infinity rules it out.
+struct LogitBias {
+  int32_t token = 0;
+  float bias = 0;
+};
+
 struct SamplingParams {
   float temperature = 0;  // 0 is greedy
   int top_k = 0;          // 0 is off, as are top_p = 1, min_p = 0, repeat_penalty = 1 and zero penalties
@@ -27,6 +33,7 @@ struct SamplingParams {
   DryParams dry;
   uint32_t seed = 0;
   bool rejection = false;  // draft tokens are drawn, and accepted by rejection sampling; else compared with the draw
+  std::vector<LogitBias> biases;  // those of one token add up
 
   // At temperature 0 both come to the same.
   bool rejects() const { return rejection && temperature > 0; }

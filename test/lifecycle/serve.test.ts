@@ -96,6 +96,50 @@ describe('SIGTERM', () => {
   });
 });
 
+it('sets the server by its flags', async () => {
+  const template = join(folder, 'template.jinja');
+  writeFileSync(
+    template,
+    "{% for m in messages %}[{{ m['content'] }}]{% endfor %}{% if enable_thinking %}?{% endif %}",
+  );
+  const process = serve([
+    ...[
+      '--max-tokens',
+      '3',
+      '--temperature',
+      '0.5',
+      '--top-k',
+      '4',
+      '--top-p',
+      '0.9',
+      '--min-p',
+      '0.1',
+      '--seed',
+      '7',
+    ],
+    ...['--no-thinking', '--no-slots', '--verbose', '--batch-size', '32', '--chat-template-file', template],
+  ]);
+  const address = await process.address();
+  const { default_generation_settings } = await (await fetch(`${address}/props`)).json();
+  expect(default_generation_settings.params).toMatchObject({
+    ...{ n_predict: 3, temperature: 0.5, top_k: 4, top_p: 0.9, min_p: 0.1, seed: 7 },
+  });
+  expect((await fetch(`${address}/slots`)).status).toBe(501);
+  const messages = [{ role: 'user', content: 'Hi' }];
+  const chat = await fetch(`${address}/v1/chat/completions`, {
+    ...{ method: 'POST', headers, body: JSON.stringify({ messages }) },
+  });
+  const { usage, __verbose } = await chat.json();
+  expect(usage.completion_tokens).toBe(3);
+  expect(__verbose).toMatchObject({ prompt: '[Hi]', generation_settings: { seed: 7 } });
+});
+
+it('says which chat template it cannot read', async () => {
+  const process = serve(['--chat-template-file', join(folder, 'none.jinja')]);
+  expect((await process.end).code).not.toBe(0);
+  expect(process.err()).toContain('none.jinja');
+});
+
 describe('--isolate', () => {
   const childOf = (pid: number) =>
     Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').at(-1));

@@ -402,8 +402,9 @@ describe('tools', () => {
       let said = '';
       for await (const part of again.events()) if (part.type === 'content') said += part.text;
       expect((await again).tokens).toEqual(auto.tokens);
-      // Without a call all of it is said; Llama's answer has our own form around it.
-      expect(said).toBe(beginsAtOnce ? JSON.parse(auto.text).response : auto.text);
+      expect(said).toBe((await again).content);
+      // Without a call all of it is said, but for the space with which Mistral's begins; Llama's has our own form around it.
+      expect(said.trim()).toBe(beginsAtOnce ? JSON.parse(auto.text).response : auto.text.trim());
       // What the conversation has of calls and results is put into words.
       const later = await engine.generate({
         ...request,

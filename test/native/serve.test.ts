@@ -257,7 +257,7 @@ describe('/metrics', () => {
     for (const [i, prompt] of BEGINNINGS.entries()) {
       const body = { prompt, max_tokens: 30, adaptive_spec: { depth: i + 1 } };
       const { usage, timings } = await (await post('/v1/completions', body)).json();
-      const told = [timings.draft_n, timings.draft_n_accepted, usage.completion_tokens, usage.prompt_tokens];
+      const told = [timings.draft_n, timings.draft_n_accepted, usage.completion_tokens, timings.prompt_n];
       told.forEach((value, j) => {
         sums[j]! += value;
       });

@@ -195,6 +195,35 @@ describe('a stream', () => {
     expect(parts.some((part) => part.type === 'text-delta')).toBe(true);
   });
 
+  it('has calls in it as they are written, and one that a limit has cut as no call', async () => {
+    const toolCalls = [{ name: 'get_weather', arguments: '{"city": "a long name of a city"}' }];
+    const engine = await createTestEngine({ reply: () => ({ text: 'Let me look.', toolCalls }) });
+    const model = adaptiveSpec({ engine });
+    const ask = { prompt, tools: [weather] };
+    const parts = await partsOf((await model.doStream(ask)).stream);
+    const types = parts.map(({ type }) => type).filter((type, i, all) => type !== all[i - 1]);
+    expect(types).toEqual([
+      ...['stream-start', 'response-metadata', 'text-start', 'text-delta', 'text-end'],
+      ...['tool-input-start', 'tool-input-delta', 'tool-input-end', 'tool-call', 'finish'],
+    ]);
+    const inputOf = (all: typeof parts) =>
+      all.map((part) => (part.type === 'tool-input-delta' ? part.delta : '')).join('');
+    expect(inputOf(parts)).toBe(toolCalls[0]!.arguments);
+    const [call] = parts.filter((part) => part.type === 'tool-call');
+    expect(call).toMatchObject({ toolName: 'get_weather', input: toolCalls[0]!.arguments });
+    const ids = parts.flatMap((part) =>
+      part.type.startsWith('tool-input') && 'id' in part ? [part.id] : [],
+    );
+    expect(new Set([...ids, call!.toolCallId]).size).toBe(1);
+
+    const cut = await partsOf((await model.doStream({ ...ask, maxOutputTokens: 8 })).stream);
+    expect(cut.map(({ type }) => type)).not.toContain('tool-call');
+    expect(toolCalls[0]!.arguments.startsWith(inputOf(cut))).toBe(true);
+    expect(inputOf(cut)).not.toBe('');
+    const whole = await model.doGenerate({ ...ask, maxOutputTokens: 8 });
+    expect(whole.content).toEqual([{ type: 'text', text: 'Let me look.' }]);
+  });
+
   it('has the steps in it where raw chunks are wanted', async () => {
     const { engine } = await heard();
     const model = adaptiveSpec({ engine });

@@ -1,10 +1,10 @@
 // An engine without models for tests of the server: a word a step, and steps only when the test says so.
 
 import { resolveController } from '../../lib/control/controllers.js';
-import type { EngineEvents, EngineInfo, TokenizeOptions } from '../../lib/engine.js';
+import type { ChatTemplateOptions, EngineEvents, EngineInfo, TokenizeOptions } from '../../lib/engine.js';
 import { AdaptiveSpecError } from '../../lib/errors.js';
 import { Generation } from '../../lib/generation.js';
-import type { RequestOptions } from '../../lib/options.js';
+import type { Message, RequestOptions } from '../../lib/options.js';
 import { checkRequestOptions } from '../../lib/options.js';
 import type { FinishReason, GenerationResult } from '../../lib/result.js';
 import type { ServedEngine } from '../../lib/serve/served-engine.js';
@@ -80,6 +80,24 @@ export class FakeEngine implements ServedEngine {
     return Array.from(tokens, (token) => 'x'.repeat(token)).join(' ');
   }
 
+  pieces(tokens: Int32Array | readonly number[]): Uint8Array[] {
+    // The first two are half a character each.
+    return Array.from(tokens, (token) =>
+      token < 2 ? Buffer.of(0xf0, 0x9f) : Buffer.from('x'.repeat(token)),
+    );
+  }
+
+  applyChatTemplate(messages: readonly Message[], options: ChatTemplateOptions = {}): string {
+    const { tools = [], addGenerationPrompt = true, continueFinalMessage, enableThinking = true } = options;
+    const offered = tools.map(({ function: { name } }) => `[${name}]`).join('');
+    const end = continueFinalMessage ? '' : addGenerationPrompt ? (enableThinking ? '>' : '!>') : '.';
+    return offered + messages.map(({ role, content }) => `${role}: ${content}`).join('|') + end;
+  }
+
+  countPromptTokens(options: RequestOptions): number {
+    return this.tokenize(this.applyChatTemplate(options.messages!)).length;
+  }
+
   generate(options: RequestOptions): Generation {
     const generation = new Generation();
     try {
@@ -91,7 +109,7 @@ export class FakeEngine implements ServedEngine {
           : (request.messages?.map(({ content }) => content).join(' ') ?? '');
       const tokens = Array.isArray(request.prompt) ? request.prompt.length : this.tokenize(prompt).length;
       if (tokens > CONTEXT) {
-        const message = `A prompt of ${tokens} tokens does not fit into a context of ${CONTEXT}`;
+        const message = `A prompt of ${tokens} tokens exceeds the available context size of ${CONTEXT} tokens`;
         throw new AdaptiveSpecError('CONTEXT_OVERFLOW', message, 'Shorten it.');
       }
       this.#begin(options, generation, tokens);
@@ -140,6 +158,17 @@ export class FakeEngine implements ServedEngine {
       });
       generation.push({ type: 'text', text: word });
     };
+    // Arguments in two pieces.
+    const answer = ({ content = '', toolCalls = [] }: Partial<GenerationResult>) => {
+      if (content !== '') generation.push({ type: 'content', text: content });
+      for (const [index, { id, name, arguments: written }] of toolCalls.entries()) {
+        generation.push({ type: 'call', index, id, name });
+        const middle = written.length >> 1;
+        for (const text of [written.slice(0, middle), written.slice(middle)]) {
+          generation.push({ type: 'arguments', index, text });
+        }
+      }
+    };
     const end = (changes: Partial<GenerationResult>) => {
       const reason: FinishReason = limit < this.words.length ? 'length' : 'stop';
       const result = { ...resultOf(text, promptTokens, steps, reason), ...changes };
@@ -157,6 +186,7 @@ export class FakeEngine implements ServedEngine {
       step,
       finish: (changes = {}) => {
         while (steps.length < words.length) step();
+        if (options.tools && options.toolChoice !== 'none') answer({ content: text, ...changes });
         end(changes);
       },
       fail: (error) => generation.fail(error),
@@ -204,6 +234,7 @@ function resultOf(
       acceptanceRate: sum('drafted') > 0 ? sum('accepted') / sum('drafted') : 0,
       meanAcceptanceLength: 1,
       acceptancePerPosition: [1],
+      reusedPromptTokens: 0,
       tokensPerSecond: 100,
       promptTokensPerSecond: 1000,
       timeToFirstTokenMs: 10,

@@ -99,6 +99,28 @@ describe('tools', () => {
     expect(requests[1]!.messages!.at(-1)).toMatchObject({ role: 'tool', content: 'sunny in Paris' });
   });
 
+  it('are called in a stream as the call is written, and a call that a limit has cut is invalid', async () => {
+    const written = '{"city": "a long name of a city"}';
+    const reply = { text: 'Let me look.', toolCalls: [{ name: 'get_weather', arguments: written }] };
+    const { model } = await chat(reply, reply);
+    const bound = model.bindTools([weather]);
+    const chunks = [];
+    for await (const { tool_call_chunks = [] } of await bound.stream('How is it?'))
+      chunks.push(...tool_call_chunks);
+    expect(chunks[0]).toMatchObject({
+      index: 0,
+      name: 'get_weather',
+      args: '',
+      id: expect.stringMatching(/^call_/),
+    });
+    expect(chunks.map(({ args }) => args).join('')).toBe(written);
+    const cut = await bound.invoke('How is it?', { maxTokens: 8 });
+    expect(cut.tool_calls).toEqual([]);
+    expect(cut.invalid_tool_calls).toMatchObject([
+      { name: 'get_weather', args: expect.stringMatching(/^\{"city": "a/) },
+    ]);
+  });
+
   it('of other kinds are refused', async () => {
     const { model } = await chat();
     expect(() => model.bindTools([{ web_search: {} }])).toThrow('A tool is neither');

@@ -66,6 +66,8 @@ describe('/metrics', () => {
       'requests_deferred',
       'n_busy_slots_per_decode',
       'n_tokens_max',
+      'prompt_tokens_seconds',
+      'predicted_tokens_seconds',
     ]) {
       expect(metrics[`llamacpp:${name}`], name).toBe(0);
     }

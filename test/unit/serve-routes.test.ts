@@ -195,6 +195,7 @@ describe('chat completions', () => {
       maxDepth: 5,
       drafter: 'model',
       steps: true,
+      cache: '',
     });
     expect(response.json().choices[0].finish_reason).toBe('length');
   });
@@ -202,7 +203,7 @@ describe('chat completions', () => {
   it('take null for what is not given', async () => {
     const { post, engine } = serve();
     const nulls = Object.fromEntries(
-      'model stream n temperature top_p top_k min_p frequency_penalty presence_penalty seed stop max_tokens max_completion_tokens tools tool_choice response_format logprobs top_logprobs logit_bias stream_options adaptive_spec'
+      'model stream n temperature top_p top_k min_p frequency_penalty presence_penalty seed stop cache_prompt max_tokens max_completion_tokens tools tool_choice response_format logprobs top_logprobs logit_bias stream_options adaptive_spec'
         .split(' ')
         .map((name) => [name, null]),
     );
@@ -212,8 +213,31 @@ describe('chat completions', () => {
       maxTokens: 512,
       controller: 'auto',
       steps: true,
+      cache: '',
     });
   });
+
+  it.each([CHAT, '/v1/completions', '/v1/responses'])(
+    'go on from what requests with the same key have left, unless they are told not to: %s',
+    async (path) => {
+      const { post, engine } = serve();
+      const body = { ...HELLO, prompt: 'Hi', input: 'Hi' };
+      await post(path, { ...body, cache_prompt: false });
+      expect(engine.runs[0]!.options).not.toHaveProperty('cache');
+      const caches: (string | undefined)[] = [];
+      for (const key of ['a', 'a', 'b', undefined]) {
+        await post(path, body, key === undefined ? {} : { authorization: `Bearer ${key}` });
+        caches.push(engine.runs.at(-1)!.options.cache);
+      }
+      expect(caches[1]).toBe(caches[0]);
+      expect(new Set(caches).size).toBe(3);
+      // A key is in nobody's way there.
+      expect(caches).not.toContain('a');
+      const wrong = await post(path, { ...body, cache_prompt: 'no' });
+      expect(wrong.statusCode).toBe(400);
+      expect(wrong.json().error.param).toBe('cache_prompt');
+    },
+  );
 
   it.each([
     [{ type: 'json_object' }, { type: 'json_object' }],
@@ -266,13 +290,22 @@ describe('chat completions', () => {
     await until(() => engine.runs.length === 1);
     engine.runs[0]!.finish(called);
     const events = eventsOf((await answer).body) as {
-      choices: [{ delta: { content?: string; tool_calls?: object[] } }];
+      choices: [{ delta: { content?: string; tool_calls?: object[] }; finish_reason: string | null }];
     }[];
     const deltas = events.slice(0, -1).map(({ choices }) => choices[0].delta);
     expect(deltas.map(({ content }) => content ?? '').join('')).toBe('');
-    expect(deltas.flatMap(({ tool_calls = [] }) => tool_calls)).toMatchObject([
-      { index: 0, id: expect.stringMatching(/^call_/), function: { name: 'look', arguments: '{"a":1}' } },
+    // As OpenAI has them: the call first, then its arguments bit by bit.
+    expect(deltas.flatMap(({ tool_calls = [] }) => tool_calls)).toEqual([
+      {
+        index: 0,
+        id: expect.stringMatching(/^call_\w{32}$/),
+        type: 'function',
+        function: { name: 'look', arguments: '' },
+      },
+      { index: 0, function: { arguments: '{"a' } },
+      { index: 0, function: { arguments: '":1}' } },
     ]);
+    expect(events.at(-2)!.choices[0].finish_reason).toBe('tool_calls');
   });
 
   it('stream an answer that calls no tool, where it might have', async () => {
@@ -377,8 +410,22 @@ describe('responses', () => {
       finishReason: 'tool_calls',
       toolCalls: [{ id: 'call_0', name: 'look', arguments: '{}' }],
     });
-    const events = eventsOf((await answer).body) as { type: string; item?: { type: string } }[];
-    expect(events.map(({ type }) => type)).toContain('response.function_call_arguments.done');
+    const events = eventsOf((await answer).body) as {
+      type: string;
+      item?: { type: string };
+      delta?: string;
+    }[];
+    expect(events.map(({ type }) => type.replace(/^response\./, ''))).toEqual([
+      'created',
+      'in_progress',
+      'output_item.added',
+      'function_call_arguments.delta',
+      'function_call_arguments.delta',
+      'function_call_arguments.done',
+      'output_item.done',
+      'completed',
+    ]);
+    expect(events.map(({ delta = '' }) => delta).join('')).toBe('{}');
     expect(events.find(({ type }) => type === 'response.output_item.done')!.item).toMatchObject({
       type: 'function_call',
       name: 'look',
@@ -427,7 +474,16 @@ describe('what is wrong with a request', () => {
     [CHAT, { ...HELLO, top_logprobs: 3 }, 400, 'top_logprobs'],
     [CHAT, { ...HELLO, logprobs: true, top_logprobs: 21 }, 400, 'top_logprobs'],
     [CHAT, { ...HELLO, n_probs: 3 }, 501, 'n_probs'],
-    [CHAT, { ...HELLO, logit_bias: { 5: 1 } }, 501, 'logit_bias'],
+    [CHAT, { ...HELLO, logit_bias: { 1000: 1 } }, 400, 'logit_bias'],
+    [CHAT, { ...HELLO, logit_bias: [[5]] }, 400, 'logit_bias'],
+    [CHAT, { ...HELLO, logit_bias: [[5, true]] }, 400, 'logit_bias'],
+    [CHAT, { ...HELLO, logit_bias: [[5, 1001]] }, 400, 'logit_bias'],
+    [CHAT, { ...HELLO, logit_bias: 'x' }, 400, 'logit_bias'],
+    [CHAT, { ...HELLO, logit_bias: Array(4097).fill([5, 1]) }, 400, 'logit_bias'],
+    [CHAT, { ...HELLO, logit_bias: [['a '.repeat(5000), 1]] }, 400, 'logit_bias'],
+    [CHAT, { ...HELLO, add_generation_prompt: false }, 501, 'add_generation_prompt'],
+    [CHAT, { ...HELLO, continue_final_message: true }, 400, 'continue_final_message'],
+    [CHAT, { ...HELLO, json_schema: 5 }, 400, 'json_schema'],
     [CHAT, { ...HELLO, adaptive_spec: { depth: 'deep' } }, 400, 'adaptive_spec.depth'],
     [CHAT, { ...HELLO, adaptive_spec: { depth: 65 } }, 400, 'adaptive_spec.depth'],
     [CHAT, { ...HELLO, adaptive_spec: { max_depth: 3 } }, 400, 'adaptive_spec.max_depth'],
@@ -477,7 +533,7 @@ describe('what is wrong with a request', () => {
     ['/v1/responses', { input: 'a', tool_choice: 'required' }, 400, 'tool_choice'],
     ['/tokenize', {}, 400, 'content'],
     ['/tokenize', { content: 5 }, 400, 'content'],
-    ['/tokenize', { content: 'a', with_pieces: true }, 501, 'with_pieces'],
+    ['/tokenize', { content: 'a', with_pieces: 1 }, 400, 'with_pieces'],
     ['/detokenize', {}, 400, 'tokens'],
     ['/detokenize', { tokens: ['a'] }, 400, 'tokens[0]'],
     ['/detokenize', { tokens: [1e9] }, 400, null],

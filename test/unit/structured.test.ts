@@ -5,7 +5,7 @@ import { AcceptanceLearner } from '../../lib/control/acceptance-learner.js';
 import { ORIGIN } from '../../lib/control/controller.js';
 import { acceptanceOf, draftedBy, modelTokensOf } from '../../lib/control/stop-rule.js';
 import { checkRequestOptions } from '../../lib/options.js';
-import { genericAnswer, genericMessages, genericSchema } from '../../lib/structured/generic-tools.js';
+import { genericMessages, genericSchema } from '../../lib/structured/generic-tools.js';
 import { schemaText } from '../../lib/structured/schema-text.js';
 import { messagesText, offeredTools, type Tool, toolCall } from '../../lib/structured/tools.js';
 import { stepReport } from './step-report.js';
@@ -279,13 +279,6 @@ describe('generic tools', () => {
     expect(JSON.stringify(genericSchema(tools, false, false))).toContain('response');
   });
 
-  it('are called, or answered', () => {
-    expect(genericAnswer('{"response": "hello"}')).toEqual({ content: 'hello', calls: [] });
-    expect(genericAnswer('{"tool_call": {"name": "a", "arguments": {"x": 1}}}').calls).toEqual([
-      { id: 'call_0', name: 'a', arguments: '{"x":1}', parsed: { x: 1 } },
-    ]);
-  });
-
   it('are called several at once where that is wanted', () => {
     const call = (id: string, x: number) => ({ id, name: 'a', arguments: `{"x":${x}}` });
     const [, told] = genericMessages(
@@ -299,10 +292,6 @@ describe('generic tools', () => {
     );
     const answer = '{"tool_calls":[{"name":"a","arguments":{"x":1}},{"name":"a","arguments":{"x":2}}]}';
     expect(told!.content).toBe(answer);
-    expect(genericAnswer(answer).calls.map(({ id, parsed }) => [id, parsed])).toEqual([
-      ['call_0', { x: 1 }],
-      ['call_1', { x: 2 }],
-    ]);
     expect(genericSchema(tools, true, true)).toMatchObject({
       properties: { tool_calls: { type: 'array', minItems: 1 } },
     });

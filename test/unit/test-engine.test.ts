@@ -113,6 +113,34 @@ describe('replies', () => {
     });
     const said = parts.map((part) => (part.type === 'content' ? part.text : '')).join('');
     expect(said).toBe('Let me look.');
+    const calls = parts.filter((part) => part.type === 'call');
+    expect(calls).toEqual([
+      { type: 'call', index: 0, id: 'call_0', name: 'get_weather' },
+      { type: 'call', index: 1, id: 'call_1', name: 'get_weather' },
+    ]);
+    const written = ['', ''];
+    for (const part of parts) if (part.type === 'arguments') written[part.index] += part.text;
+    expect(written).toEqual(['{"city":"Paris"}', '{"city": "Rome"}']);
+  });
+
+  it('have a call as far as it goes where a limit cuts it', async () => {
+    const toolCalls = [{ name: 'get_weather', arguments: '{"city": "a long name of a city"}' }];
+    const engine = await createTestEngine({ reply: () => ({ text: 'Look:', toolCalls }) });
+    for (let maxTokens = 1; maxTokens < 13; maxTokens++) {
+      const generation = engine.generate({ messages, tools, maxTokens });
+      let [content, written, names] = ['', '', 0];
+      for await (const part of generation.events()) {
+        if (part.type === 'content') content += part.text;
+        if (part.type === 'arguments') written += part.text;
+        if (part.type === 'call') names++;
+      }
+      const result = await generation;
+      expect(result.finishReason).toBe(maxTokens < 12 ? 'length' : 'tool_calls');
+      expect(result.content).toBe(content);
+      expect(result.toolCalls).toHaveLength(names);
+      expect(result.toolCalls![0]?.arguments ?? '').toBe(written);
+      if (maxTokens < 11) expect(result.toolCalls![0]?.parsed).toBeUndefined();
+    }
   });
 
   it('have JSON', async () => {
