@@ -1,6 +1,6 @@
 // Measures what a step costs, the most telling numbers first, for as long as the budget allows.
 
-import type { CostModel, RowCost } from '../control/costs.js';
+import type { CostModel } from '../control/costs.js';
 import type { Warning } from '../options.js';
 import type { Calibration, CalibrationPart, MeasuredRow } from './calibration.js';
 import { type CpuTimes, type OthersLoad, othersLoad, readCpuTimes } from './load-meter.js';
@@ -130,9 +130,8 @@ class Run {
       contextLength,
       repeats,
     );
-    ms.forEach((one, i) => {
-      this.#samples.add(rows[(i >> 1) % rows.length]!, contextLength, i % 2 === 0, one);
-    });
+    for (let i = 0; i + 1 < ms.length; i += 2)
+      this.#samples.add(rows[(i >> 1) % rows.length]!, contextLength, ms[i]!, ms[i + 1]!);
     this.#progress();
   }
 
@@ -243,7 +242,7 @@ class Run {
       target,
       draft: { ...draft, threads: subject.draftThreads },
       overheadMs: typical(times.alone),
-      rebuildMs: this.#samples.rebuild(points),
+      rebuildMs: this.#samples.rebuild(),
       callbackMs: Math.max(0, typical(times.asked) - typical(times.alone)),
       samplingMs: typical(times.sampling),
       vocabularySize: subject.vocabularySize,
@@ -302,22 +301,24 @@ const scaled = (point: MeasuredRow, factor: number): MeasuredRow => ({
   high: point.high * factor,
 });
 
-/** Times by number of rows and context length, those after a change of shape apart. */
+/** Times by number of rows and context length, and what a change of shape added to each. */
 class Samples {
   readonly #points = new Map<
     string,
-    { rows: number; contextLength: number; same: number[]; changed: number[] }
+    { rows: number; contextLength: number; same: number[]; changes: number[] }
   >();
 
   get empty(): boolean {
     return this.#points.size === 0;
   }
 
-  add(rows: number, contextLength: number, changed: boolean, ms: number): void {
+  /** Two passes in a row, of which the first has another shape than the one before. */
+  add(rows: number, contextLength: number, changed: number, same: number): void {
     const key = `${rows} ${contextLength}`;
-    const point = this.#points.get(key) ?? { rows, contextLength, same: [], changed: [] };
+    const point = this.#points.get(key) ?? { rows, contextLength, same: [], changes: [] };
     this.#points.set(key, point);
-    point[changed ? 'changed' : 'same'].push(ms);
+    point.same.push(same);
+    point.changes.push(changed - same);
   }
 
   /** By context length and rows, ascending. */
@@ -356,15 +357,22 @@ class Samples {
     );
   }
 
-  /** What a change of shape adds, in the median of the points; 0 where there was never a change. */
-  rebuild(target: readonly RowCost[]): number {
-    const rows = new Set(target.map((point) => point.rows));
-    if (rows.size < 2) return 0;
-    const more = target.map(({ rows: n, contextLength, ms }) => {
-      const { changed } = this.#points.get(`${n} ${contextLength}`)!;
-      return quantile(changed, 0.5) - ms;
-    });
-    return Math.max(0, quantile(more, 0.5));
+  /**
+   * What a change to a shape that was had before adds, in the median of the points that were had most often: the first
+   * pass of a shape builds its graph. 0 where there was never a change.
+   */
+  rebuild(): number {
+    const points = [...this.#points.values()];
+    if (new Set(points.map(({ rows }) => rows)).size < 2) return 0;
+    const most = Math.max(...points.map(({ changes }) => changes.length));
+    const told = points.filter(({ changes }) => 2 * changes.length > most);
+    return Math.max(
+      0,
+      quantile(
+        told.map(({ changes }) => quantile(changes, 0.5)),
+        0.5,
+      ),
+    );
   }
 
   fastest(): number {

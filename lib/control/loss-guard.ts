@@ -13,9 +13,9 @@ export interface LossGuardState {
 }
 
 /** Loss at which a level is given up, in plain steps, and the most gain that is held against later loss. */
-const LOSS = 2;
+const LOSS = 3;
 const CREDIT = 8;
-/** Steps without the level that was given up: the first time, and at most. A loss of 2 in 64 and more is within 2 %. */
+/** Steps without the level that was given up: the first time, and at most. Over 1,000 tokens losses stay within 2 %. */
 const FIRST_WAIT = 64;
 const LONGEST_WAIT = 1024;
 

@@ -172,6 +172,7 @@ Context::Context(llama_model* model, const ContextOptions& options, ggml_threadp
 
 void Context::create(llama_model* model, const ContextOptions& options, ggml_threadpool* pool,
                      const std::atomic<bool>* abort, bool flash_attention) {
+  graphs_.reset();
   ctx_.reset();
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<uint32_t>(options.context_size) * options.parallel;
@@ -203,6 +204,7 @@ void Context::create(llama_model* model, const ContextOptions& options, ggml_thr
                       "llama.cpp could not create a context of " + std::to_string(options.context_size) +
                           " tokens" + (why.empty() ? "." : ": " + why),
                       "Use a smaller contextSize, a smaller kvCacheType or a smaller model.");
+  graphs_.emplace(ctx_.get());
   flash_attention_ = flash_attention;
   use(pool, options.threads);
 }
@@ -249,6 +251,7 @@ DecodeStatus Context::decode() {
   const Turn turn(cores, threads_);
   try {
     const double start = now_ms();
+    graphs_->take(batch_.n_tokens, rows_with_logits_);
     const int status = llama_decode(ctx_.get(), batch_);
     const double wall = now_ms() - start;
     use_ += {wall, wall * threads_};

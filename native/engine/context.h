@@ -6,12 +6,14 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "engine/graph_shelf.h"
 #include "engine/load_watch.h"
 #include "kernels/kernel_set.h"
 
@@ -133,6 +135,7 @@ class Context {
 
   const KernelSet* kernels_;
   ContextHandle ctx_;
+  std::optional<GraphShelf> graphs_;
   llama_batch batch_{};
   int n_vocab_ = 0, context_size_ = 0, batch_size_ = 0, max_rows_ = 0, parallel_ = 1, rows_with_logits_ = 0;
   int branches_ = 0;
