@@ -255,8 +255,10 @@ export interface NativeEngine {
   /** What a session has left in a slot is needed no more. */
   forgetSession(session: number): void;
   close(): void;
-  /** Between loaded and close only, as are the five below. */
+  /** Between loaded and close only, as are the six below. */
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
+  /** Tokens that a text has at least, told by its length; 0 where the vocabulary doesn't allow to say so. */
+  fewestTokens(text: string): number;
   detokenize(tokens: Int32Array): string;
   /** Names that `parseSpecial` takes for control tokens. */
   controlNames(): string[];
