@@ -91,6 +91,7 @@ await main(async () => {
   const late = samples.filter(({ second }) => second >= 0.5 * minutes * 60);
   const lastHalf = slope(late.map(({ second, rss }) => [second / 3600, rss / 2 ** 20]));
   const complaints = [
+    late.length < 10 && 'too short to tell whether memory is flat',
     lastHalf.slope - 2 * lastHalf.error > MOST_MIB_PER_HOUR &&
       `memory rises by ${lastHalf.slope.toFixed(1)} +- ${lastHalf.error.toFixed(1)} MiB/h in the last half`,
     after.files > idle.files + Number(options.clients) + 1 && `${after.files - idle.files} more open files`,
