@@ -22,6 +22,8 @@ const { values: options } = parseArgs({
 /** Samples before this share of the time are warm-up. */
 const WARM_UP = 0.2;
 const SAMPLE_MS = 10_000;
+/** Of the last half, above twice the slope's error; at two requests a second a kilobyte left by each is 7. */
+const MOST_MIB_PER_HOUR = 10;
 const PROMPTS = [
   'Name three rivers.',
   'Write a haiku about rain.',
@@ -85,7 +87,19 @@ await main(async () => {
   await once(server, 'exit');
 
   const warm = samples.filter(({ second }) => second >= WARM_UP * minutes * 60);
+  // Of the last half, because an allocator takes its time to level off.
+  const late = samples.filter(({ second }) => second >= 0.5 * minutes * 60);
+  const lastHalf = slope(late.map(({ second, rss }) => [second / 3600, rss / 2 ** 20]));
+  const complaints = [
+    late.length < 10 && 'too short to tell whether memory is flat',
+    lastHalf.slope - 2 * lastHalf.error > MOST_MIB_PER_HOUR &&
+      `memory rises by ${lastHalf.slope.toFixed(1)} +- ${lastHalf.error.toFixed(1)} MiB/h in the last half`,
+    after.files > idle.files + Number(options.clients) + 1 && `${after.files - idle.files} more open files`,
+    after.running + after.waiting > 0 && 'requests are left',
+    faults.length > 0 && `${faults.length} faults`,
+  ].filter(Boolean);
   const report = {
+    verdict: complaints.length === 0 ? 'flat' : complaints.join('; '),
     what: 'a server under clients that stream, break off, ask nonsense and come too many',
     command: `node bench/soak.mjs --minutes ${minutes}`,
     models,
@@ -100,7 +114,8 @@ await main(async () => {
       afterMiB: mebibytes(after.rss),
       heapIdleMiB: mebibytes(idle.heapUsed),
       heapAfterMiB: mebibytes(after.heapUsed),
-      slopeMiBPerHour: slope(warm.map(({ second, rss }) => [second / 3600, rss / 2 ** 20])),
+      slopeMiBPerHour: slope(warm.map(({ second, rss }) => [second / 3600, rss / 2 ** 20])).slope,
+      lastHalf,
     },
     handles: { files: [idle.files, after.files], resources: [idle.resources, after.resources] },
     left: { running: after.running, waiting: after.waiting },
@@ -118,8 +133,9 @@ await main(async () => {
   say(
     `files ${handles.files.join(' -> ')}; event loop p99 ${loopDelayMs.p99.toFixed(1)} ms, most ${loopDelayMs.most.toFixed(1)} ms`,
   );
+  say(report.verdict);
   writeReport(options.out, report);
-  if (faults.length > 0) process.exitCode = 1;
+  if (complaints.length > 0) process.exitCode = 1;
 });
 
 /** One visit of one client. Throws what must not happen. */
@@ -129,6 +145,11 @@ async function visit(address, random, counts, texts, isAlone) {
     const [body, status] = NONSENSE[Math.floor(random() * NONSENSE.length)];
     const reply = await post(address, body);
     await reply.text();
+    // A full server refuses by the head, whatever the body is.
+    if (reply.status === 503) {
+      counts.refused++;
+      return;
+    }
     if (reply.status !== status) throw new Error(`${body.slice(0, 60)} was answered with ${reply.status}`);
     counts.nonsense++;
     return;
@@ -183,10 +204,14 @@ function mebibytes(bytes) {
   return Math.round((10 * bytes) / 2 ** 20) / 10;
 }
 
-/** Rise of the least squares' line through [x, y]. */
+/** Rise of the least squares' line through [x, y], and its standard error; both 0 of fewer than three points. */
 function slope(points) {
+  if (points.length < 3) return { slope: 0, error: 0 };
   const mean = (i) => points.reduce((sum, point) => sum + point[i], 0) / points.length;
   const [x, y] = [mean(0), mean(1)];
-  const sxx = points.reduce((sum, point) => sum + (point[0] - x) ** 2, 0);
-  return sxx > 0 ? points.reduce((sum, point) => sum + (point[0] - x) * (point[1] - y), 0) / sxx : 0;
+  const sum = (of) => points.reduce((total, point) => total + of(point), 0);
+  const sxx = sum((point) => (point[0] - x) ** 2);
+  const rise = sum((point) => (point[0] - x) * (point[1] - y)) / sxx;
+  const left = sum((point) => (point[1] - y - rise * (point[0] - x)) ** 2);
+  return { slope: rise, error: Math.sqrt(left / (points.length - 2) / sxx) };
 }

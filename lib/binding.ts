@@ -273,6 +273,8 @@ export interface NativeEngine {
   close(): void;
   /** Between loaded and close only, as are the six below. */
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
+  /** Tokens that a text has at least, told by its length; 0 where the vocabulary doesn't allow to say so. */
+  fewestTokens(text: string): number;
   detokenize(tokens: Int32Array): string;
   /** The bytes of each token; a control token has its name. */
   pieces(tokens: Int32Array): Uint8Array[];

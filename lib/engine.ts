@@ -857,6 +857,7 @@ export class Engine implements AsyncDisposable {
       prompt ?? (request.messages ? this.#applyTemplate(request.messages, turnOf(request)) : request.prompt!);
     const guarded = typeof said === 'string' && mark !== undefined;
     const words = guarded ? said.replaceAll(mark, '') : said;
+    if (typeof words === 'string') this.#mayFit(words);
     const tokens = guarded
       ? this.#controlNames().tokens(said, mark, (text, addSpecial, parseSpecial) =>
           this.tokenize(text, { addSpecial, parseSpecial }),
@@ -873,6 +874,15 @@ export class Engine implements AsyncDisposable {
     }
     if (tokens.length > contextSize) throw overflow(`A prompt of ${tokens.length} tokens`, contextSize);
     return typeof words === 'string' ? { tokens, words } : { tokens };
+  }
+
+  /** Before a text is tokenized, which takes long for a long one: whether its length alone is too much. */
+  #mayFit(text: string): void {
+    const { contextSize } = this.#info;
+    // A short one is tokenized at once.
+    if (text.length <= contextSize) return;
+    if (guardNative(() => this.#native.fewestTokens(text)) <= contextSize) return;
+    throw overflow(`A prompt of ${text.length} characters`, contextSize);
   }
 
   /** A copy, checked: an id outside of the vocabulary would end the process. */

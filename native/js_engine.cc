@@ -43,6 +43,7 @@ void JsEngine::define(Napi::Env env, Napi::Object exports) {
                    InstanceMethod("forgetSession", &JsEngine::forget_session),
                    InstanceMethod("measure", &JsEngine::measure), InstanceMethod("close", &JsEngine::close),
                    InstanceMethod("tokenize", &JsEngine::tokenize),
+                   InstanceMethod("fewestTokens", &JsEngine::fewest_tokens),
                    InstanceMethod("detokenize", &JsEngine::detokenize),
                    InstanceMethod("pieces", &JsEngine::pieces),
                    InstanceMethod("controlNames", &JsEngine::control_names),
@@ -141,6 +142,11 @@ Napi::Value JsEngine::tokenize(const Napi::CallbackInfo& info) {
   Napi::Int32Array array = Napi::Int32Array::New(info.Env(), std::max(0, n));
   std::copy_n(tokens.begin(), array.ElementLength(), array.Data());
   return array;
+}
+
+Napi::Value JsEngine::fewest_tokens(const Napi::CallbackInfo& info) {
+  const std::string text = info[0].As<Napi::String>().Utf8Value();
+  return Napi::Number::New(info.Env(), static_cast<double>(engine_->token_length().fewest(text)));
 }
 
 Napi::Value JsEngine::detokenize(const Napi::CallbackInfo& info) {

@@ -43,6 +43,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   Napi::Value measure(const Napi::CallbackInfo& info);   // (id, kind, rows, context length, repeats, all logits)
   Napi::Value close(const Napi::CallbackInfo& info);
   Napi::Value tokenize(const Napi::CallbackInfo& info);  // (text, addSpecial, parseSpecial) -> Int32Array
+  Napi::Value fewest_tokens(const Napi::CallbackInfo& info);  // (text) -> number, 0 where it isn't known
   Napi::Value detokenize(const Napi::CallbackInfo& info);  // (Int32Array, special) -> string
   Napi::Value control_names(const Napi::CallbackInfo& info);   // () -> [string]
   Napi::Value pieces(const Napi::CallbackInfo& info);          // (Int32Array) -> [Uint8Array]

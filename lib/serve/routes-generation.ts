@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { chatRequest } from './chat-request.js';
 import { completionRequest } from './completion-request.js';
 import { complete } from './completions.js';
+import type { HttpError } from './http-error.js';
 import { llamaComplete } from './llama-completions.js';
 import { llamaRequest } from './llama-request.js';
 import { respond } from './responses.js';
@@ -13,6 +14,15 @@ import type { Serving } from './serving.js';
 export function generationRoutes(app: FastifyInstance, serving: Serving): void {
   const { engine } = serving;
   const { maxMessages } = serving.options;
+  // In front of the body, which is never read then: where many come at once, refusals are most of what there is to do.
+  app.addHook('onRequest', (_request, _reply, done) => {
+    try {
+      serving.mustHaveRoom();
+      done();
+    } catch (error) {
+      done(error as HttpError);
+    }
+  });
   for (const prefix of ['/v1', '']) {
     app.post(`${prefix}/chat/completions`, (request, reply) =>
       complete(serving, chatRequest(request.body, engine, maxMessages), request, reply),

@@ -69,6 +69,11 @@ export class Serving {
     );
   }
 
+  /** Throws the refusal of a request that would find no place, before anything else of it is looked at. */
+  mustHaveRoom(): void {
+    this.#slots.mustHaveRoom();
+  }
+
   /** The whole answer. Throws what went wrong; where the client has gone, nobody hears it. */
   async answer(
     served: ServedRequest,

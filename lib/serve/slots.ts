@@ -33,14 +33,9 @@ export class Slots {
    */
   async take(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
-    if (this.#closed) throw this.#ending();
-    if (this.#running >= this.#slots) {
-      if (this.#queue.size >= this.#most) {
-        const waiting = `${this.#running} requests run and ${this.#queue.size} wait`;
-        throw unavailable('BUSY', `The server is busy: ${waiting}. Try again later.`, this.#secondsToWait());
-      }
-      await this.#wait(signal);
-    } else this.#running++;
+    this.mustHaveRoom();
+    if (this.#running >= this.#slots) await this.#wait(signal);
+    else this.#running++;
     this.#changed();
     const since = performance.now();
     let held = true;
@@ -50,6 +45,14 @@ export class Slots {
       this.#heldMs += LAST * (performance.now() - since - this.#heldMs);
       this.#release();
     };
+  }
+
+  /** Throws the refusal that `take` would reject with now. */
+  mustHaveRoom(): void {
+    if (this.#closed) throw this.#ending();
+    if (this.#running < this.#slots || this.#queue.size < this.#most) return;
+    const waiting = `${this.#running} requests run and ${this.#queue.size} wait`;
+    throw unavailable('BUSY', `The server is busy: ${waiting}. Try again later.`, this.#secondsToWait());
   }
 
   /** Refuses who waits, and whoever comes. Resolves when nothing runs. */

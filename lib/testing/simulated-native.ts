@@ -100,6 +100,11 @@ export class SimulatedNative implements NativeEngine {
     return this.#words.tokenize(text);
   }
 
+  /** A word may have any length. */
+  fewestTokens(): number {
+    return 0;
+  }
+
   detokenize(tokens: Int32Array): string {
     return this.#words.detokenize(tokens);
   }

@@ -12,6 +12,7 @@
 #include "engine/model_share.h"
 #include "engine/turn.h"
 #include "kernels/buffer_type.h"
+#include "kernels/huge_pages.h"
 #include "kernels/instruction_set.h"
 #include "kernels/pack.h"
 
@@ -214,9 +215,11 @@ bool Context::attends() {
   clear_batch();
   add(0, 0, 0, false);
   const uint64_t left_before = attention_left_to_ggml();
-  const bool ok = decode() == DecodeStatus::kOk;
+  const CacheWatch caches;
+  const bool ok = decode() == DecodeStatus::kOk && attention_left_to_ggml() == left_before;
   forget_all();
-  return ok && attention_left_to_ggml() == left_before;
+  if (ok) caches.renew();
+  return ok;
 }
 
 int Context::add(int32_t token, int position, int seq, bool logits, uint32_t branches) {

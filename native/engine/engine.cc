@@ -205,6 +205,7 @@ void Engine::load() {
     }
   }
   chat_ = std::make_unique<ChatTemplate>(target_model_.get(), options_.chat_template);
+  token_length_ = std::make_unique<TokenLength>(target_model_.get());
   if (info.can_roll_back) add_ngram_drafters();
   for (int32_t id = 0; id < target_->n_vocab(); ++id)
     if (llama_vocab_is_eog(vocab(), id)) eog_.push_back(id);

@@ -22,6 +22,7 @@
 #include "engine/sequence.h"
 #include "engine/session_shelf.h"
 #include "engine/step.h"
+#include "engine/token_length.h"
 
 namespace adaptive_spec {
 
@@ -78,6 +79,7 @@ class Engine {
   // After on_loaded and before close: the target's vocabulary and template, read-only.
   const llama_vocab* vocab() const { return llama_model_get_vocab(target_model_.get()); }
   const ChatTemplate* chat_template() const { return chat_.get(); }
+  const TokenLength& token_length() const { return *token_length_; }
 
   // ---
  private:
@@ -126,6 +128,7 @@ class Engine {
   ModelHandle target_model_;
   std::unique_ptr<Crew> crew_;
   std::unique_ptr<ChatTemplate> chat_;
+  std::unique_ptr<TokenLength> token_length_;
   std::unique_ptr<NgramStore> store_;  // null where none is kept
   std::vector<std::unique_ptr<Drafter>> drafters_;
   ModelDrafter* model_drafter_ = nullptr;  // one of drafters_

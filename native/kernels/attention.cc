@@ -21,6 +21,8 @@
 
 #include <ggml-cpu-impl.h>
 
+#include "kernels/huge_pages.h"
+
 namespace adaptive_spec {
 namespace {
 
@@ -44,7 +46,18 @@ struct View {
   int64_t chunks() const { return (static_cast<int64_t>(cells.size()) + kChunkCells - 1) / kChunkCells; }
 };
 
-// All of a mask's. Every layer with this mask has them.
+// A chunk of a view's cells, from some head of keys on.
+struct ViewChunk {
+  const View* view;
+  int64_t chunk, key_head;
+
+  const int32_t* cells() const { return view->cells.data() + chunk * kChunkCells; }
+  int64_t count() const { return std::min<int64_t>(view->cells.size() - chunk * kChunkCells, kChunkCells); }
+  // A prompt's cells lie side by side as it is.
+  bool is_moved() const { return count() < kChunkCells || cells()[count() - 1] - cells()[0] != kChunkCells - 1; }
+};
+
+// All of a mask's views. Every layer with this mask has them.
 struct Views {
   const void* mask;
   std::vector<View> views;
@@ -63,6 +76,7 @@ struct ThreadState {
   std::vector<uint16_t> moved_masks;
   uint64_t batch = 0;  // that views are of
   std::vector<Views> views;
+  std::vector<ViewChunk> chunks;  // that this thread computes
 };
 thread_local ThreadState state;
 
@@ -426,97 +440,140 @@ const std::vector<View>& find_views(const Node& n, uint64_t batch) {
   return views;
 }
 
-// Rows [begin, end) of a view, over one of its chunks, with the heads that read one head of keys.
-template <class PartialAt>
-void attend_view(const KernelSet& kernels, const Node& n, const View& view, int64_t key_head, int64_t chunk,
-                 int64_t begin, int64_t end, PartialAt partial_at) {
+// Asks for cells [begin, end) of a chunk, `heads` heads of keys of each, before they are read: they lie apart, which the
+// CPU doesn't foresee.
+void fetch(const Node& n, const ViewChunk& c, int64_t heads, int64_t begin, int64_t end) {
+  constexpr int64_t kLine = 64;
+  const Place start{0, c.key_head, 0};
+  const uint8_t *k = start.keys(n), *v = start.values(n);
+  for (int64_t i = begin; i < std::min(end, c.count()); ++i) {
+    const size_t cell = c.cells()[i];
+    for (int64_t byte = 0; byte < 2 * n.dk * heads; byte += kLine) __builtin_prefetch(k + cell * n.k->nb[1] + byte);
+    for (int64_t byte = 0; byte < 2 * n.dv * heads; byte += kLine) __builtin_prefetch(v + cell * n.v->nb[1] + byte);
+  }
+}
+
+// Puts the cells of a chunk side by side, head after head; what is missing to a whole chunk is zero.
+void move_cells(const Node& n, const ViewChunk& c, int64_t heads) {
   ThreadState& s = state;
-  const int64_t share = n.heads / n.key_heads;
-  const int32_t* cells = view.cells.data() + chunk * kChunkCells;
-  const int64_t count = std::min<int64_t>(view.cells.size() - chunk * kChunkCells, kChunkCells);
-  const Place start{0, key_head, 0};
-  const uint8_t *k = start.keys(n) + cells[0] * n.k->nb[1], *v = start.values(n) + cells[0] * n.v->nb[1];
-  size_t k_stride = n.k->nb[1], v_stride = n.v->nb[1];
-  // A prompt's cells lie side by side as it is.
-  const bool is_moved = count < kChunkCells || cells[count - 1] - cells[0] != kChunkCells - 1;
+  const size_t k_bytes = 2 * n.dk, v_bytes = 2 * n.dv;
+  s.moved_k.resize(heads * kChunkCells * k_bytes);
+  s.moved_v.resize(heads * kChunkCells * v_bytes);
+  const Place start{0, c.key_head, 0};
+  const uint8_t *k = start.keys(n), *v = start.values(n);
+  const int64_t count = c.count();
+  // A cell's heads lie side by side in the cache.
+  for (int64_t i = 0; i < count; ++i) {
+    const size_t cell = c.cells()[i];
+    for (int64_t h = 0; h < heads; ++h) {
+      std::memcpy(s.moved_k.data() + (h * kChunkCells + i) * k_bytes, k + cell * n.k->nb[1] + h * n.k->nb[2], k_bytes);
+      std::memcpy(s.moved_v.data() + (h * kChunkCells + i) * v_bytes, v + cell * n.v->nb[1] + h * n.v->nb[2], v_bytes);
+    }
+  }
+  for (int64_t h = 0; h < heads; ++h) {
+    std::memset(s.moved_k.data() + (h * kChunkCells + count) * k_bytes, 0, (kChunkCells - count) * k_bytes);
+    std::memset(s.moved_v.data() + (h * kChunkCells + count) * v_bytes, 0, (kChunkCells - count) * v_bytes);
+  }
+}
+
+// Rows [begin, end) of a view, over one of its chunks, with the heads that read `heads` heads of keys. `between` is called
+// in front of each of these.
+template <class Between, class PartialAt>
+void attend_view(const KernelSet& kernels, const Node& n, const ViewChunk& c, int64_t heads, int64_t begin, int64_t end,
+                 Between between, PartialAt partial_at) {
+  ThreadState& s = state;
+  const int64_t share = n.heads / n.key_heads, count = c.count();
+  const int32_t* cells = c.cells();
+  const bool is_moved = c.is_moved();
   if (is_moved) {
-    k_stride = 2 * n.dk;
-    v_stride = 2 * n.dv;
-    s.moved_k.resize(kChunkCells * k_stride);
-    s.moved_v.resize(kChunkCells * v_stride);
-    for (int64_t i = 0; i < count; ++i) {
-      std::memcpy(s.moved_k.data() + i * k_stride, k + (cells[i] - cells[0]) * n.k->nb[1], k_stride);
-      std::memcpy(s.moved_v.data() + i * v_stride, v + (cells[i] - cells[0]) * n.v->nb[1], v_stride);
-    }
-    std::fill(s.moved_k.begin() + static_cast<int64_t>(count * k_stride), s.moved_k.end(), 0);
-    std::fill(s.moved_v.begin() + static_cast<int64_t>(count * v_stride), s.moved_v.end(), 0);
+    move_cells(n, c, heads);
     s.moved_masks.assign((end - begin) * kChunkCells, kHidden);
-    k = s.moved_k.data();
-    v = s.moved_v.data();
-  }
-  s.queries.clear();
-  s.masks.clear();
-  s.slopes.clear();
-  s.partials.clear();
-  s.scratch.resize(kAttentionScratch(static_cast<int>(n.dk)));
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t row = view.rows[i];
-    const auto* mask = at<uint16_t>(n.mask, row, 0, 0) + cells[0];
-    if (is_moved) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto* mask = at<uint16_t>(n.mask, c.view->rows[i], 0, 0);
       uint16_t* moved = s.moved_masks.data() + (i - begin) * kChunkCells;
-      for (int64_t j = 0; j < count; ++j) moved[j] = mask[cells[j] - cells[0]];
-      mask = moved;
-    }
-    const bool visible = any_visible(mask);
-    for (int64_t head = key_head * share; head < (key_head + 1) * share; ++head) {
-      float* partial = partial_at(row, head);
-      if (!visible) {
-        partial[0] = -std::numeric_limits<float>::infinity();
-        continue;
-      }
-      s.masks.push_back(mask);
-      s.queries.push_back(at<float>(n.q, row, head, 0));
-      s.slopes.push_back(n.slope(head));
-      s.partials.push_back(partial);
+      for (int64_t j = 0; j < count; ++j) moved[j] = mask[cells[j]];
     }
   }
-  if (s.queries.empty()) return;
-  const AttentionChunk work{
-      .k = k,
-      .v = v,
-      .k_stride = k_stride,
-      .v_stride = v_stride,
-      .later_k = nullptr,
-      .later_v = nullptr,
-      .later_cells = 0,
-      .later_bytes = 0,
-      .dk = static_cast<int>(n.dk),
-      .dv = static_cast<int>(n.dv),
-      .queries = static_cast<int>(s.queries.size()),
-      .q = s.queries.data(),
-      .mask = s.masks.data(),
-      .slopes = n.max_bias > 0 ? s.slopes.data() : nullptr,
-      .scale = n.scale,
-      .softcap = n.softcap,
-      .scratch = s.scratch.data(),
-  };
-  kernels.attend(work, s.partials.data());
+  s.scratch.resize(kAttentionScratch(static_cast<int>(n.dk)));
+  for (int64_t h = 0; h < heads; ++h) {
+    between(h);
+    const Place place{0, c.key_head + h, 0};
+    s.queries.clear();
+    s.masks.clear();
+    s.slopes.clear();
+    s.partials.clear();
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = c.view->rows[i];
+      const uint16_t* mask = is_moved ? s.moved_masks.data() + (i - begin) * kChunkCells
+                                      : at<uint16_t>(n.mask, row, 0, 0) + cells[0];
+      const bool visible = any_visible(mask);
+      for (int64_t head = place.key_head * share; head < (place.key_head + 1) * share; ++head) {
+        float* partial = partial_at(row, head);
+        if (!visible) {
+          partial[0] = -std::numeric_limits<float>::infinity();
+          continue;
+        }
+        s.masks.push_back(mask);
+        s.queries.push_back(at<float>(n.q, row, head, 0));
+        s.slopes.push_back(n.slope(head));
+        s.partials.push_back(partial);
+      }
+    }
+    if (s.queries.empty()) continue;
+    const AttentionChunk work{
+        .k = is_moved ? s.moved_k.data() + h * kChunkCells * 2 * n.dk : place.keys(n) + cells[0] * n.k->nb[1],
+        .v = is_moved ? s.moved_v.data() + h * kChunkCells * 2 * n.dv : place.values(n) + cells[0] * n.v->nb[1],
+        .k_stride = is_moved ? 2 * n.dk : n.k->nb[1],
+        .v_stride = is_moved ? 2 * n.dv : n.v->nb[1],
+        .later_k = nullptr,
+        .later_v = nullptr,
+        .later_cells = 0,
+        .later_bytes = 0,
+        .dk = static_cast<int>(n.dk),
+        .dv = static_cast<int>(n.dv),
+        .queries = static_cast<int>(s.queries.size()),
+        .q = s.queries.data(),
+        .mask = s.masks.data(),
+        .slopes = n.max_bias > 0 ? s.slopes.data() : nullptr,
+        .scale = n.scale,
+        .softcap = n.softcap,
+        .scratch = s.scratch.data(),
+    };
+    kernels.attend(work, s.partials.data());
+  }
 }
 
 void attend_views_sharing(const KernelSet& kernels, const ggml_compute_params* params, const Node& n,
                           const std::vector<View>& views) {
   auto* shared = static_cast<float*>(params->wdata);
   const int64_t floats = n.partial_floats();
+  int64_t most = 0, all = 0;
+  for (const View& view : views) {
+    most = std::max(most, view.chunks());
+    all += view.chunks();
+  }
   const auto partials_of = [&](int64_t row, int64_t head) {
-    return shared + (row * n.heads + head) * n.chunks * floats;
+    return shared + (row * n.heads + head) * most * floats;
   };
+  // In memory a cell's heads lie side by side, so a thread takes a chunk with all of them where there are enough chunks
+  // for all threads.
+  const int64_t heads = all >= 2 * params->nth ? n.key_heads : 1;
+  std::vector<ViewChunk>& mine = state.chunks;
+  mine.clear();
   int64_t item = 0;
   for (const View& view : views)
     for (int64_t chunk = 0; chunk < view.chunks(); ++chunk)
-      for (int64_t key_head = 0; key_head < n.key_heads; ++key_head)
-        if (item++ % params->nth == params->ith)
-          attend_view(kernels, n, view, key_head, chunk, 0, static_cast<int64_t>(view.rows.size()),
-                      [&](int64_t row, int64_t head) { return partials_of(row, head) + chunk * floats; });
+      for (int64_t key_head = 0; key_head < n.key_heads; key_head += heads)
+        if (item++ % params->nth == params->ith) mine.push_back({&view, chunk, key_head});
+  if (!mine.empty()) fetch(n, mine[0], heads, 0, kChunkCells);
+  for (size_t i = 0; i < mine.size(); ++i) {
+    const auto fetch_next = [&](int64_t head) {
+      if (i + 1 < mine.size())
+        fetch(n, mine[i + 1], heads, kChunkCells * head / heads, kChunkCells * (head + 1) / heads);
+    };
+    attend_view(kernels, n, mine[i], heads, 0, static_cast<int64_t>(mine[i].view->rows.size()), fetch_next,
+                [&](int64_t row, int64_t head) { return partials_of(row, head) + mine[i].chunk * floats; });
+  }
   ggml_barrier(params->threadpool);
   state.sums.resize(floats);
   float* sum = state.sums.data();
@@ -547,7 +604,9 @@ void attend_views_alone(const KernelSet& kernels, const ggml_compute_params* par
         for (int64_t chunk = 0; chunk < view.chunks(); ++chunk) {
           // Asked for row by row, heads ascending.
           float* next = state.partial.data() - floats;
-          attend_view(kernels, n, view, key_head, chunk, begin, end, [&](int64_t, int64_t) { return next += floats; });
+          const auto nothing = [](int64_t) {};
+          attend_view(kernels, n, {&view, chunk, key_head}, 1, begin, end, nothing,
+                      [&](int64_t, int64_t) { return next += floats; });
           for (int64_t i = 0; i < queries; ++i)
             kernels.fold(state.sums.data() + i * floats, state.partial.data() + i * floats, static_cast<int>(n.dv));
         }
@@ -575,6 +634,10 @@ size_t attend_scratch(const ggml_tensor* op, int threads) {
 void attend(const AttentionCall& call, const ggml_compute_params* params, ggml_tensor* op) {
   const Node n(op);
   if (call.has_sequences && !call.has_branches && n.mask && n.streams == 1 && n.mask->ne[2] == 1) {
+    if (params->ith == 0) {
+      CacheWatch::note(n.k);
+      CacheWatch::note(n.v);
+    }
     const std::vector<View>& views = find_views(n, call.batch);
     if (n.shares(params->nth))
       attend_views_sharing(*call.kernels, params, n, views);

@@ -265,6 +265,26 @@ describe('wrong options', () => {
   });
 });
 
+describe('a prompt of few and long tokens', () => {
+  it('is not refused by its length where it fits, and is where it can not', async () => {
+    await using engine = await tinyEngine('target');
+    const { contextSize, vocabularySize } = engine.info;
+    const pieces = Array.from({ length: vocabularySize }, (_, id) => engine.detokenize([id]));
+    const longest = pieces.reduce((most, piece) => (piece.length > most.length ? piece : most));
+    let prompt = longest;
+    while (engine.tokenize(prompt + longest).length < contextSize) prompt += longest;
+    expect(prompt.length).toBeGreaterThan(contextSize);
+    const generation = engine.generate({ prompt, maxTokens: 1 });
+    expect(generation.promptTokens).toBe(engine.tokenize(prompt).length);
+    await generation;
+    // Without an answer from the tokenizer, which would tell their number.
+    await expect(engine.generate({ prompt: prompt.repeat(100) })).rejects.toMatchObject({
+      code: 'CONTEXT_OVERFLOW',
+      message: expect.stringMatching(/characters/),
+    });
+  });
+});
+
 describe('text of every kind', () => {
   it('goes through the tokenizer and back', async () => {
     await using engine = await tinyEngine('target');

@@ -151,6 +151,51 @@ describe('two hundred clients on one slot', () => {
   });
 });
 
+describe('a request that finds no place', () => {
+  it('is refused by its head alone, and what follows on the connection is heard', async () => {
+    const { engine, server, port, start } = await serve({ queue: 0 });
+    engine.automatic = false;
+    const first = start(STREAM);
+    await until(() => server.state.running === 1);
+    const socket = connect(port, '127.0.0.1');
+    let said = '';
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      said += chunk;
+    });
+    const body = 'x'.repeat(100_000);
+    const head = (path: string) =>
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+    socket.write(head('/v1/chat/completions'));
+    await until(() => said.endsWith('}'));
+    expect(said).toMatch(/^HTTP\/1.1 503 .*retry-after: \d+.*"code":"BUSY"/s);
+    // Its body is thrown away, and isn't taken for a request.
+    said = '';
+    socket.write(`${body}GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    await until(() => said.endsWith('}'));
+    expect(said).toMatch(/^HTTP\/1.1 200 .*"ok"/s);
+    socket.destroy();
+    first.destroy();
+    await until(() => server.state.running === 0);
+  });
+
+  it('is told of a missing key first', async () => {
+    const { engine, server, ask } = await serve({ queue: 0, apiKey: 'secret' });
+    engine.automatic = false;
+    // The only slot, taken without asking.
+    const generation = server.app.inject({
+      method: 'POST',
+      url: '/v1/chat/completions',
+      headers: { authorization: 'Bearer secret', 'content-type': 'application/json' },
+      payload: HELLO,
+    });
+    const answered = generation.then(({ statusCode }) => statusCode);
+    await until(() => server.state.running === 1);
+    expect((await ask('/v1/chat/completions', HELLO)).status).toBe(401);
+    engine.runs[0]!.finish();
+    expect(await answered).toBe(200);
+  });
+});
+
 describe('a client that does not read', () => {
   const manyWords = () => {
     const engine = new FakeEngine({ parallel: 2, contextSize: 100_000 });
