@@ -1,7 +1,7 @@
-// What the server takes to refuse, to answer nonsense, and to serve one client beside many slow ones.
+// What the server takes to refuse, to answer nonsense, and to serve one client behind many that don't read.
 //   node bench/server-load.mjs [--model FILE --draft FILE]
 // Prints JSON: times in milliseconds. Runs dist/, on the default pair unless models are named.
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
@@ -10,9 +10,15 @@ import { createEngine } from '../dist/index.js';
 import { createServer } from '../dist/serve/index.js';
 
 const { values: flags } = parseArgs({
-  options: { model: { type: 'string' }, draft: { type: 'string' }, clients: { type: 'string' } },
+  options: {
+    model: { type: 'string' },
+    draft: { type: 'string' },
+    clients: { type: 'string' },
+    others: { type: 'string' },
+    slow: { type: 'boolean' },
+  },
 });
-const { clients, ...values } = flags;
+const { clients, others, slow = false, ...values } = flags;
 
 const chat = (fields) =>
   JSON.stringify({ messages: [{ role: 'user', content: 'Tell a story.' }], ...fields });
@@ -23,6 +29,28 @@ if (clients !== undefined) {
     Array.from({ length: 200 }, () => send(clients, chat({ max_tokens: 8 }))),
   );
   console.log(JSON.stringify(answers));
+  process.exit();
+}
+
+/** Fifty streams with twenty alternatives to each token, which those who are slow leave unread. */
+async function openOthers(port) {
+  const body = chat({ max_tokens: 24, stream: true, ignore_eos: true, logprobs: true, top_logprobs: 20 });
+  for (let i = 0; i < 50; i++) {
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    if (slow) socket.pause();
+    else socket.resume();
+  }
+  process.send('sent');
+}
+
+if (others !== undefined) {
+  await openOthers(others);
+  await once(process, 'disconnect');
   process.exit();
 }
 
@@ -97,37 +125,37 @@ async function nonsense() {
   return found;
 }
 
-/** Milliseconds per token of one client, beside `slow` others that don't read. */
-async function besideSlow(slow) {
+/** Milliseconds until a client that comes last has its answer, behind fifty that read theirs or don't. */
+async function behindFifty(areSlow) {
   const server = createServer(engine, { port: 0, queue: 64 });
   const port = Number(new URL(await server.listen()).port);
-  const sockets = [];
-  for (let i = 0; i < slow; i++) {
-    const socket = connect(port);
-    socket.on('error', () => {});
-    await once(socket, 'connect');
-    const body = chat({ max_tokens: 1, stream: true });
-    socket.write(
-      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-    );
-    socket.pause();
-    sockets.push(socket);
-  }
-  while (server.state.running + server.state.waiting > 0) await new Promise((done) => setTimeout(done, 5));
-  const perToken = [];
-  const off = server.state.on('end', (_id, result) =>
-    perToken.push(result.stats.decodeMs / result.tokens.length),
-  );
-  for (let i = 0; i < 5; i++) {
-    await send(
-      port,
-      chat({ max_tokens: 128, stream: true, ignore_eos: true, adaptive_spec: { controller: 'off' } }),
-    );
-  }
-  off();
-  for (const socket of sockets) socket.destroy();
+  const child = fork(process.argv[1], ['--others', String(port), ...(areSlow ? ['--slow'] : [])]);
+  await once(child, 'message');
+  const started = performance.now();
+  let done = 0;
+  for await (const _ of await stream(port, chat({ max_tokens: 24, stream: true, ignore_eos: true }))) done++;
+  const ms = performance.now() - started;
+  child.disconnect();
+  await once(child, 'exit');
   await server.close();
-  return perToken.sort((a, b) => a - b)[2];
+  if (done === 0) throw new Error('The last client got no answer.');
+  return ms;
+}
+
+function stream(port, body) {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json' };
+    const asked = request({
+      port,
+      path: '/v1/chat/completions',
+      method: 'POST',
+      agent: new Agent(),
+      headers,
+    });
+    asked.on('error', reject);
+    asked.on('response', resolve);
+    asked.end(body);
+  });
 }
 
 async function eventLoop() {
@@ -143,23 +171,25 @@ async function eventLoop() {
   return { p50: +at('0.5').toFixed(1), p99: +at('0.99').toFixed(1), max: +at('1').toFixed(1) };
 }
 
-const alone = [];
-const beside = [];
-// In turns, so that a busy moment meets both.
-for (let round = 0; round < 3; round++) {
-  alone.push(await besideSlow(0));
-  beside.push(await besideSlow(50));
+const reading = [];
+const slowly = [];
+// In turns, so that a busy moment meets both; the first of each warms up.
+for (let round = 0; round < 6; round++) {
+  for (const areSlow of round % 2 ? [true, false] : [false, true]) {
+    const ms = await behindFifty(areSlow);
+    if (round > 0) (areSlow ? slowly : reading).push(ms);
+  }
 }
-const median = (all) => all.sort((a, b) => a - b)[1];
+const ratios = slowly.map((ms, i) => ms / reading[i]).sort((a, b) => a - b);
 console.log(
   JSON.stringify(
     {
       overload: await overload(),
       nonsense: await nonsense(),
       slowReaders: {
-        msPerTokenAlone: median(alone),
-        msPerTokenBesideFifty: median(beside),
-        ratio: median(beside) / median(alone),
+        msBehindReaders: quantiles(reading),
+        msBehindSlowReaders: quantiles(slowly),
+        ratios: ratios.map((ratio) => +ratio.toFixed(3)),
       },
       eventLoopDelayMs: await eventLoop(),
     },

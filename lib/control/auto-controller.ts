@@ -100,6 +100,8 @@ const AHEAD_DRIFT = 0.01;
  * curse). Found by replay of texts that are no benchmark's; between 1 and 1.25 it matters by less than 1 %.
  */
 const CAUTION = 1.1;
+/** The same where sequences share steps: there is less to gain, and asking for each of them costs more. */
+const SHARED_CAUTION = 1.25;
 /** Longer plans would learn too late. */
 const MOST_STEPS = 16;
 /** Steps of a plan that drafts nothing, and so has nothing to learn, at most: the text comes on in the meantime. */
@@ -261,7 +263,7 @@ export class AutoController implements DepthController {
       stop: {
         acceptance: this.#learner.model(this.#surroundings),
         value: {
-          tokensPerMs: CAUTION * this.#rate(plainMs),
+          tokensPerMs: (this.#running > 1 ? SHARED_CAUTION : CAUTION) * this.#rate(plainMs),
           draftMs: level.asksModel ? costs.table.draft.msPerToken : NEVER_MS,
           verifyMs: this.#amongDrafts(verifyMs),
           rebuildMs: costs.table.rebuildMs,

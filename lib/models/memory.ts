@@ -28,6 +28,8 @@ const BYTES_PER_ELEMENT: Record<KvCacheType, number> = {
 };
 /** Scratch of a batch of the prompt, in 32-bit floats per row and embedding element; measured on llama models. */
 const SCRATCH = 16;
+/** Rows of the graphs that are kept beside the largest batch's: eight shapes, most of few rows. */
+const KEPT_ROWS = 36;
 
 /** An upper estimate: sliding-window layers, whose cache is smaller, are counted in full. */
 export function estimateMemory(
@@ -50,7 +52,8 @@ export function estimateMemory(
 ): MemoryEstimate {
   const weights = repacked ? 1.03 * info.weightBytes + info.tiedBytes : info.weightBytes;
   const kvCache = contextSize * parallel * info.cacheElements * BYTES_PER_ELEMENT[kvCacheType];
-  const compute = 4 * (rows * info.vocabularySize + 512 * SCRATCH * info.embeddingLength);
+  const compute =
+    4 * ((rows + KEPT_ROWS) * info.vocabularySize + (512 + KEPT_ROWS) * SCRATCH * info.embeddingLength);
   return { weights, kvCache, compute, total: weights + kvCache + compute };
 }
 

@@ -58,6 +58,11 @@ float sum_in_order(const float* logits, int n, float best) {
   return sum;
 }
 
+void sum_blocks(const float* logits, int n, float top, float temperature, std::vector<float>& sums) {
+  sums.resize((n + kSumBlock - 1) / kSumBlock);
+  kernels->block_sums(logits, n, top, temperature, sums.data());
+}
+
 float CandidateList::look(const float* logits, int n) {
   logits_ = logits;
   n_ = n;

@@ -27,6 +27,10 @@ Choice choose(const float* logits, int n);
 // `best` is the largest of the row, which isn't bad.
 float sum_in_order(const float* logits, int n, float best);
 
+// Of every kSumBlock logits the sum of e^(logit / temperature - top), where top is the largest of logit / temperature.
+constexpr int kSumBlock = 256;
+void sum_blocks(const float* logits, int n, float top, float temperature, std::vector<float>& sums);
+
 // Some of a row's entries, ids ascending. Keeps its memory from row to row.
 class CandidateList {
  public:

@@ -22,6 +22,7 @@ inline Floats smaller(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 inline Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
 inline Floats subtract(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
 inline Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+inline Floats divide(Floats a, Floats b) { return _mm256_div_ps(a, b); }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 inline Floats to_nearest(Floats a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline Floats absolute(Floats a) { return _mm256_andnot_ps(all(-0.0f), a); }
@@ -49,7 +50,8 @@ inline float sum_of(Floats a) {
 
 }  // namespace
 
-extern const LogitKernels kAvx2Logits = {"avx2", argmax, sums, block_maxima, candidates_at_least, add_units};
+extern const LogitKernels kAvx2Logits = {"avx2",     argmax,              sums,     block_maxima,
+                                         block_sums, candidates_at_least, add_units};
 
 }  // namespace adaptive_spec
 #endif

@@ -25,6 +25,7 @@ inline Floats smaller(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 inline Floats subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
 inline Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+inline Floats divide(Floats a, Floats b) { return _mm512_div_ps(a, b); }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 inline Floats to_nearest(Floats a) {
   return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -44,8 +45,8 @@ inline float sum_of(Floats a) { return _mm512_reduce_add_ps(a); }
 
 }  // namespace
 
-extern const LogitKernels kAvx512Logits = {"avx512", argmax,   sums, block_maxima, candidates_at_least,
-                                           add_units};
+extern const LogitKernels kAvx512Logits = {"avx512",   argmax,              sums,     block_maxima,
+                                           block_sums, candidates_at_least, add_units};
 
 }  // namespace adaptive_spec
 #endif

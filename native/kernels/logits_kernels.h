@@ -27,6 +27,9 @@ struct LogitKernels {
   RowSums (*sums)(const float* logits, int n);
   // The largest of every 64 logits, into (n + 63) / 64 floats. False: NaN or +Inf is among them.
   bool (*block_maxima)(const float* logits, int n, float* maxima);
+  // Of every 256 logits the sum of e^(logit / temperature - top), each term as floats have it; top is the largest of
+  // logit / temperature.
+  void (*block_sums)(const float* logits, int n, float top, float temperature, float* sums);
   // The entries of `threshold` or more, ids ascending. Answers their number, or -1 where they are more than `room`.
   int (*at_least)(const float* logits, int n, float threshold, Candidate* out, int room);
   // A sum of floats in [2^23, 2^24) counts units of its last place, and e^x adds a whole number of them. Adds up

@@ -11,7 +11,7 @@ namespace adaptive_spec {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr int kBlock = 2048, kSmallBlock = 64;
+constexpr int kBlock = 2048, kSmallBlock = 64, kSumBlock = 256;
 
 // e^x for x <= 0, relative error below 1e-6: 2^n by the exponent bits, the rest by a polynomial (Cephes' expf).
 inline float exp_negative(float x) {
@@ -87,6 +87,16 @@ bool block_maxima(const float* logits, int n, float* maxima) {
   return !bad;
 }
 
+void block_sums(const float* logits, int n, float top, float temperature, float* sums) {
+  for (int begin = 0; begin < n; begin += kSumBlock) {
+    const int end = std::min(n, begin + kSumBlock);
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = begin; i < end; ++i) sum += exp_negative(logits[i] / temperature - top);
+    *sums++ = sum;
+  }
+}
+
 int at_least(const float* logits, int n, float threshold, Candidate* out, int room) {
   int count = 0;
   for (int id = 0; id < n; ++id) {
@@ -99,6 +109,6 @@ int at_least(const float* logits, int n, float threshold, Candidate* out, int ro
 
 }  // namespace
 
-extern const LogitKernels kScalarLogits = {"scalar", argmax, sums, block_maxima, at_least, nullptr};
+extern const LogitKernels kScalarLogits = {"scalar", argmax, sums, block_maxima, block_sums, at_least, nullptr};
 
 }  // namespace adaptive_spec

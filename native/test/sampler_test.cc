@@ -143,6 +143,7 @@ const SamplingParams kFilters[] = {
     {.temperature = 2, .min_p = 0.001f},
     {.temperature = 1, .min_p = 1},
 };
+const SamplingParams kTemperatures[] = {{.temperature = 0.3f}, {.temperature = 0.7f}, {.temperature = 1}, {.temperature = 2}};
 
 // llama.cpp's own chain on whole rows.
 class WholeRows {
@@ -161,8 +162,8 @@ class WholeRows {
   SamplerChain chain_;
 };
 
-void compare_with_whole_rows(int n, int rows, uint32_t seed) {
-  for (SamplingParams params : kFilters) {
+void compare_with_whole_rows(std::span<const SamplingParams> all, int n, int rows, uint32_t seed) {
+  for (SamplingParams params : all) {
     params.seed = seed;
     Random random(seed);
     Sampler sampler = make(params, n);
@@ -175,7 +176,8 @@ void compare_with_whole_rows(int n, int rows, uint32_t seed) {
         if (ours == theirs) continue;
         test::fail(__FILE__, __LINE__,
                    "row " + std::to_string(i) + " of " + std::to_string(n) + ": " + std::to_string(ours) +
-                       " instead of " + std::to_string(theirs) + " at top_k " + std::to_string(params.top_k) +
+                       " instead of " + std::to_string(theirs) + " at temperature " +
+                       std::to_string(params.temperature) + ", top_k " + std::to_string(params.top_k) +
                        ", top_p " + std::to_string(params.top_p) + ", min_p " + std::to_string(params.min_p));
         break;
       }
@@ -186,11 +188,37 @@ void compare_with_whole_rows(int n, int rows, uint32_t seed) {
 TEST("sampler: filters draw from shortlists what llama.cpp's chain draws from whole rows, ties too") {
   for (const LogitKernels* kernels : runnable_logit_kernels()) {
     use_logit_kernels(*kernels);
-    for (int n : {1000, 1025, 1600, 4097}) compare_with_whole_rows(n, 30, 20 + n);
+    for (int n : {1000, 1025, 1600, 4097}) compare_with_whole_rows(kFilters, n, 30, 20 + n);
   }
   use_logit_kernels(*runnable_logit_kernels().front());
-  compare_with_whole_rows(12'000, 100, 31);
-  compare_with_whole_rows(152'000, 9, 32);
+  compare_with_whole_rows(kFilters, 12'000, 100, 31);
+  compare_with_whole_rows(kFilters, 152'000, 9, 32);
+}
+
+TEST("sampler: a temperature alone draws what llama.cpp's chain draws from whole rows") {
+  for (const LogitKernels* kernels : runnable_logit_kernels()) {
+    use_logit_kernels(*kernels);
+    for (int n : {1000, 1025, 1600, 4097}) compare_with_whole_rows(kTemperatures, n, 200, 40 + n);
+  }
+  use_logit_kernels(*runnable_logit_kernels().front());
+  compare_with_whole_rows(kTemperatures, 12'000, 300, 51);
+  compare_with_whole_rows(kTemperatures, 152'000, 20, 52);
+}
+
+TEST("sampler: rows like a language model's are mostly drawn from without a copy") {
+  Random random(23);
+  for (const SamplingParams& params : kTemperatures) {
+    const SamplerChain chain = llama_chain(params, 50'000);
+    TemperatureDraw draw(params.temperature, 50'000);
+    int drawn = 0;
+    for (int i = 0; i < 40; ++i) {
+      std::vector<float> logits = random.row(50'000, 2);
+      for (int rank = 0; rank < 400; ++rank)
+        logits[random.below(50'000)] = static_cast<float>(20 - 2 * std::log(1 + rank) + 0.3 * random.normal());
+      drawn += draw.draw(logits.data(), llama_sampler_chain_get(chain.get(), 1)).has_value();
+    }
+    CHECK(drawn >= (params.temperature < 2 ? 34 : 1));
+  }
 }
 
 TEST("sampler: rows like a language model's are shortened, and ties at the cut are not") {

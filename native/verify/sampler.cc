@@ -66,6 +66,7 @@ Sampler::Sampler(const SamplingParams& params, std::span<const int32_t> prompt, 
   chain_ = llama_chain(params, n_vocab, vocab);
   for (int32_t token : prompt) llama_sampler_accept(chain_.get(), token);
   if (Shortlist::serves(params, n_vocab)) shortlist_.emplace(params, n_vocab);
+  if (TemperatureDraw::serves(params, n_vocab)) draw_.emplace(params.temperature, n_vocab);
 }
 
 int32_t Sampler::sample(float* logits) {
@@ -94,6 +95,10 @@ int32_t Sampler::pick_legal(float* logits, int32_t illegal) {
 
 int32_t Sampler::pick(float* logits) {
   if (!chain_) return argmax(logits, n_vocab_);
+  if (draw_) {
+    llama_sampler* dist = llama_sampler_chain_get(chain_.get(), llama_sampler_chain_n(chain_.get()) - 1);
+    if (const std::optional<int32_t> token = draw_->draw(logits, dist)) return *token;
+  }
   const auto row = apply_chain(logits);
   return row ? row->data[row->selected].id : -1;
 }

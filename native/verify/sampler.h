@@ -12,6 +12,7 @@
 #include "verify/grammar.h"
 #include "verify/rejection.h"
 #include "verify/shortlist.h"
+#include "verify/temperature_draw.h"
 
 namespace adaptive_spec {
 
@@ -56,6 +57,7 @@ class Sampler {
 
   SamplerChain chain_;  // null: argmax alone
   std::optional<Shortlist> shortlist_;
+  std::optional<TemperatureDraw> draw_;
   std::vector<llama_token_data> whole_row_;
   Distribution left_;  // of a row whose draft token was rejected
   std::vector<int32_t> masked_;
