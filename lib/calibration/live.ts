@@ -157,14 +157,15 @@ export class LiveCosts {
       this.#cells.set(rows, cell);
     }
     const slope = this.#slope();
-    this.#countSlow(rows, isMixed, ms, this.#scale * expected * cell.at(contextLength, slope));
+    const usual = this.#scale * expected * cell.at(contextLength, slope);
+    this.#countSlow(rows, isMixed, ms, usual);
     if (isMixed && (this.#base !== undefined || cell.same >= ENOUGH)) {
-      this.#mixed.add(ms - this.#scale * expected * cell.at(contextLength, slope));
+      this.#mixed.add(ms - usual);
       return;
     }
     if (changed) {
       // Only where this many rows were seen after as many is it known what the change adds.
-      if (cell.same >= ENOUGH) this.#rebuild.add(ms - this.#scale * expected * cell.at(contextLength, slope));
+      if (cell.same >= ENOUGH) this.#rebuild.add(ms - usual);
     } else {
       if (cell.same === 0 && this.#rebuild.count === 0) cell = this.#restart(rows);
       cell.same++;

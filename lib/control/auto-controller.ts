@@ -250,7 +250,6 @@ export class AutoController implements DepthController {
       return { depth: Math.min(EXPLORING[report.step] ?? 3, this.#limit), ...named(level.drafter) };
     }
     const verifyMs = this.#curveOf(costs, report.contextLength);
-    const plainMs = costs.table.overheadMs + costs.verifyMs(1, report.contextLength);
     const steps = this.#stepsOf(costs, verifyMs[0]!);
     if (level.drafter === undefined) {
       return { depth: 0, steps: steps === 1 ? 1 : Math.min(Math.max(1, this.#guard.wait), MOST_PLAIN_STEPS) };
@@ -263,7 +262,9 @@ export class AutoController implements DepthController {
       stop: {
         acceptance: this.#learner.model(this.#surroundings),
         value: {
-          tokensPerMs: (this.#running > 1 ? SHARED_CAUTION : CAUTION) * this.#rate(plainMs),
+          tokensPerMs:
+            (this.#running > 1 ? SHARED_CAUTION : CAUTION) *
+            this.#rate(verifyMs[0]! + costs.table.overheadMs),
           draftMs: level.asksModel ? costs.table.draft.msPerToken : NEVER_MS,
           verifyMs: this.#amongDrafts(verifyMs),
           rebuildMs: costs.table.rebuildMs,

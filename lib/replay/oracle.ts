@@ -15,8 +15,8 @@ export interface OraclePath {
 
 /**
  * Shortest path over (output position, rows of the step before): rows matter because a change of them costs
- * `rebuildMs`, and one to a single row `mixedMs` besides. A step of depth k takes k draft tokens (an n-gram's for nothing) and the
- * model's start where there is one of its own, v(k + 1) and the overhead, and emits min(k, right) + 1 tokens;
+ * `rebuildMs`, and one to a single row `mixedMs` besides. A step of depth k takes k draft tokens (an n-gram's for
+ * nothing) and the model's start where there is one of its own, v(k + 1) and the overhead, and emits min(k, right) + 1 tokens;
  * the oracle asks no controller and drafts no token that it doesn't verify. A step that straddles the generation's
  * `end` counts by its share, as in a replay. All tokens have to be emitted, so the least time is the largest
  * throughput, which Dinkelbach's iteration over per-step choices would approach from below.
