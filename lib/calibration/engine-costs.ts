@@ -55,8 +55,10 @@ export class EngineCosts {
   }
 
   observe(report: StepReport, asked: boolean): void {
+    const { steps } = this.#live;
     this.#live.observe(report, asked);
-    this.#table = undefined;
+    // Steps that others share tell nothing, and many requests that begin then get the same table.
+    if (this.#live.steps !== steps) this.#table = undefined;
   }
 
   /** Told when requests begin to run, and when none is left: the load of others counts in between. */
