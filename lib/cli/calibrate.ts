@@ -6,7 +6,7 @@ import { createEngine, type EngineInfo } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { type CalibrateOptions, checkCalibrateOptions } from '../options.js';
 import { coloursFor, note, print } from './console.js';
-import { addEngineFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
+import { addModelFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
 import { progressPrinter } from './progress.js';
 
 interface CalibrateFlags extends EngineFlags {
@@ -28,7 +28,7 @@ export function addCalibrate(program: Command): void {
     .option('--repeats <n>', 'measurements of each, in turns (default: as many as fit)')
     .option('--budget <seconds>', 'time to measure in (default: 10)')
     .option('--json', 'as JSON');
-  addEngineFlags(command).action(async (flags: CalibrateFlags) => {
+  addModelFlags(command).action(async (flags: CalibrateFlags) => {
     const options = calibrateOptionsOf(flags);
     checkCalibrateOptions(options);
     const engineOptions = engineOptionsOf(flags);
