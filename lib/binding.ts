@@ -28,6 +28,8 @@ export interface NativeEngineOptions {
   threads: number;
   /** 0: as many as are found fastest. */
   draftThreads: number;
+  /** That this process may use. */
+  cores: number;
   mmap: boolean;
   mlock: boolean;
   kvCacheType: string;

@@ -275,6 +275,7 @@ export class Engine implements AsyncDisposable {
         batchSize: Math.min(options.batchSize, pair.contextSize),
         threads,
         draftThreads: Math.min(options.draftThreads ?? 0, threadLimit()),
+        cores: threadLimit(),
         mmap: options.mmap,
         mlock: options.mlock,
         kvCacheType: options.kvCacheType,

@@ -89,7 +89,7 @@ export class EngineCosts {
   /** Keeps what live steps have learned, where that is more than the cache holds and the machine was quiet. */
   close(): void {
     if (this.#busySince) this.busy(false);
-    const { table } = this;
+    const table = this.#live.table('usual');
     if (!table || this.#disturbed || this.#baseIsLoaded || this.#live.steps < STEPS_TO_KEEP) return;
     const isNews = this.#cached
       ? this.#live.correction > CORRECTION_TO_KEEP

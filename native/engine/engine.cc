@@ -14,6 +14,8 @@
 #include "draft/ngram_store_file.h"
 #include "engine/clock.h"
 #include "engine/numa.h"
+#include "engine/thread_name.h"
+#include "engine/turn.h"
 
 namespace adaptive_spec {
 namespace {
@@ -78,6 +80,7 @@ void Engine::close_and_join() {
 }
 
 void Engine::run() {
+  name_this_thread("adaptive-spec");
   bool loaded = false;
   try {
     load();
@@ -121,6 +124,7 @@ void Engine::run() {
 void Engine::load() {
   const double start = now_ms();
   start_backend();
+  if (options_.cores > 0) Cores::of_process().set_count(options_.cores);
   if (options_.numa == "distribute") llama_numa_init(GGML_NUMA_STRATEGY_DISTRIBUTE);
   if (options_.numa == "isolate") llama_numa_init(GGML_NUMA_STRATEGY_ISOLATE);
   if (options_.numa == "numactl") llama_numa_init(GGML_NUMA_STRATEGY_NUMACTL);
