@@ -43,7 +43,8 @@ export interface AutoConfig {
 export interface AutoState {
   learner: number[];
   kind: ContextKindState;
-  guard: LossGuardState;
+  /** By context kind. */
+  guards: LossGuardState[];
   tokens: number;
   ms: number;
   recent: number;
@@ -69,7 +70,7 @@ const PART = { is: (value: unknown) => typeof value === 'object' && value !== nu
 const STATE_KINDS: Kinds<AutoState> = {
   learner: AcceptanceLearner.kind,
   kind: PART,
-  guard: LossGuard.kind,
+  guards: list(LossGuard.kind, CONTEXT_KINDS.length, CONTEXT_KINDS.length),
   tokens: POSITIVE,
   ms: POSITIVE,
   recent: real(0, 1),
@@ -125,8 +126,8 @@ const EXPLORING = [0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 7, 7, 7, 7, 7, 7];
  * Expected tokens against time, token by token (docs/controllers/auto.md): drafting goes on while some m >= 1 has
  * sum of survival - lambda * (m * c + v(k + m + 1) - v(k + 1)) > 0, then what is verified is trimmed by the same rule.
  * lambda is the rate reached anyway, a ratio of sums, at least that of plain decoding. Survival comes from a logistic
- * regression that learns on line. A guard counts what speculation has lost against plain decoding and, with back-off,
- * leaves first the draft model and then all drafting alone.
+ * regression that learns on line. Guards, one a context kind, count what speculation has lost against plain decoding and,
+ * with back-off, leave first the draft model and then all drafting alone.
  *
  * One object serves one request after another and keeps what it learnt. Throws INVALID_ARGUMENT for a wrong setting.
  */
@@ -135,7 +136,8 @@ export class AutoController implements DepthController {
   readonly #config: Readonly<AutoConfig>;
   readonly #learner = new AcceptanceLearner();
   readonly #kind = new ContextKindClassifier();
-  #guard = new LossGuard(0);
+  /** One a context kind: what one kind of text loses says nothing of another, and is remembered over requests. */
+  #guards: readonly LossGuard[] = guardsOf(0);
   /** Of a sequence alone: costs that were measured; without them those that the steps themselves teach. */
   #table: CostTable | undefined;
   /** Of a step that `#running` sequences share, as if all drafted alike: then what is best for one is best for all. */
@@ -165,10 +167,10 @@ export class AutoController implements DepthController {
 
   begin({ promptText, drafters, maxDepth, costs }: RequestInfo): void {
     this.#kind.begin(promptText);
+    if (drafters.join() !== this.#drafters.join()) this.#guards = guardsOf(levelsOf(drafters).length - 1);
     this.#drafters = [...drafters];
     this.#limit = drafters.length > 0 ? Math.min(maxDepth, this.#config.maxDepth) : 0;
     this.#levels = levelsOf(drafters);
-    this.#guard = new LossGuard(this.#levels.length - 1);
     this.#take(costs);
     this.#position = 0;
     this.#rows = 0;
@@ -239,6 +241,7 @@ export class AutoController implements DepthController {
     this.#tokens = RATE_KEEP * this.#tokens + tokens.length;
     this.#ms = RATE_KEEP * this.#ms + ms;
     const plainMs = overheadMs + costs.verifyMs(1, contextLength);
+    // Of the text so far, as the plan was made by it.
     this.#guard.step(tokens.length - ms / plainMs);
   }
 
@@ -285,6 +288,10 @@ export class AutoController implements DepthController {
         },
       },
     };
+  }
+
+  get #guard(): LossGuard {
+    return this.#guards[CONTEXT_KINDS.indexOf(this.#surroundings.kind)]!;
   }
 
   #curveOf(costs: CostModel, contextLength: number): Float64Array {
@@ -337,7 +344,7 @@ export class AutoController implements DepthController {
     return {
       learner: this.#learner.snapshot(),
       kind: this.#kind.snapshot(),
-      guard: this.#guard.snapshot(),
+      guards: this.#guards.map((guard) => guard.snapshot()),
       tokens: this.#tokens,
       ms: this.#ms,
       recent: this.#recent,
@@ -362,8 +369,8 @@ export class AutoController implements DepthController {
     this.#learner.restore(s.learner);
     this.#drafters = s.drafters;
     this.#levels = levelsOf(s.drafters);
-    this.#guard = new LossGuard(this.#levels.length - 1);
-    this.#guard.restore(s.guard);
+    this.#guards = guardsOf(this.#levels.length - 1);
+    for (const [i, state] of s.guards.entries()) this.#guards[i]!.restore(state);
     this.#running = s.running;
     this.#take(s.costs);
     if (s.live !== undefined) {
@@ -393,6 +400,10 @@ const NOBODY: Level = { asksModel: false };
 /** Whether any number of tokens would be worth its rows if all of them were free and right. */
 function canPay(verifyMs: Float64Array, tokensPerMs: number): boolean {
   return verifyMs.some((ms, tokens) => tokens > tokensPerMs * (ms - verifyMs[0]!));
+}
+
+function guardsOf(highest: number): LossGuard[] {
+  return CONTEXT_KINDS.map(() => new LossGuard(highest));
 }
 
 function levelsOf(drafters: readonly string[]): Level[] {
