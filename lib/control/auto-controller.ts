@@ -101,11 +101,13 @@ const AHEAD_DRIFT = 0.01;
  * curse). Found by replay of texts that are no benchmark's; between 1 and 1.25 it matters by less than 1 %.
  */
 const CAUTION = 1.1;
+/** The same where sequences share steps: there is less to gain, and asking for each of them costs more. */
+const SHARED_CAUTION = 1.25;
 /**
- * More of it for each doubling of the sequences that share steps: all of them wait for one's draft, and rows are dearer
- * in the midst of few others than in the table, where all draft.
+ * For each doubling of the sequences that share steps, a draft must be worth so much more of plain decoding's time: all of
+ * them wait for it, and rows are dearer in the midst of few others than in the table, where all draft.
  */
-const SHARED_CAUTION = 0.15;
+const CROWD_CAUTION = 0.15;
 /** Longer plans would learn too late. */
 const MOST_STEPS = 16;
 /** Steps of a plan that drafts nothing, and so has nothing to learn, at most: the text comes on in the meantime. */
@@ -269,8 +271,7 @@ export class AutoController implements DepthController {
         steps: steps === 1 ? 1 : Math.min(Math.max(least, this.#guard.wait), MOST_PLAIN_STEPS),
       };
     }
-    const caution = CAUTION + SHARED_CAUTION * Math.log2(this.#running);
-    const tokensPerMs = caution * this.#rate(verifyMs[0]! + costs.table.overheadMs);
+    const tokensPerMs = this.#worth(verifyMs[0]! + costs.table.overheadMs);
     if (this.#running > 1 && !canPay(verifyMs, tokensPerMs)) return { depth: 0, steps: MOST_PLAIN_STEPS };
     return {
       depth: this.#limit,
@@ -315,6 +316,13 @@ export class AutoController implements DepthController {
     const tokens = this.#tokens + RATE_PRIOR;
     const ms = this.#ms + RATE_PRIOR * plainMs;
     return Math.max(tokens / ms, 1 / plainMs);
+  }
+
+  /** Tokens that a draft must bring for each millisecond that it takes. */
+  #worth(plainMs: number): number {
+    const rate = this.#rate(plainMs);
+    if (this.#running === 1) return CAUTION * rate;
+    return Math.max(SHARED_CAUTION * rate, (CAUTION + CROWD_CAUTION * Math.log2(this.#running)) / plainMs);
   }
 
   /** Steps that a plan holds for, so that being asked costs no more than its share. */
