@@ -194,6 +194,7 @@ export class FakeEngine implements ServedEngine {
     generation.connect({
       id,
       promptTokens,
+      follow: () => {},
       abort: () => {
         aborted = true;
         // As the engine does: not within the call.
