@@ -174,6 +174,8 @@ export const EVENT = {
   end: 5,
   closed: 6,
   measured: 7,
+  worded: 8,
+  wordsFailed: 9,
 } as const;
 
 /** Kinds of measurements, in native code's numbering. */
@@ -291,6 +293,22 @@ export interface NativeEngine {
     parallel: boolean,
     turn: NativeTurn,
   ): NativeToolPrompt;
+  /**
+   * The same as those without Later, on a thread of native code's, one after the other: answered by `worded` with what they
+   * answer, or by `wordsFailed`. Missing where nothing takes long.
+   */
+  tokenizeLater?(id: number, text: string, addSpecial: boolean, parseSpecial: boolean): void;
+  applyTemplateLater?(id: number, messages: { role: string; content: string }[], turn: NativeTurn): void;
+  applyToolsLater?(
+    id: number,
+    messages: string,
+    tools: string,
+    required: boolean,
+    parallel: boolean,
+    turn: NativeTurn,
+  ): void;
+  /** One that has not begun is not answered any more. */
+  dropLater?(id: number): void;
   compileGrammar(source: NativeGrammarSource): NativeGrammar;
   setExchange(exchange: Exchange): void;
 }
