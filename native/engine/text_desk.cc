@@ -42,6 +42,7 @@ void TextDesk::close() {
 
 void TextDesk::run() {
   name_this_thread("adaptive-text");
+  let_others_go_first();
   while (true) {
     std::unique_lock lock(mutex_);
     work_.wait(lock, [this] { return closed_ || !jobs_.empty(); });
