@@ -162,6 +162,8 @@ export interface Exchange {
   besideProbabilities: Float32Array;
   /** As lib/exchange.ts lays it out. */
   plan: Float64Array;
+  /** Steps of plain decoding that are told together, one behind the other, as lib/exchange.ts lays them out. */
+  plainSteps: Float64Array;
 }
 
 /** Kinds of events, in native code's numbering. */
@@ -174,8 +176,10 @@ export const EVENT = {
   end: 5,
   closed: 6,
   measured: 7,
-  worded: 8,
-  wordsFailed: 9,
+  /** Steps of plain decoding for which no plan is wanted, of any requests, in order; their texts are the value. */
+  plainSteps: 8,
+  worded: 9,
+  wordsFailed: 10,
 } as const;
 
 /** Kinds of measurements, in native code's numbering. */
@@ -311,6 +315,8 @@ export interface NativeEngine {
   dropLater?(id: number): void;
   compileGrammar(source: NativeGrammarSource): NativeGrammar;
   setExchange(exchange: Exchange): void;
+  /** Whether somebody waits for what requests write: where nobody does, steps are told late. False at first. */
+  setFollowed(isFollowed: boolean): void;
 }
 
 export interface NativeBinding {

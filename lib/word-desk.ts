@@ -36,6 +36,9 @@ export class WordDesk {
   async word<T>(wording: Wording<T>, signal: AbortSignal | undefined): Promise<T> {
     this.#words++;
     try {
+      // What called has already had its turn: with a long text it may have been a long one.
+      await setImmediate();
+      this.#mustGoOn(signal);
       let since = performance.now();
       let next = wording.next();
       while (!next.done) {

@@ -25,7 +25,9 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
 
  private:
   // As in lib/binding.ts.
-  enum Kind { kProgress, kLoaded, kLoadFailed, kWarning, kStep, kEnd, kClosed, kMeasured, kWorded, kWordsFailed };
+  enum Kind {
+    kProgress, kLoaded, kLoadFailed, kWarning, kStep, kEnd, kClosed, kMeasured, kPlainSteps, kWorded, kWordsFailed
+  };
   using MakeValue = std::function<Napi::Value(Napi::Env)>;
   struct Event {
     Kind kind;
@@ -53,6 +55,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   Napi::Value pieces(const Napi::CallbackInfo& info);          // (Int32Array) -> [Uint8Array]
   Napi::Value apply_template(const Napi::CallbackInfo& info);  // ([{role, content}], turn) -> string
   Napi::Value set_exchange(const Napi::CallbackInfo& info);
+  Napi::Value set_followed(const Napi::CallbackInfo& info);  // (whether somebody waits for what requests write)
   Napi::Value compile_grammar(const Napi::CallbackInfo& info);  // (grammar) -> what submit takes as `grammar`
   Napi::Value apply_tools(const Napi::CallbackInfo& info);      // (messages, tools: JSON; required, parallel, turn) -> prompt and more
 
@@ -73,6 +76,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   void on_end(int64_t request, RequestResult result) override;
   void on_measured(int64_t measurement, std::vector<double> ms) override;
   void on_closed() override;
+  bool is_followed() const override { return followed_; }
   void flush() override;
   void post(Event event);
 
@@ -86,6 +90,8 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   std::mutex mutex_;  // guards outbox_
   std::vector<Event> outbox_;
   std::atomic<bool> woken_{false};
+  std::atomic<bool> followed_{false};
+  std::vector<PlainStep> plain_;  // scratch
   napi_threadsafe_function wake_ = nullptr;
   int holds_ = 0;  // reasons to keep the process alive: loading, closing, each request
   bool loaded_ = false, closed_ = false;

@@ -4,19 +4,22 @@ import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import type { ServedEngine } from './served-engine.js';
 
-/** Tokens that are worded at once. */
+/** Tokens that are worded at once, and with what they stand for. */
 const AT_ONCE = 4096;
+const PIECES_AT_ONCE = 512;
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** `{"tokens": […]}` as JSON: ids, or with `pieces` ids and what each stands for. */
 export function tokenList(engine: ServedEngine, tokens: Int32Array, pieces: boolean): Readable {
   const word = pieces ? (some: Int32Array) => withPieces(engine, some) : (some: Int32Array) => some.join(',');
-  return Readable.from(written(tokens, word));
+  return Readable.from(written(tokens, word, pieces ? PIECES_AT_ONCE : AT_ONCE));
 }
 
-async function* written(tokens: Int32Array, word: (some: Int32Array) => string) {
+async function* written(tokens: Int32Array, word: (some: Int32Array) => string, atOnce: number) {
   yield '{"tokens":[';
-  for (let at = 0; at < tokens.length; at += AT_ONCE) {
-    yield (at === 0 ? '' : ',') + word(tokens.subarray(at, at + AT_ONCE));
+  for (let at = 0; at < tokens.length; at += atOnce) {
+    yield (at === 0 ? '' : ',') + word(tokens.subarray(at, at + atOnce));
     await setImmediate();
   }
   yield ']}';
@@ -31,7 +34,7 @@ function withPieces(engine: ServedEngine, tokens: Int32Array): string {
 /** A token as text, and as bytes where it is no whole characters, as llama-server has it. */
 function pieceOf(bytes: Uint8Array): string | number[] {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     return [...bytes];
   }
