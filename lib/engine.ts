@@ -265,6 +265,7 @@ export class Engine implements AsyncDisposable {
       {
         modelPath: pair.target.path,
         draftPath: pair.draft?.path ?? '',
+        mtp: pair.mtp,
         contextSize: pair.contextSize,
         parallel: options.parallel,
         maxDepth: pair.maxDepth,
@@ -368,7 +369,8 @@ export class Engine implements AsyncDisposable {
     throw new AdaptiveSpecError(
       'UNSUPPORTED',
       `Sessions of ${this.#info.model} can't be saved: its state is not that of all tokens`,
-      'Use a model without recurrent layers and without a sliding window, or keep the messages and read them again.',
+      'Use a model without recurrent layers and without a sliding window, and no draft head that reads hidden states; or ' +
+        'keep the messages and read them again.',
     );
   }
 
@@ -972,11 +974,11 @@ export class Engine implements AsyncDisposable {
 type FileFacts = Pick<CacheFacts, 'model' | 'draft' | 'quantization' | 'addon'>;
 
 /** The files' part of what a cost table holds for; undefined where one of them can't be read any more. */
-function fileFacts({ target, draft }: ModelPair): FileFacts | undefined {
+function fileFacts({ target, draft, mtp }: ModelPair): FileFacts | undefined {
   try {
     return {
       model: modelFingerprint(target),
-      draft: draft ? modelFingerprint(draft) : '',
+      draft: draft ? modelFingerprint(draft) : mtp ? 'mtp' : '',
       quantization: target.quantization,
       addon: fileStamp(bindingPath()),
     };

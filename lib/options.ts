@@ -34,7 +34,10 @@ export interface EngineOptions {
    * Default: SmolLM2-135M-Instruct, together with its draft.
    */
   model?: string;
-  /** Draft model, given like `model`; false for none. Default: none for a `model` that was given. */
+  /**
+   * Draft model, given like `model`; false for none. Default: none for a `model` that was given. An EAGLE-3 or DFlash
+   * head is given like a draft model; 'mtp' is the MTP layer that the target itself brings (docs/drafters.md).
+   */
   draft?: string | false;
   /** Tokens of prompt and output together, per request. Default: 4096, or what the model was trained for. */
   contextSize?: number;
