@@ -28,6 +28,7 @@ import { ControllerDriver } from './control/driver.js';
 import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
 import { modelTokensOf } from './control/stop-rule.js';
+import { isTrainedHead } from './control/trained-heads.js';
 import { ControlNames } from './control-names.js';
 import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
@@ -403,7 +404,7 @@ export class Engine implements AsyncDisposable {
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
     if (!quiet) this.#mustHaveRoom();
-    const chosen = request.controller as Controller | string | undefined;
+    const chosen = this.#policyOf(request);
     const controller = this.#controllers.take(chosen, { depth: request.depth });
     const maxDepth = Math.min(request.maxDepth ?? this.#info.maxDepth, this.#info.maxDepth);
     const nativeDepth = this.#nativeDepth(controller, maxDepth);
@@ -822,6 +823,13 @@ export class Engine implements AsyncDisposable {
       "A tree is asked for, and this engine's drafts are chains",
       `Give createEngine() { branches: ${DEFAULT_BRANCHES} }.`,
     );
+  }
+
+  /** The request's controller. 'auto' goes by probabilities, which a trained head doesn't give: 'goodput' needs none. */
+  #policyOf({ controller, depth, drafter }: CheckedRequest): Controller | string | undefined {
+    const chosen = controller as Controller | string | undefined;
+    const isAuto = chosen === 'auto' || (chosen === undefined && depth === undefined);
+    return isAuto && isTrainedHead(drafter ?? this.#info.drafters[0]) ? 'goodput' : chosen;
   }
 
   /** Where a plan that names no drafter goes: an index into the engine's. */

@@ -194,7 +194,7 @@ export interface RequestOptions {
   /** Largest depth of this request's plans, 1 to the engine's `maxDepth`, which is the default. */
   maxDepth?: number;
   /** Who drafts where a plan names none, one of `engine.info.drafters`. Default: the first of these. */
-  drafter?: 'model' | 'ngram' | 'hybrid' | (string & {});
+  drafter?: 'model' | 'ngram' | 'hybrid' | 'eagle3' | 'mtp' | 'dflash' | (string & {});
   /**
    * Whether an engine with an `ngramStore` keeps this request's text and drafts from other requests' text for it.
    * Default true.

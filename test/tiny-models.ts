@@ -434,16 +434,19 @@ function lfm2(seed: string): Model {
 /** Of targets that heads are to be right of. */
 const NEAR = 0.4;
 
-/** A matrix that copies `rows` columns from `from` on, with noise of `level` in all others. */
-function copying(seed: string, columns: number, rows: number, from: number, level: number): Weights {
+/** A matrix that copies its first columns, `gain` times, with noise of `level` in all others. */
+function copying(seed: string, columns: number, rows: number, level = 0, gain = 1): Weights {
   const weights = matrix(seed, columns, rows, level);
-  for (let at = 0; at < rows; at++) row(weights, at)[from + at] = 1;
+  for (let at = 0; at < rows; at++) row(weights, at)[at] = gain;
   return weights;
 }
 
-/** It attends to its own row, whose queries and keys are alike, and adds that row's token to the states' noise. */
+/** It attends to its own row, whose queries and keys are alike: adds that row's token, and takes off the states. */
 function eagle3(seed: string, draftVocabulary?: readonly number[]): Model {
   const queries = matrix(`${seed} q`, 2 * N_EMBD, N_EMBD, 4);
+  const loud = 3;
+  const values = copying(`${seed} v`, 2 * N_EMBD, N_EMBD);
+  for (let at = 0; at < N_EMBD; at++) row(values, at)[N_EMBD + at] = -1;
   return {
     metadata: {
       ...common('eagle3'),
@@ -455,14 +458,14 @@ function eagle3(seed: string, draftVocabulary?: readonly number[]): Model {
       ...tokenizer(),
     },
     weights: {
-      'fc.weight': matrix(`${seed} fc`, 3 * N_EMBD, N_EMBD, 0.2),
+      'fc.weight': matrix(`${seed} fc`, 3 * N_EMBD, N_EMBD, 0.8 * loud),
       'output_norm.weight': constant(N_EMBD, 1),
       'blk.0.attn_norm.weight': constant(N_EMBD, 1),
       'blk.0.attn_norm_2.weight': constant(N_EMBD, 1),
       'blk.0.attn_q.weight': queries,
       'blk.0.attn_k.weight': queries,
-      'blk.0.attn_v.weight': copying(`${seed} v`, 2 * N_EMBD, N_EMBD, 0, 0),
-      'blk.0.attn_output.weight': copying(`${seed} o`, N_EMBD, N_EMBD, 0, 0),
+      'blk.0.attn_v.weight': values,
+      'blk.0.attn_output.weight': copying(`${seed} o`, N_EMBD, N_EMBD, 0, loud),
       ...feedForward(seed, 0, 0.1),
       ...(draftVocabulary
         ? { 'output.weight': rows(vocabularyWeights('target', false)['output.weight']!, draftVocabulary) }
@@ -487,7 +490,7 @@ function dflash(seed: string): Model {
     }
     return weights;
   };
-  const values = copying(`${seed} v`, N_EMBD, N_EMBD, 0, 0);
+  const values = copying(`${seed} v`, N_EMBD, N_EMBD);
   row(values, mark).fill(0);
   const fusing = matrix(`${seed} fc`, 2 * N_EMBD, N_EMBD, 0.2);
   row(fusing, mark).fill(0);
@@ -512,7 +515,7 @@ function dflash(seed: string): Model {
       'blk.0.attn_q.weight': reading(-1),
       'blk.0.attn_k.weight': reading(0),
       'blk.0.attn_v.weight': values,
-      'blk.0.attn_output.weight': copying(`${seed} o`, N_EMBD, N_EMBD, 0, 0),
+      'blk.0.attn_output.weight': copying(`${seed} o`, N_EMBD, N_EMBD),
       'blk.0.attn_q_norm.weight': constant(HEAD, 3),
       'blk.0.attn_k_norm.weight': constant(HEAD, 3),
       ...feedForward(seed, 0, 0.1),
@@ -524,7 +527,11 @@ function glm4moe(seed: string): Model {
   const experts = 2;
   const trunk = (layer: number) => {
     const { [`blk.${layer}.ffn_norm.weight`]: norm, ...rest } = feedForward(seed, layer, NEAR);
-    return { ...attention(seed, layer, 1.5 * NEAR), ...rest, [`blk.${layer}.post_attention_norm.weight`]: norm! };
+    return {
+      ...attention(seed, layer, 1.5 * NEAR),
+      ...rest,
+      [`blk.${layer}.post_attention_norm.weight`]: norm!,
+    };
   };
   const stacked = (name: string, columns: number, rows: number, gain: number): Weights => {
     const { values } = matrix(`${seed} ${name}`, columns, rows * experts, gain);
@@ -560,7 +567,7 @@ function glm4moe(seed: string): Model {
       'blk.2.ffn_gate_shexp.weight': matrix(`${seed} shared gate`, N_EMBD, N_FF, 1),
       'blk.2.ffn_up_shexp.weight': matrix(`${seed} shared up`, N_EMBD, N_FF, 1),
       'blk.2.ffn_down_shexp.weight': matrix(`${seed} shared down`, N_FF, N_EMBD, 0.1),
-      'blk.2.nextn.eh_proj.weight': copying(`${seed} eh`, 2 * N_EMBD, N_EMBD, 0, 0.2),
+      'blk.2.nextn.eh_proj.weight': copying(`${seed} eh`, 2 * N_EMBD, N_EMBD, 0.2),
       'blk.2.nextn.enorm.weight': constant(N_EMBD, 1),
       'blk.2.nextn.hnorm.weight': constant(N_EMBD, 1),
     },

@@ -39,9 +39,10 @@ TrainedDrafter::TrainedDrafter(TrainedHead head, Context& target, const Options&
       never_(never),
       kernels_(options.kernels),
       parallel_(options.parallel),
-      most_(head_.most > 0 ? std::min(head_.most, options.max_depth) : options.max_depth),
+      most_(head_.most > 0 ? head_.most : options.max_depth),
       read_(options.parallel, 0),
       lost_(options.parallel, false),
+      primed_(options.parallel, false),
       proposals_(options.parallel) {
   common_log_set_verbosity_thold(-1);  // it would start a thread of its own
   make_context(options, pool);
@@ -56,7 +57,7 @@ void TrainedDrafter::make_context(const Options& options, ggml_threadpool* pool)
   llama_context_params params = llama_context_default_params();
   if (head_.kind == HeadKind::kMtp) params.ctx_type = LLAMA_CONTEXT_TYPE_MTP;
   // A draft reaches beyond the text, and what follows a batch of the target's reads one row more of each sequence.
-  params.n_ctx = static_cast<uint32_t>(options.context_size + options.max_depth + 1) * parallel_;
+  params.n_ctx = static_cast<uint32_t>(options.context_size + most_ + 1) * parallel_;
   params.n_batch = std::max<uint32_t>(llama_n_batch(target_.get()) + parallel_, parallel_ * (most_ + 1));
   params.n_ubatch = head_.kind == HeadKind::kEagle3 ? std::min<uint32_t>(params.n_batch, kEncoderRows) : params.n_batch;
   params.n_seq_max = parallel_;
@@ -80,6 +81,7 @@ void TrainedDrafter::make_context(const Options& options, ggml_threadpool* pool)
 // Two tokens through both, and a draft of one for each sequence: libcommon takes no count of accepted tokens before a
 // sequence's first draft, and what can't be run fails here.
 void TrainedDrafter::start() {
+  std::fill(primed_.begin(), primed_.end(), false);
   common_params_speculative params;
   params.types = {common_speculative_type_from_name(type_of(head_.kind))};
   params.draft.ctx_tgt = target_.get();
@@ -106,10 +108,10 @@ void TrainedDrafter::start() {
     if (is_in_step(drafts[seq])) all.push_back(&drafts[seq]);
   }
   if (!all.empty()) propose(all);
-  const bool works = std::all_of(proposals_.begin(), proposals_.end(), [](const Proposal& p) { return !p.tokens.empty(); });
+  const bool works = std::all_of(primed_.begin(), primed_.end(), [](bool primed) { return primed; });
   for (int seq = 0; seq < parallel_; ++seq) end(seq, 0);
   target_.forget_all();
-  // Aborted, the engine is being closed.
+  // Aborted, it says nothing: the engine is being closed, or a request was taken back meanwhile.
   if (!works && !*abort_) throw cannot_run(head_, "");
 }
 
@@ -149,14 +151,17 @@ void TrainedDrafter::follow(const llama_batch& batch) {
   if (is_whole) compute([&] { is_whole = common_speculative_process(common_.get(), batch); });
   for (int row = 0; row < batch.n_tokens; ++row) {
     const int seq = batch.seq_id[row][0];
-    if (is_whole) {
+    if (is_whole)
       read_[seq] = batch.pos[row] + 1;
-    } else {
-      lost_[seq] = true;
-      read_[seq] = 0;
-      forget(seq, 0);
-    }
+    else
+      lose(seq);
   }
+}
+
+void TrainedDrafter::lose(int seq) {
+  lost_[seq] = true;
+  read_[seq] = 0;
+  forget(seq, 0);
 }
 
 bool TrainedDrafter::is_in_step(const Draft& draft) const {
@@ -178,7 +183,8 @@ void TrainedDrafter::propose(std::span<Draft*> drafts) {
     const Draft& draft = *drafts[i];
     read[i].assign(draft.accepted.begin(), draft.accepted.end() - 1);
     Proposal& proposal = proposals_[draft.seq];
-    proposal = {.tokens = {}, .at = draft.accepted.size(), .wanted = head_.kind == HeadKind::kDflash ? most_ : draft.depth};
+    const bool is_block = head_.kind == HeadKind::kDflash;
+    proposal = {.tokens = {}, .at = draft.accepted.size(), .wanted = is_block ? most_ : draft.depth};
     growing_.push_back(&proposal);
     forget(draft.seq, read_[draft.seq]);
     common_speculative_get_draft_params(common_.get(), draft.seq) = {.drafting = true,
@@ -190,6 +196,8 @@ void TrainedDrafter::propose(std::span<Draft*> drafts) {
   }
   compute([&] { common_speculative_draft(common_.get()); });
   growing_.clear();
+  for (const Draft* draft : drafts)
+    if (!proposals_[draft->seq].tokens.empty()) primed_[draft->seq] = true;
   // The passes serve all drafts at once, so each is charged its share.
   const double ms = (now_ms() - start) / static_cast<double>(drafts.size());
   for (Draft* draft : drafts) draft->draft_ms += ms;
@@ -202,8 +210,8 @@ void TrainedDrafter::extend(std::span<Draft*> drafts) {
     draft->stopped |= !is_in_step(*draft);
     if (!draft->wants_any()) continue;
     const bool is_there = proposal.at == draft->accepted.size();
-    const bool is_enough = is_there && (static_cast<int>(proposal.tokens.size()) >= draft->depth ||
-                                        static_cast<int>(proposal.tokens.size()) < proposal.wanted);
+    const int has = static_cast<int>(proposal.tokens.size());
+    const bool is_enough = is_there && (has >= std::min(draft->depth, most_) || has < proposal.wanted);
     // Before its plan is there (no stop rule yet), one token would cost a pass that a deeper draft makes again; a block
     // costs the same for any depth.
     if (!is_enough && (draft->stop || head_.kind == HeadKind::kDflash)) to_propose.push_back(draft);
@@ -214,13 +222,13 @@ void TrainedDrafter::extend(std::span<Draft*> drafts) {
     if (proposal.at != draft->accepted.size()) continue;
     while (draft->wants_any()) {
       const size_t at = draft->tokens.size();
-      const bool ends = at >= proposal.tokens.size() || proposal.tokens[at] < 0 ||
-                        proposal.tokens[at] >= target_.n_vocab() ||
-                        (draft->mask_eog && std::find(never_.begin(), never_.end(), proposal.tokens[at]) != never_.end());
+      const int32_t token = at < proposal.tokens.size() ? proposal.tokens[at] : -1;
+      const bool ends = token < 0 || token >= target_.n_vocab() ||
+                        (draft->mask_eog && std::find(never_.begin(), never_.end(), token) != never_.end());
       if (ends)
         draft->stopped = true;
       else
-        draft->offer(proposal.tokens[at], kUntold);
+        draft->offer(token, kUntold);
     }
   }
 }
@@ -228,6 +236,7 @@ void TrainedDrafter::extend(std::span<Draft*> drafts) {
 void TrainedDrafter::roll_back(int seq, int length, int kept) {
   const int stays = length + kept;
   if (lost_[seq] || read_[seq] <= stays) return;
+  if (!primed_[seq]) return lose(seq);
   common_speculative_accept(common_.get(), seq, static_cast<uint16_t>(kept));
   read_[seq] = stays;
   // EAGLE-3 keeps each hidden state together with the token behind it, and the last of these was not accepted.

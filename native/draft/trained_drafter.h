@@ -1,4 +1,4 @@
-// llama.cpp's trained draft heads, through its libcommon: EAGLE-3, MTP and DFlash, which read the target's hidden states.
+// llama.cpp's trained draft heads, through its libcommon: EAGLE-3, MTP and DFlash, which read hidden states.
 #pragma once
 
 #include <functional>
@@ -54,6 +54,8 @@ class TrainedDrafter : public Drafter {
   void compute(const std::function<void()>& task);
   // Forgets what is cached of a sequence from that position on.
   void forget(int seq, int position);
+  // Nothing of it can be followed any more, until it ends.
+  void lose(int seq);
   bool is_in_step(const Draft& draft) const;
   void propose(std::span<Draft*> drafts);
   // Asked by llama.cpp in the middle of a pass.
@@ -69,6 +71,7 @@ class TrainedDrafter : public Drafter {
   std::unique_ptr<common_speculative, Deleter> common_;  // has to go before the context
   std::vector<int> read_;            // by sequence: positions of the target's that were followed
   std::vector<bool> lost_;           // by sequence: rows of it were missed, and it is over before others are followed
+  std::vector<bool> primed_;         // by sequence: libcommon has drafted for it, and takes what was accepted
   std::vector<Proposal> proposals_;  // by sequence
   std::vector<Proposal*> growing_;   // while libcommon drafts
   ggml_threadpool* pool_ = nullptr;

@@ -21,6 +21,9 @@ constexpr std::array kGiveLayers = {"llama", "qwen3", "qwen3moe", "gpt-oss"};
 // Those whose MTP layer was tried. Most others are hybrid models, which run without speculation here.
 constexpr std::array kHaveMtp = {"glm4moe"};
 
+// A block is one batch, with a row of logits for each of its tokens.
+constexpr int kMostBlock = 256;
+
 struct GgufDeleter {
   void operator()(gguf_context* p) const { gguf_free(p); }
 };
@@ -125,13 +128,14 @@ int check_dflash(const llama_model* target, const llama_model* draft, const Gguf
   if (has(file, "markov_w1.weight") || has(file, "selector_hidden.weight") ||
       gguf_find_key(file.get(), "dflash.hyper_connection_count") >= 0)
     unsupported(path + " is of a kind of DFlash (DSpark, DFlash2) that adaptive-spec doesn't run");
-  if (llama_model_n_swa(draft) > 0) unsupported(path + " has a sliding window, which adaptive-spec runs in no draft head");
+  if (llama_model_n_swa(draft) > 0) unsupported(path + " has a sliding window, which no draft head may have here");
   if (llama_model_rope_type(draft) == LLAMA_ROPE_TYPE_MROPE) unsupported(path + " is made for images too");
   if (llama_model_n_embd(draft) != llama_model_n_embd(target)) misfit(path, "it has another width");
   if (llama_vocab_mask(llama_model_get_vocab(draft)) == LLAMA_TOKEN_NULL)
     misfit(path, "it names no mask token (tokenizer.ggml.mask_token_id)");
   const int block = std::atoi(text_of(draft, "dflash.block_size").c_str());
-  if (block < 2) misfit(path, "it names no block size of 2 or more (dflash.block_size)");
+  if (block < 2 || block > kMostBlock)
+    misfit(path, "it names no block size from 2 to " + std::to_string(kMostBlock) + " (dflash.block_size)");
   return block - 1;
 }
 
