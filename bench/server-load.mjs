@@ -1,36 +1,27 @@
 // What the server takes to refuse, to answer nonsense, and to serve one client behind many that don't read.
 //   node bench/server-load.mjs [--model FILE --draft FILE]
 // Prints JSON: times in milliseconds. Runs dist/, on the default pair unless models are named.
-import { fork, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import { parseArgs } from 'node:util';
 import { createEngine } from '../dist/index.js';
 import { createServer } from '../dist/serve/index.js';
+import { crowd } from './crowd.mjs';
 
 const { values: flags } = parseArgs({
   options: {
     model: { type: 'string' },
     draft: { type: 'string' },
-    clients: { type: 'string' },
     others: { type: 'string' },
     slow: { type: 'boolean' },
   },
 });
-const { clients, others, slow = false, ...values } = flags;
+const { others, slow = false, ...values } = flags;
 
 const chat = (fields) =>
   JSON.stringify({ messages: [{ role: 'user', content: 'Tell a story.' }], ...fields });
-
-// Two hundred clients in a process of their own: in the server's they would measure themselves.
-if (clients !== undefined) {
-  const answers = await Promise.all(
-    Array.from({ length: 200 }, () => send(clients, chat({ max_tokens: 8 }))),
-  );
-  console.log(JSON.stringify(answers));
-  process.exit();
-}
 
 /** Fifty streams with twenty alternatives to each token, which those who are slow leave unread. */
 async function openOthers(port) {
@@ -72,7 +63,7 @@ function send(port, body, path = '/v1/chat/completions') {
     asked.on('response', async (response) => {
       const headersMs = performance.now() - started;
       for await (const _ of response);
-      resolve({ status: response.statusCode, ms: headersMs, retryAfter: response.headers['retry-after'] });
+      resolve({ status: response.statusCode, ms: headersMs });
     });
     asked.end(body);
   });
@@ -87,16 +78,13 @@ const quantiles = (all) => {
 async function overload() {
   const server = createServer(one, { port: 0 });
   const port = Number(new URL(await server.listen()).port);
-  const child = spawn(process.execPath, [process.argv[1], '--clients', String(port)]);
-  let told = '';
-  for await (const chunk of child.stdout) told += chunk;
-  const answers = JSON.parse(told);
+  const { answers } = await crowd(port);
   await server.close();
   const refused = answers.filter(({ status }) => status === 503);
   return {
     answered: answers.filter(({ status }) => status === 200).length,
     refused: refused.length,
-    withRetryAfter: refused.filter(({ retryAfter }) => retryAfter !== undefined).length,
+    withRetryAfter: refused.filter(({ retryAfter }) => retryAfter).length,
     others: answers.length - refused.length - answers.filter(({ status }) => status === 200).length,
     refusedMs: quantiles(refused.map(({ ms }) => ms)),
   };

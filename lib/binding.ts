@@ -30,6 +30,8 @@ export interface NativeEngineOptions {
   threads: number;
   /** 0: as many as are found fastest. */
   draftThreads: number;
+  /** That this process may use. */
+  cores: number;
   mmap: boolean;
   mlock: boolean;
   kvCacheType: string;
@@ -162,6 +164,8 @@ export interface Exchange {
   besideProbabilities: Float32Array;
   /** As lib/exchange.ts lays it out. */
   plan: Float64Array;
+  /** Steps of plain decoding that are told together, one behind the other, as lib/exchange.ts lays them out. */
+  plainSteps: Float64Array;
 }
 
 /** Kinds of events, in native code's numbering. */
@@ -174,6 +178,8 @@ export const EVENT = {
   end: 5,
   closed: 6,
   measured: 7,
+  /** Steps of plain decoding for which no plan is wanted, of any requests, in order; their texts are the value. */
+  plainSteps: 8,
 } as const;
 
 /** Kinds of measurements, in native code's numbering. */
@@ -293,6 +299,8 @@ export interface NativeEngine {
   ): NativeToolPrompt;
   compileGrammar(source: NativeGrammarSource): NativeGrammar;
   setExchange(exchange: Exchange): void;
+  /** Whether somebody waits for what requests write: where nobody does, steps are told late. False at first. */
+  setFollowed(isFollowed: boolean): void;
 }
 
 export interface NativeBinding {

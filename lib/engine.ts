@@ -178,6 +178,9 @@ export class Engine implements AsyncDisposable {
   readonly #traces = new Map<string, StepTraceFile>();
   /** Requests of our own, of which listeners hear nothing. */
   readonly #quiet = new Set<number>();
+  /** Requests for whose text somebody waits. */
+  readonly #followed = new Set<number>();
+  #isFollowed = false;
   #costs: EngineCosts | undefined;
   /** Found when messages are first given. */
   #names: ControlNames | undefined;
@@ -274,6 +277,7 @@ export class Engine implements AsyncDisposable {
         batchSize: Math.min(options.batchSize, pair.contextSize),
         threads,
         draftThreads: Math.min(options.draftThreads ?? 0, threadLimit()),
+        cores: threadLimit(),
         mmap: options.mmap,
         mlock: options.mlock,
         kvCacheType: options.kvCacheType,
@@ -315,7 +319,19 @@ export class Engine implements AsyncDisposable {
     listener: (...values: EngineEvents[Name]) => void,
   ): () => void {
     this.#emitter.on(event, listener as (...values: unknown[]) => void);
-    return () => this.#emitter.off(event, listener as (...values: unknown[]) => void);
+    this.#tellFollowed();
+    return () => {
+      this.#emitter.off(event, listener as (...values: unknown[]) => void);
+      this.#tellFollowed();
+    };
+  }
+
+  /** Tells native code whether somebody waits for steps, or text. */
+  #tellFollowed(): void {
+    const isFollowed = this.#followed.size > 0 || this.#emitter.listenerCount('step') > 0;
+    if (isFollowed === this.#isFollowed) return;
+    this.#isFollowed = isFollowed;
+    this.#native.setFollowed(isFollowed);
   }
 
   /**
@@ -456,6 +472,10 @@ export class Engine implements AsyncDisposable {
       drafters,
       seed,
       onAbort: request.onAbort,
+      onFollow: () => {
+        if (this.#requests.has(id)) this.#followed.add(id);
+        this.#tellFollowed();
+      },
       audit: this.#audit,
       onOver: (native) => {
         this.#controllers.giveBack(chosen, controller);
@@ -710,22 +730,16 @@ export class Engine implements AsyncDisposable {
     logprobs?: readonly NativeTokenLogprobs[],
   ): boolean {
     switch (kind) {
-      case EVENT.step: {
-        const listening = this.#emitter.listenerCount('step') > 0 && !this.#quiet.has(requestId);
-        return (
-          this.#requests
-            .get(requestId)
-            ?.onStep(
-              this.#exchange,
-              value as string,
-              listening ? (report) => this.#emit('step', report, requestId) : undefined,
-              logprobs,
-            ) ?? false
-        );
-      }
+      case EVENT.step:
+        return this.#onStep(requestId, value as string, logprobs);
+      case EVENT.plainSteps:
+        for (const [i, text] of (value as string[]).entries()) this.#onStep(this.#exchange.unpack(i), text);
+        break;
       case EVENT.end: {
         const request = this.#requests.get(requestId);
         this.#requests.delete(requestId);
+        this.#followed.delete(requestId);
+        this.#tellFollowed();
         if (this.#requests.size === 0) this.#costs?.busy(false);
         const result = request?.onEnd(value as NativeResult, this.#isClosing);
         const quiet = this.#quiet.delete(requestId);
@@ -769,6 +783,15 @@ export class Engine implements AsyncDisposable {
         break;
     }
     return false;
+  }
+
+  /** Answers true where the next plan is in the exchange. */
+  #onStep(requestId: number, text: string, logprobs?: readonly NativeTokenLogprobs[]): boolean {
+    const request = this.#requests.get(requestId);
+    if (request === undefined) return false;
+    const isHeard = this.#emitter.listenerCount('step') > 0 && !this.#quiet.has(requestId);
+    const onReport = isHeard ? (report: StepReport) => this.#emit('step', report, requestId) : undefined;
+    return request.onStep(this.#exchange, text, onReport, logprobs);
   }
 
   #requestTrace(

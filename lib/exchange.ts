@@ -63,10 +63,19 @@ export const PLAN = {
 } as const;
 const CURVE_START = 26;
 
+const HEADER_LENGTH = Object.keys(HEADER).length;
+/** Of a plain step: its request, its header, its token. */
+const PLAIN_STEP = 1 + HEADER_LENGTH + 1;
+/** Plain steps that cross at once at most. */
+const PLAIN_STEPS = 256;
+
 /** Reads reports out of the exchange arrays and puts plans into them. */
 export class StepExchange {
   readonly #maxDepth: number;
+  /** Out of every controller's reach, so that steps still to be unpacked outlive a torn exchange. */
+  readonly #plainSteps = new Float64Array(PLAIN_STEPS * PLAIN_STEP);
   #arrays: Exchange;
+  #lent: readonly { readonly length: number }[];
   // Views of each length, made once: a view costs more than all else in a report.
   #tokens: Int32Array[] = [];
   #draftTokens: Int32Array[] = [];
@@ -79,6 +88,7 @@ export class StepExchange {
   constructor(maxDepth: number) {
     this.#maxDepth = maxDepth;
     this.#arrays = this.#make();
+    this.#lent = Object.values(this.#arrays);
   }
 
   get arrays(): Exchange {
@@ -97,11 +107,24 @@ export class StepExchange {
 
   /** True where a controller has taken the memory of an array away (by `postMessage`, say); `renew` mends it. */
   get isTorn(): boolean {
-    return Object.values(this.#arrays).some((array: ArrayLike<number>) => array.length === 0);
+    for (const { length } of this.#lent) if (length === 0) return true;
+    return false;
+  }
+
+  /** Puts plain step `i` of those just told where a report stands. Answers its request. */
+  unpack(i: number): number {
+    const { header, tokens } = this.#arrays;
+    const from = this.#plainSteps;
+    let at = i * PLAIN_STEP;
+    const request = from[at++]!;
+    for (let place = 0; place < HEADER_LENGTH; place++) header[place] = from[at++]!;
+    tokens[0] = from[at]!;
+    return request;
   }
 
   renew(): Exchange {
     this.#arrays = this.#make();
+    this.#lent = Object.values(this.#arrays);
     this.#tokens = [];
     this.#draftTokens = [];
     this.#probabilities = [];
@@ -203,7 +226,7 @@ export class StepExchange {
 
   #make(): Exchange {
     return {
-      header: new Float64Array(Object.keys(HEADER).length),
+      header: new Float64Array(HEADER_LENGTH),
       tokens: new Int32Array(this.#maxDepth + 1),
       draftTokens: new Int32Array(this.#maxDepth),
       probabilities: new Float32Array(this.#maxDepth),
@@ -215,6 +238,7 @@ export class StepExchange {
       besideParents: new Int32Array(this.#maxDepth),
       besideProbabilities: new Float32Array(this.#maxDepth),
       plan: new Float64Array(CURVE_START + MAX_CURVE),
+      plainSteps: this.#plainSteps,
     };
   }
 }

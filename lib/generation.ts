@@ -1,7 +1,7 @@
 // A generation as its caller holds it: a promise of the result, and an iterable of what comes before.
 
 import type { StepReport } from './control/controller.js';
-import { deferred } from './deferred.js';
+import { type Deferred, deferred } from './deferred.js';
 import type { TokenLogprobs } from './logprobs.js';
 import type { GenerationResult } from './result.js';
 
@@ -28,6 +28,8 @@ export type GenerationPart =
 export interface GenerationSource {
   readonly id: number;
   readonly promptTokens: number;
+  /** Somebody waits for what it writes. */
+  follow(): void;
   /** Asked to stop: by the caller, by a broken loop, or by `await using`. */
   abort(reason: unknown): void;
 }
@@ -45,7 +47,9 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   #over = false;
   #error: { error: unknown } | undefined;
   #wantsSteps = false;
-  #news = deferred<void>();
+  #isFollowed = false;
+  /** Where somebody waits for the next part. */
+  #news: Deferred<void> | undefined;
 
   constructor() {
     // A caller who only iterates gets the error there; it must not count as an unhandled rejection as well.
@@ -104,11 +108,16 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
 
   async *#iterate(): AsyncGenerator<GenerationPart, void, undefined> {
     try {
+      this.#isFollowed = true;
+      this.#source?.follow();
       for (let next = 0; ; ) {
         if (next < this.#parts.length) yield this.#parts[next++]!;
         else if (this.#error) throw this.#error.error;
         else if (this.#over) return;
-        else await this.#news.promise;
+        else {
+          this.#news ??= deferred<void>();
+          await this.#news.promise;
+        }
       }
     } finally {
       this.#stop(ABANDONED);
@@ -139,6 +148,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   /** Connects the side that writes; an abort that came before reaches it now. @internal */
   connect(source: GenerationSource): void {
     this.#source = source;
+    if (this.#isFollowed) source.follow();
     if (this.#abortReason) source.abort(this.#abortReason.reason);
   }
 
@@ -167,8 +177,8 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   }
 
   #wake(): void {
-    this.#news.resolve();
-    this.#news = deferred<void>();
+    this.#news?.resolve();
+    this.#news = undefined;
   }
 }
 

@@ -646,7 +646,8 @@ function guarded<T>(read: () => T): T {
   }
 }
 
-function describe(value: unknown): string {
+/** A value as messages show it. */
+export function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 60));
   if (typeof value === 'number' || value === null || value === undefined) return String(value);
   if (Array.isArray(value)) return 'an array';

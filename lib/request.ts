@@ -29,6 +29,8 @@ export interface RequestParts {
   drafters: readonly string[];
   seed: number;
   onAbort: 'throw' | 'return';
+  /** Called when somebody waits for what the request writes. */
+  onFollow: () => void;
   audit: AuditLog | undefined;
   /** Called when the request is over, however it ended. */
   onOver: (native: NativeResult) => void;
@@ -60,6 +62,10 @@ export class RunningRequest implements GenerationSource {
     this.#parts = parts;
     this.#droppedBefore = parts.audit?.dropped ?? 0;
     this.#reading = parts.answer && new PacedReading(parts.answer, (deltas) => this.#tell(deltas));
+  }
+
+  follow(): void {
+    this.#parts.onFollow();
   }
 
   abort(reason: unknown): void {

@@ -2,6 +2,7 @@
 #include "js_controller.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <span>
 
@@ -62,6 +63,21 @@ Plan read_plan(Napi::Float64Array& array) {
   return plan;
 }
 
+// lib/exchange.ts has the same order.
+constexpr size_t kHeader = 24;
+std::array<double, kHeader> header_of(const StepReport& r) {
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  return {number(r.question != 0), number(r.step),    number(r.position),       number(r.depth),
+          number(r.drafted),       number(r.accepted), number(r.tokens.size()), r.draft_ms,
+          r.verify_ms,             r.catch_up_ms,      r.other_ms,              r.wait_ms,
+          number(r.rows),          number(r.context_length), number(r.drafter), number(r.drafter_lag),
+          number(r.late),          number(r.running),  number(r.waiting),       number(r.last),
+          number(r.asked),         number(r.verified), number(r.beside_tokens.size()),
+          number(r.beside_accepted)};
+}
+// Of a plain step: its request, its header, its token.
+constexpr size_t kPlainStep = 1 + kHeader + 1;
+
 Napi::Object to_js(Napi::Env env, const TokenChance& chance) {
   Napi::Object o = Napi::Object::New(env);
   o["token"] = chance.id;
@@ -106,6 +122,7 @@ void JsController::set_exchange(Napi::Object exchange) {
   };
   keep("header", header_);
   keep("plan", plan_);
+  keep("plainSteps", plain_steps_);
   keep("tokens", tokens_);
   keep("draftTokens", draft_tokens_);
   keep("probabilities", probabilities_);
@@ -120,16 +137,7 @@ void JsController::set_exchange(Napi::Object exchange) {
 
 std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int kind, int64_t request,
                                          const StepReport& r) {
-  const auto number = [](auto value) { return static_cast<double>(value); };
-  const std::initializer_list<double> header = {
-      number(r.question != 0), number(r.step),    number(r.position),       number(r.depth),
-      number(r.drafted),       number(r.accepted), number(r.tokens.size()), r.draft_ms,
-      r.verify_ms,             r.catch_up_ms,      r.other_ms,              r.wait_ms,
-      number(r.rows),          number(r.context_length), number(r.drafter), number(r.drafter_lag),
-      number(r.late),          number(r.running),  number(r.waiting),       number(r.last),
-      number(r.asked),         number(r.verified), number(r.beside_tokens.size()),
-      number(r.beside_accepted)};
-  fill(header_, header);
+  fill(header_, header_of(r));
   fill(tokens_, r.tokens);
   fill(draft_tokens_, r.draft_tokens);
   fill(probabilities_, r.signals, &Signals::probability);
@@ -154,6 +162,33 @@ std::optional<Plan> JsController::report(Napi::Env env, napi_value dispatch, int
   Napi::Float64Array plan = plan_.Value();
   if (plan.ElementLength() < kCurveStart + StopRule::kCurve) return std::nullopt;
   return read_plan(plan);
+}
+
+void JsController::report_plain(Napi::Env env, napi_value dispatch, int kind, std::span<const PlainStep> steps) {
+  // No controller ever sees this array, so that it is always whole.
+  Napi::Float64Array array = plain_steps_.Value();
+  const size_t most = array.ElementLength() / kPlainStep;
+  while (!steps.empty()) {
+    const Napi::HandleScope scope(env);
+    const std::span<const PlainStep> now = steps.first(std::min(most, steps.size()));
+    steps = steps.subspan(now.size());
+    napi_value texts, text, arguments[3], ignored;
+    if (napi_create_array_with_length(env, now.size(), &texts) != napi_ok) return;
+    double* to = array.Data();
+    for (uint32_t i = 0; i < now.size(); ++i) {
+      const StepReport& r = *now[i].report;
+      *to++ = static_cast<double>(now[i].request);
+      to = std::ranges::copy(header_of(r), to).out;
+      *to++ = r.tokens.empty() ? 0 : r.tokens[0];
+      if (napi_create_string_utf8(env, r.text.data(), r.text.size(), &text) != napi_ok ||
+          napi_set_element(env, texts, i, text) != napi_ok)
+        return;
+    }
+    if (napi_create_int32(env, kind, &arguments[0]) != napi_ok || napi_create_int32(env, 0, &arguments[1]) != napi_ok)
+      return;
+    arguments[2] = texts;
+    call_quietly(env, dispatch, 3, arguments, &ignored);
+  }
 }
 
 }  // namespace adaptive_spec

@@ -49,6 +49,7 @@ void JsEngine::define(Napi::Env env, Napi::Object exports) {
                    InstanceMethod("controlNames", &JsEngine::control_names),
                    InstanceMethod("applyTemplate", &JsEngine::apply_template),
                    InstanceMethod("setExchange", &JsEngine::set_exchange),
+                   InstanceMethod("setFollowed", &JsEngine::set_followed),
                    InstanceMethod("compileGrammar", &JsEngine::compile_grammar),
                    InstanceMethod("applyTools", &JsEngine::apply_tools)});
 }
@@ -200,6 +201,11 @@ Napi::Value JsEngine::set_exchange(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value JsEngine::set_followed(const Napi::CallbackInfo& info) {
+  followed_ = info[0].As<Napi::Boolean>().Value();
+  return info.Env().Undefined();
+}
+
 Napi::Value JsEngine::compile_grammar(const Napi::CallbackInfo& info) {
   return with_errors(info.Env(), [&] {
     if (!grammar_vocabulary_) grammar_vocabulary_ = std::make_shared<GrammarVocabulary>(engine_->vocab());
@@ -269,8 +275,11 @@ void JsEngine::drain(Napi::Env env, napi_value dispatch) {
     const std::lock_guard lock(mutex_);
     events.swap(outbox_);
   }
-  // A plan is handed over when its sequence has no newer report here, so that late reports count for it too.
+  // A plan is handed over when its sequence has no newer report here that wants one, so that late reports count for it.
   std::vector<int64_t> questions(events.size());
+  const auto wants_plan_of = [&](size_t i, size_t other) {
+    return events[other].kind == kStep && events[other].request == events[i].request && events[other].report->asked;
+  };
   for (size_t i = 0; i < events.size(); ++i) {
     const Event& event = events[i];
     Napi::HandleScope scope(env);
@@ -278,12 +287,20 @@ void JsEngine::drain(Napi::Env env, napi_value dispatch) {
       pass_on(env, dispatch, event);
       continue;
     }
+    if (event.report->is_plain()) {
+      plain_.clear();
+      for (; i < events.size() && events[i].kind == kStep && events[i].report->is_plain(); ++i)
+        plain_.push_back({events[i].request, events[i].report.get()});
+      --i;
+      controller_.report_plain(env, dispatch, kPlainSteps, plain_);
+      continue;
+    }
     const std::optional<Plan> plan = controller_.report(env, dispatch, kStep, event.request, *event.report);
     int64_t& question = questions[i] = event.report->question;
-    size_t newer = i + 1;
-    while (newer < events.size() && !(events[newer].kind == kStep && events[newer].request == event.request)) ++newer;
     for (size_t older = 0; older < i && question == 0; ++older)
-      if (events[older].kind == kStep && events[older].request == event.request) question = questions[older];
+      if (wants_plan_of(i, older)) question = questions[older];
+    size_t newer = i + 1;
+    while (newer < events.size() && !wants_plan_of(i, newer)) ++newer;
     if (newer == events.size() && plan && question != 0) engine_->desk().answer(event.slot, question, *plan);
   }
 }

@@ -23,7 +23,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   ~JsEngine() override;
 
  private:
-  enum Kind { kProgress, kLoaded, kLoadFailed, kWarning, kStep, kEnd, kClosed, kMeasured };  // as in lib/binding.ts
+  enum Kind { kProgress, kLoaded, kLoadFailed, kWarning, kStep, kEnd, kClosed, kMeasured, kPlainSteps };  // as in lib/binding.ts
   struct Event {
     Kind kind;
     int64_t request = 0;
@@ -49,6 +49,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   Napi::Value pieces(const Napi::CallbackInfo& info);          // (Int32Array) -> [Uint8Array]
   Napi::Value apply_template(const Napi::CallbackInfo& info);  // ([{role, content}], turn) -> string
   Napi::Value set_exchange(const Napi::CallbackInfo& info);
+  Napi::Value set_followed(const Napi::CallbackInfo& info);  // (whether somebody waits for what requests write)
   Napi::Value compile_grammar(const Napi::CallbackInfo& info);  // (grammar) -> what submit takes as `grammar`
   Napi::Value apply_tools(const Napi::CallbackInfo& info);      // (messages, tools: JSON; required, parallel, turn) -> prompt and more
 
@@ -61,6 +62,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   void on_end(int64_t request, RequestResult result) override;
   void on_measured(int64_t measurement, std::vector<double> ms) override;
   void on_closed() override;
+  bool is_followed() const override { return followed_; }
   void flush() override;
   void post(Event event);
 
@@ -74,6 +76,8 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   std::mutex mutex_;  // guards outbox_
   std::vector<Event> outbox_;
   std::atomic<bool> woken_{false};
+  std::atomic<bool> followed_{false};
+  std::vector<PlainStep> plain_;  // scratch
   napi_threadsafe_function wake_ = nullptr;
   int holds_ = 0;  // reasons to keep the process alive: loading, closing, each request
   bool loaded_ = false, closed_ = false;

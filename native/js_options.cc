@@ -67,6 +67,7 @@ EngineOptions engine_options(Napi::Object o) {
   options.batch_size = integer(o, "batchSize");
   options.threads = integer(o, "threads");
   options.draft_threads = integer(o, "draftThreads");
+  options.cores = integer(o, "cores");
   options.mmap = flag(o, "mmap");
   options.mlock = flag(o, "mlock");
   options.kv_type = text(o, "kvCacheType");

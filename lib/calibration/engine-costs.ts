@@ -55,8 +55,10 @@ export class EngineCosts {
   }
 
   observe(report: StepReport, asked: boolean): void {
+    const { steps } = this.#live;
     this.#live.observe(report, asked);
-    this.#table = undefined;
+    // Steps that others share tell nothing, and many requests that begin then get the same table.
+    if (this.#live.steps !== steps) this.#table = undefined;
   }
 
   /** Told when requests begin to run, and when none is left: the load of others counts in between. */
@@ -87,7 +89,7 @@ export class EngineCosts {
   /** Keeps what live steps have learned, where that is more than the cache holds and the machine was quiet. */
   close(): void {
     if (this.#busySince) this.busy(false);
-    const { table } = this;
+    const table = this.#live.table('usual');
     if (!table || this.#disturbed || this.#baseIsLoaded || this.#live.steps < STEPS_TO_KEEP) return;
     const isNews = this.#cached
       ? this.#live.correction > CORRECTION_TO_KEEP

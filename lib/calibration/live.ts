@@ -116,7 +116,7 @@ export class LiveCosts {
 
   /** Different numbers of rows that the table says something about. */
   get rowsKnown(): number {
-    return new Set(this.#points().map(({ rows }) => rows)).size;
+    return new Set(this.#points(1).map(({ rows }) => rows)).size;
   }
 
   /** Takes a step in. `asked` is whether a controller was asked for its plan, which inside of one is true. */
@@ -247,12 +247,15 @@ export class LiveCosts {
     return this.#sxx > SLOPE_TOKENS ** 2 ? Math.max(0, this.#sxy / this.#sxx) : 0;
   }
 
-  /** What is known by now; undefined until passes and draft tokens were seen, or given by `base`. */
-  table(): CostTable | undefined {
+  /**
+   * What is known by now; undefined until passes and draft tokens were seen, or given by `base`. Its times are means,
+   * with the passes that are held up; `usual` leaves those out, as a `base` has it: a table that is to be one.
+   */
+  table(times: 'mean' | 'usual' = 'mean'): CostTable | undefined {
     const { base, drafts = true, draftThreads = base?.draft.threads ?? 1 } = this.#options;
     const startMs = this.#startMs;
     if (drafts && this.#draft.count === 0) return undefined;
-    const target = this.#points();
+    const target = this.#points(times === 'mean' ? Math.max(1, this.#slow.other / this.#slow.plain) : 1);
     if (target.length === 0) return undefined;
     const alone = this.#alone.count > 0 ? this.#alone : this.#asked;
     const callback = this.#asked.count > 0 ? Math.max(0, this.#asked.mean - alone.mean) : 0;
@@ -270,12 +273,9 @@ export class LiveCosts {
     };
   }
 
-  /** Against plain steps: where slow passes come upon others more often, those take that much more. */
-  #meanOf(rows: number, ms: number): number {
-    return rows === 1 ? ms : ms * Math.max(1, this.#slow.other / this.#slow.plain);
-  }
-
-  #points(): RowCost[] {
+  /** `slow`: what passes of several rows take more than usual against those of one, being held up more often. */
+  #points(slow: number): RowCost[] {
+    const meanOf = (rows: number, ms: number) => (rows === 1 ? ms : ms * slow);
     const slope = this.#slope();
     const { base } = this.#options;
     const contexts = this.#contexts(slope);
@@ -285,7 +285,7 @@ export class LiveCosts {
       return (base?.target ?? []).map(({ rows, contextLength, ms }) => ({
         rows,
         contextLength,
-        ms: this.#meanOf(rows, this.#scale * ms),
+        ms: meanOf(rows, this.#scale * ms),
       }));
     }
     const seen = new Set(cells.map(([rows]) => rows));
@@ -296,13 +296,13 @@ export class LiveCosts {
         ...rowsOf(contextLength).map(({ rows, ms }) => ({
           rows,
           contextLength,
-          ms: this.#meanOf(rows, this.#scale * ms),
+          ms: meanOf(rows, this.#scale * ms),
           weight: PRIOR_STEPS,
         })),
         ...cells.map(([rows, cell]) => {
           // A line through few contexts must not lead to nothing, or below.
           const relative = Math.max(0.2 * cell.mean, cell.at(contextLength, slope));
-          const ms = this.#meanOf(rows, this.#scale * this.#expected(rows, contextLength) * relative);
+          const ms = meanOf(rows, this.#scale * this.#expected(rows, contextLength) * relative);
           return { rows, contextLength, ms, weight: Math.min(cell.count, FULL_WEIGHT) };
         }),
       ]),

@@ -6,7 +6,7 @@ import { createEngine, type EngineInfo } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { type CalibrateOptions, checkCalibrateOptions } from '../options.js';
 import { coloursFor, note, print } from './console.js';
-import { addEngineFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
+import { addModelFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
 import { progressPrinter } from './progress.js';
 
 interface CalibrateFlags extends EngineFlags {
@@ -28,7 +28,7 @@ export function addCalibrate(program: Command): void {
     .option('--repeats <n>', 'measurements of each, in turns (default: as many as fit)')
     .option('--budget <seconds>', 'time to measure in (default: 10)')
     .option('--json', 'as JSON');
-  addEngineFlags(command).action(async (flags: CalibrateFlags) => {
+  addModelFlags(command).action(async (flags: CalibrateFlags) => {
     const options = calibrateOptionsOf(flags);
     checkCalibrateOptions(options);
     const engineOptions = engineOptionsOf(flags);
@@ -38,6 +38,7 @@ export function addCalibrate(program: Command): void {
       const calibration = await engine.calibrate(options);
       if (flags.json) print(JSON.stringify(asJson(calibration, engine.info)));
       else show(calibration, engine.info);
+      if (engine.costsOrigin?.measuredAt !== calibration.measuredAt) note(notKept(calibration));
     } finally {
       await engine.close();
     }
@@ -111,6 +112,14 @@ function show(calibration: Calibration, info: EngineInfo): void {
   print(`a changed number of rows costs ${ms(calibration.rebuildMs)} more, once`);
   if (!missing.includes('callback')) print(`asking a controller costs ${ms(calibration.callbackMs)}`);
   if (missing.length > 0) note(`not measured in that time: ${missing.join(', ')} (--budget gives it more)`);
+}
+
+/** What `show` prints is then good for reading alone. */
+function notKept({ loaded }: Calibration): string {
+  const why = loaded
+    ? 'other processes wanted the cores meanwhile'
+    : "too little was measured, or the cache folder can't be written";
+  return `not kept for later engines: ${why}`;
 }
 
 function threadsOf(count: number): string {

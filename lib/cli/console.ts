@@ -1,5 +1,6 @@
 // How commands speak: results on stdout, all else on stderr, and the exit codes of errors and signals.
 
+import { writeSync } from 'node:fs';
 import pc from 'picocolors';
 import { AdaptiveSpecError } from '../errors.js';
 
@@ -42,13 +43,22 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Ends quietly when the reader of our output has gone, as `head` does. */
+/** Ends quietly when the reader of our output has gone, as `head` does, and with a word where it can't be written. */
 export function endWithClosedPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(0);
-      throw error;
-    });
+  const end = (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    // Not through the stream, which may be the one that fails.
+    tryWrite(2, `The output can't be written: ${error.message}\n`);
+    process.exit(1);
+  };
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', end);
+}
+
+function tryWrite(file: number, text: string): void {
+  try {
+    writeSync(file, text);
+  } catch {
+    // Nobody can be told.
   }
 }
 

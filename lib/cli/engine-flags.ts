@@ -1,4 +1,4 @@
-// Flags of every command that loads a model, and what they become.
+// Flags of the commands that load a model, and what they become.
 
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
@@ -29,7 +29,20 @@ export interface EngineFlags {
   offline?: boolean;
 }
 
+/** Of commands that generate with controllers. */
 export function addEngineFlags(command: Command): Command {
+  return addTemplateFlag(addModelFlags(command).option('--audit <file>', 'append changes of K to this file'));
+}
+
+export function addTemplateFlag(command: Command): Command {
+  return command.option(
+    '--chat-template-file <file>',
+    "a chat template in Jinja, in place of the model's own",
+  );
+}
+
+/** Which models, and how they are loaded. */
+export function addModelFlags(command: Command): Command {
   return command
     .option(
       '-m, --model <model>',
@@ -49,8 +62,6 @@ export function addEngineFlags(command: Command): Command {
     .option('--numa <strategy>', 'none, interleave, distribute, isolate or numactl')
     .option('--mlock', 'keep the model in memory')
     .option('--no-mmap', 'read the model file rather than map it')
-    .option('--audit <file>', 'append changes of K to this file')
-    .option('--chat-template-file <file>', "a chat template in Jinja, in place of the model's own")
     .option('--offline', 'use no network');
 }
 

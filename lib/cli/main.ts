@@ -58,6 +58,19 @@ function usageError({ code, message }: CommanderError): AdaptiveSpecError {
   return new AdaptiveSpecError(
     'INVALID_ARGUMENT',
     what!,
-    hints.join(' ').replace(/^\((.*)\)$/, '$1') || 'See adaptive-spec --help.',
+    hints.join(' ').replace(/^\((.*)\)$/, '$1') || `See ${commandGiven()} --help.`,
   );
+}
+
+/** The command that was meant, as far as its words are names of commands: 'adaptive-spec models pull'. */
+function commandGiven(): string {
+  let command: Command = program;
+  const words = [program.name()];
+  for (const word of process.argv.slice(2)) {
+    const next = command.commands.find((one) => one.name() === word);
+    if (!next) break;
+    command = next;
+    words.push(word);
+  }
+  return words.join(' ');
 }

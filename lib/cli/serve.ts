@@ -114,7 +114,10 @@ async function serve(engineOptions: EngineOptions, serverOptions: ServerOptions)
   }
 }
 
-/** The first signal ends the server in good order, the second at once; so does the end of who started it. */
+/**
+ * The first signal ends the server in good order, the second at once; so does the end of who started it. Under `--isolate`
+ * the parent tells of its signals, and the child's own begin the end but don't hasten it: they are mostly the same.
+ */
 class EndSignals {
   readonly first: Promise<string>;
   readonly #off: () => void;
@@ -130,13 +133,24 @@ class EndSignals {
       seen = true;
       resolve(signal);
     };
+    const isChild = process.send !== undefined;
+    const own = (signal: string) => {
+      if (!seen || !isChild) hear(signal);
+    };
+    let toldBefore = false;
+    const told = (signal: unknown) => {
+      if (!seen || toldBefore) hear(String(signal));
+      toldBefore = true;
+    };
     const orphaned = () => hear('the parent has gone');
-    process.on('SIGTERM', hear);
-    process.on('SIGINT', hear);
+    process.on('SIGTERM', own);
+    process.on('SIGINT', own);
+    process.on('message', told);
     process.on('disconnect', orphaned);
     this.#off = () => {
-      process.off('SIGTERM', hear);
-      process.off('SIGINT', hear);
+      process.off('SIGTERM', own);
+      process.off('SIGINT', own);
+      process.off('message', told);
       process.off('disconnect', orphaned);
       if (process.connected) process.disconnect();
     };

@@ -25,7 +25,8 @@ export async function supervise(): Promise<number> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       ending ??= signal;
-      child?.kill(signal);
+      // Not as a signal: a terminal's Ctrl-C, and systemd's SIGTERM, reach the child themselves too.
+      if (child?.connected) child.send(signal, () => {});
       wake();
     });
   }

@@ -13,7 +13,13 @@ import { TraceWriter } from '../observe/trace-writer.js';
 import { checkEngineOptions, checkRequestOptions, type EngineOptions } from '../options.js';
 import { durationOf, progressPrinterOf } from './bench-progress.js';
 import { note } from './console.js';
-import { addEngineFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
+import {
+  addModelFlags,
+  addTemplateFlag,
+  type EngineFlags,
+  engineOptionsOf,
+  numberOf,
+} from './engine-flags.js';
 import { Interruption } from './interruption.js';
 
 /** Long enough that no plan is late but on a machine that stands still: a late one would leave a gap. */
@@ -49,7 +55,7 @@ export function addTrace(program: Command): void {
     .option('-n, --max-tokens <n>', 'most tokens of a text', '256')
     .option('--drafter <name>', 'hybrid, model or ngram (default: the first of these that the engine has)')
     .option('--calibrate <when>', 'auto, load or off: where the costs in the header come from');
-  addEngineFlags(command).action(run);
+  addTemplateFlag(addModelFlags(command)).action(run);
 }
 
 async function run(flags: TraceFlags): Promise<void> {

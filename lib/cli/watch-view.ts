@@ -1,5 +1,6 @@
 // How a reading of `adaptive-spec watch` looks: a line of a log, or a block on a terminal.
 
+import type { LiveTokens } from '../observe/running-slots.js';
 import type { WatchReading } from '../observe/server-watch.js';
 import { coloursFor } from './console.js';
 
@@ -52,7 +53,7 @@ export function blockOf(
 function partsOf(reading: WatchReading): string[] {
   const { first, restarted, acceptance, drafted, drafts, meanAcceptanceLength, tokens, tokensPerSecond } =
     reading;
-  const { total, running, waiting } = reading;
+  const { total, running, waiting, live } = reading;
   const parts: string[] = [];
   if (restarted) parts.push('the server was restarted');
   if (first) {
@@ -66,15 +67,27 @@ function partsOf(reading: WatchReading): string[] {
     if (drafts !== undefined && meanAcceptanceLength !== undefined)
       parts.push(`${meanAcceptanceLength.toFixed(2)} tokens a step`);
   } else if ((tokens ?? 0) > 0) parts.push(withoutDrafts(reading));
-  else parts.push('idle');
+  else if (!live) parts.push('idle');
   if (tokensPerSecond !== undefined && !first) parts.push(`${tokensPerSecond.toFixed(1)} t/s`);
+  if (live) parts.push(soFar(live));
   if (running !== undefined) parts.push(`running ${running}, waiting ${waiting ?? 0}`);
   return parts;
 }
 
+/** Of requests that run: what they drafted is counted when they have ended. */
+function soFar({ tokens, tokensPerStep, tokensPerSecond }: LiveTokens): string {
+  const parts = [
+    ...(tokens === undefined ? [] : [`${whole(tokens)} tokens so far`]),
+    ...(tokensPerStep === undefined ? [] : [`${tokensPerStep.toFixed(2)} a step`]),
+    ...(tokensPerSecond === undefined ? [] : [`${tokensPerSecond.toFixed(1)} t/s`]),
+  ];
+  return [...parts, 'drafts counted at the end'].join(', ');
+}
+
 /** Tokens without drafts: the counters are there, but speculation is off. */
 function withoutDrafts({ server }: WatchReading): string {
-  if (server === 'llama.cpp') return 'tokens without drafts: start llama-server with --model-draft FILE';
+  if (server === 'llama.cpp')
+    return 'tokens without drafts: start llama-server with --spec-type draft-simple --model-draft FILE';
   if (server === 'vLLM') return 'tokens without drafts: start vLLM with --speculative-config';
   return 'tokens without drafts';
 }

@@ -12,8 +12,8 @@ import {
   type StepReport,
 } from './controller.js';
 import { COST_TABLE, LIVE_COSTS } from './cost-kinds.js';
-import { CostModel, type CostTable } from './costs.js';
-import { costsAtLoad } from './costs-at-load.js';
+import type { CostModel, CostTable } from './costs.js';
+import { costModelAtLoad } from './costs-at-load.js';
 import { LossGuard, type LossGuardState } from './loss-guard.js';
 import { positionPhase } from './position-phase.js';
 import {
@@ -107,6 +107,11 @@ const SHARED_CAUTION = 1.25;
 const MOST_STEPS = 16;
 /** Steps of a plan that drafts nothing, and so has nothing to learn, at most: the text comes on in the meantime. */
 const MOST_PLAIN_STEPS = 64;
+/**
+ * Steps that a plan holds for at least, for each sequence that shares them: asking one makes all wait. The engine asks
+ * before that where the load changes.
+ */
+const STEPS_PER_SEQUENCE = 4;
 /** Tokens of context between two looks at the cost curve. */
 const CURVE_SPAN = 32;
 /** A draft model whose tokens cost so much is never asked, so that n-grams alone draft. */
@@ -178,7 +183,7 @@ export class AutoController implements DepthController {
 
   #price(table: CostTable | undefined): void {
     this.#table = table;
-    this.#costs = table && new CostModel(costsAtLoad(table, this.#running));
+    this.#costs = table && costModelAtLoad(table, this.#running);
     this.#curve = undefined;
   }
 
@@ -253,7 +258,11 @@ export class AutoController implements DepthController {
     const verifyMs = this.#curveOf(costs, report.contextLength);
     const steps = this.#stepsOf(costs, verifyMs[0]!);
     if (level.drafter === undefined) {
-      return { depth: 0, steps: steps === 1 ? 1 : Math.min(Math.max(1, this.#guard.wait), MOST_PLAIN_STEPS) };
+      const least = this.#running > 1 ? steps : 1;
+      return {
+        depth: 0,
+        steps: steps === 1 ? 1 : Math.min(Math.max(least, this.#guard.wait), MOST_PLAIN_STEPS),
+      };
     }
     return {
       depth: this.#limit,
@@ -302,7 +311,10 @@ export class AutoController implements DepthController {
   #stepsOf(costs: CostModel, stepMs: number): number {
     const { callbackMs } = costs.table;
     const share = this.#config.askingShare * stepMs;
-    return callbackMs > share ? Math.min(Math.ceil(callbackMs / share), MOST_STEPS) : 1;
+    const steps = callbackMs > share ? Math.min(Math.ceil(callbackMs / share), MOST_STEPS) : 1;
+    if (this.#running === 1) return steps;
+    const most = this.#depth < 0.5 ? MOST_PLAIN_STEPS : MOST_STEPS;
+    return Math.max(steps, Math.min(STEPS_PER_SEQUENCE * this.#running, most));
   }
 
   /** `k` is what a step verifies of late, rounded; `acceptance` that of first tokens, of late. */

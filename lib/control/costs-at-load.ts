@@ -5,6 +5,17 @@ import { CostModel, type CostTable } from './costs.js';
 /** Rows over which a staircase repeats itself beyond the table: kernels work in blocks of 16. */
 const PERIOD = 16;
 
+const models = new WeakMap<CostTable, Map<number, CostModel>>();
+
+/** Times by `costsAtLoad`. Many requests begin with one table, and would each work out the same of it. */
+export function costModelAtLoad(table: CostTable, sequences: number): CostModel {
+  const known = models.get(table) ?? new Map<number, CostModel>();
+  models.set(table, known);
+  const model = known.get(sequences) ?? new CostModel(costsAtLoad(table, sequences));
+  known.set(sequences, model);
+  return model;
+}
+
 /**
  * The table of a step in which all of `sequences` draft and verify alike: a step of n rows each is one batch of
  * sequences * n rows; a draft token of all costs v(sequences) / v(1) times one of a single sequence, as if the draft

@@ -90,9 +90,11 @@ function python(
         reject(
           failed(
             `${what} failed: ${output.trim().split('\n').at(-1) ?? ''}`,
-            what.startsWith('pip')
-              ? 'Check the network and run it again.'
-              : 'The package index gave another package than the one that is known: try another index.',
+            /No space left on device/.test(output)
+              ? 'Let ADAPTIVE_SPEC_CACHE name a folder on a disk with room.'
+              : what.startsWith('pip')
+                ? 'Check the network and run it again.'
+                : 'The package index gave another package than the one that is known: try another index.',
           ),
         );
     });

@@ -3,6 +3,7 @@
 import { AdaptiveSpecController } from '../control/adaptive-spec-controller.js';
 import { AdaptiveSpecError } from '../errors.js';
 import type { AuditLog } from './audit-log.js';
+import { type LiveTokens, liveTokens, type RunningSlots, runningSlots } from './running-slots.js';
 import { type ServerKind, type SpeculationCounters, speculationCounters } from './speculation-counters.js';
 
 /** A server that hasn't answered by then doesn't. */
@@ -39,7 +40,10 @@ export interface WatchReading {
   /** Accepted at the first, second, … place, of all drafts. */
   acceptancePerPosition?: number[];
   tokens?: number;
+  /** By this clock; of a server that counts a request when it has ended, by the time that it generated. */
   tokensPerSecond?: number;
+  /** Of such a server's requests that run, which are in none of the counts yet. */
+  live?: LiveTokens;
   running?: number;
   waiting?: number;
   /** Since the server was started. */
@@ -83,7 +87,7 @@ export function metricsUrl(text: string): URL {
 export class ServerWatch {
   readonly #options: WatchOptions;
   #controller: AdaptiveSpecController;
-  #last: { counters: SpeculationCounters; atMs: number } | undefined;
+  #last: { counters: SpeculationCounters; slots: RunningSlots | undefined; atMs: number } | undefined;
   #k = 0;
 
   /** Throws INVALID_ARGUMENT for a range of K, or a key, that can't be meant. */
@@ -105,14 +109,17 @@ export class ServerWatch {
    */
   async read(signal: AbortSignal): Promise<WatchReading> {
     const counters = speculationCounters(await this.#fetch(signal));
-    return this.#take(counters, performance.now());
+    const runs = counters.byRequest !== undefined && (counters.running ?? 0) > 0;
+    return this.#take(counters, runs ? await this.#slots(signal) : undefined, performance.now());
   }
 
-  #take(counters: SpeculationCounters, atMs: number): WatchReading {
+  #take(counters: SpeculationCounters, slots: RunningSlots | undefined, atMs: number): WatchReading {
     const last = this.#last;
-    this.#last = { counters, atMs };
+    this.#last = { counters, slots, atMs };
     const serverDepth = counters.acceptedPerPosition.length;
-    if (!last && serverDepth > 0) this.#controller = this.#begin(serverDepth);
+    // llama-server tells its places with the first request that has drafted. Ours has as many as were drafted by then.
+    const isNew = !last || (last.counters.drafted === 0 && counters.server !== 'adaptive-spec');
+    if (isNew && serverDepth > 0) this.#controller = this.#begin(serverDepth);
     const restarted = last !== undefined && counters.drafted < last.counters.drafted;
     const before = last && !restarted ? last.counters : undefined;
     const since = (name: 'drafts' | 'drafted' | 'accepted' | 'tokens') =>
@@ -123,6 +130,11 @@ export class ServerWatch {
     const accepted = Math.min(since('accepted'), drafted);
     const change = this.#decide(accepted, drafted);
     const seconds = last ? (atMs - last.atMs) / 1000 : 0;
+    const { byRequest } = counters;
+    const generating = byRequest ? byRequest.seconds - (before?.byRequest?.seconds ?? 0) : seconds;
+    const runs = byRequest !== undefined && (counters.running ?? 0) > 0;
+    const totalPasses = byRequest?.passes ?? 0;
+    const passes = totalPasses - (before?.byRequest?.passes ?? 0);
     const { k, reason } = this.#controller.explain();
     return {
       ts: new Date().toISOString(),
@@ -141,7 +153,11 @@ export class ServerWatch {
             ),
           }
         : {}),
-      ...(counters.tokens === undefined || seconds <= 0 ? {} : { tokens, tokensPerSecond: tokens / seconds }),
+      ...(counters.tokens === undefined || seconds <= 0 ? {} : { tokens }),
+      ...(counters.tokens === undefined || seconds <= 0 || generating <= 0
+        ? {}
+        : { tokensPerSecond: tokens / generating }),
+      ...(runs ? { live: liveTokens(slots, last?.slots, { passes, totalPasses, seconds }) } : {}),
       ...(counters.running === undefined ? {} : { running: counters.running }),
       ...(counters.waiting === undefined ? {} : { waiting: counters.waiting }),
       total: {
@@ -180,13 +196,31 @@ export class ServerWatch {
     return controller;
   }
 
+  /** What runs now; undefined where the server doesn't say (`--no-slots`). */
+  async #slots(signal: AbortSignal): Promise<RunningSlots | undefined> {
+    const url = new URL(this.#options.url);
+    url.pathname = url.pathname.replace(/metrics$/, 'slots');
+    try {
+      const response = await this.#get(url, signal);
+      return response.ok ? runningSlots(JSON.parse(await bounded(response))) : undefined;
+    } catch {
+      signal.throwIfAborted();
+      return undefined;
+    }
+  }
+
+  #get(url: URL, signal: AbortSignal): Promise<Response> {
+    const { apiKey } = this.#options;
+    return fetch(url, {
+      headers: apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` },
+      signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+    });
+  }
+
   async #fetch(signal: AbortSignal): Promise<string> {
     const { url, apiKey } = this.#options;
     try {
-      const response = await fetch(url, {
-        headers: apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` },
-        signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
-      });
+      const response = await this.#get(url, signal);
       if (!response.ok) throw refused(url, response.status, apiKey !== undefined);
       return await bounded(response);
     } catch (error) {

@@ -19,6 +19,8 @@ export interface SpeculationCounters {
   tokens?: number;
   running?: number;
   waiting?: number;
+  /** Seconds of generating and passes through the target, of a server that counts tokens when their request has ended. */
+  byRequest?: { seconds: number; passes: number };
 }
 
 /** Names before the stems that all servers share. Ours says both, and one of them must count. */
@@ -42,6 +44,8 @@ const RUNNING = [
   'llamacpp:requests_processing',
 ];
 const WAITING = ['adaptive_spec_requests_waiting', 'vllm:num_requests_waiting', 'llamacpp:requests_deferred'];
+/** llama-server's; ours says them too, but counts at every step. */
+const BY_REQUEST = { seconds: 'llamacpp:tokens_predicted_seconds_total', passes: 'llamacpp:n_decode_total' };
 /** Places of a draft that are looked at: no engine drafts deeper than 64, and a label may be any number. */
 const MOST_PLACES = 256;
 
@@ -57,11 +61,15 @@ export function speculationCounters(text: string): SpeculationCounters {
     const value = names.map((one) => sumOf(samples, one)).find((sum) => sum !== undefined);
     return value === undefined ? {} : { [name]: value };
   };
+  const seconds = sumOf(samples, BY_REQUEST.seconds);
+  const passes = sumOf(samples, BY_REQUEST.passes);
+  const isByRequest = found.server === 'llama.cpp' && seconds !== undefined && passes !== undefined;
   return {
     ...found,
     ...optional('tokens', TOKENS),
     ...optional('running', RUNNING),
     ...optional('waiting', WAITING),
+    ...(isByRequest ? { byRequest: { seconds, passes } } : {}),
   };
 }
 
@@ -116,7 +124,7 @@ function noSpeculation(samples: readonly Sample[]): AdaptiveSpecError {
   if (has('llamacpp:')) {
     return problem(
       'This llama-server has no counters of speculation',
-      'Take a newer llama-server, and start it with --metrics --model-draft FILE.',
+      'Take a newer llama-server, and start it with --metrics --spec-type draft-simple --model-draft FILE.',
     );
   }
   return problem(

@@ -3,7 +3,7 @@
 import * as v from 'valibot';
 import type { Controller } from '../control/controller.js';
 import { AdaptiveSpecError } from '../errors.js';
-import { checkRequestOptions, type RequestOptions } from '../options.js';
+import { checkRequestOptions, describe, type RequestOptions } from '../options.js';
 import { isLoopback } from './guards.js';
 
 /** How `createServer` serves. Times are in milliseconds. */
@@ -124,14 +124,19 @@ const schema = v.strictObject({
 
 export type CheckedServerOptions = Omit<v.InferOutput<typeof schema>, 'apiKey'> & { keys: readonly string[] };
 
+const KNOWN_OPTIONS = `Known options: ${Object.keys(schema.entries).join(', ')}.`;
+
 /** Throws INVALID_ARGUMENT, for an address that others can reach without a key too. */
 export function checkServerOptions(options: ServerOptions): CheckedServerOptions {
   const result = v.safeParse(schema, options, { abortEarly: true });
   if (!result.success) {
     const issue = result.issues[0];
     const name = v.getDotPath(issue) ?? 'A server option';
-    const hint = issue.expected === 'never' ? 'There is no such server option.' : `Give ${issue.message}.`;
-    throw new AdaptiveSpecError('INVALID_ARGUMENT', `${name} is wrong`, hint);
+    if (issue.expected === 'never')
+      throw new AdaptiveSpecError('INVALID_ARGUMENT', `There is no server option ${name}`, KNOWN_OPTIONS);
+    // A key is a secret, wrong or not.
+    const value = name === 'apiKey' ? 'wrong' : describe(issue.input);
+    throw new AdaptiveSpecError('INVALID_ARGUMENT', `${name} is ${value}`, `Give ${issue.message}.`);
   }
   const { apiKey = [], ...rest } = result.output;
   checkRequestOptions({ prompt: ' ', ...rest.defaults });

@@ -5,6 +5,7 @@ import { chatRequest } from './chat-request.js';
 import { completionRequest } from './completion-request.js';
 import { complete } from './completions.js';
 import type { HttpError } from './http-error.js';
+import { Intake } from './intake.js';
 import { llamaComplete } from './llama-completions.js';
 import { llamaRequest } from './llama-request.js';
 import { respond } from './responses.js';
@@ -14,11 +15,11 @@ import type { Serving } from './serving.js';
 export function generationRoutes(app: FastifyInstance, serving: Serving): void {
   const { engine } = serving;
   const { maxMessages } = serving.options;
+  const intake = new Intake((ahead) => serving.mustHaveRoom(ahead));
   // In front of the body, which is never read then: where many come at once, refusals are most of what there is to do.
   app.addHook('onRequest', (_request, _reply, done) => {
     try {
-      serving.mustHaveRoom();
-      done();
+      intake.admit(done);
     } catch (error) {
       done(error as HttpError);
     }

@@ -69,9 +69,9 @@ export class Serving {
     );
   }
 
-  /** Throws the refusal of a request that would find no place, before anything else of it is looked at. */
-  mustHaveRoom(): void {
-    this.#slots.mustHaveRoom();
+  /** Throws the refusal of a request that would find no place behind `ahead` others, before anything else of it is looked at. */
+  mustHaveRoom(ahead: number): void {
+    this.#slots.mustHaveRoom(ahead);
   }
 
   /** The whole answer. Throws what went wrong; where the client has gone, nobody hears it. */

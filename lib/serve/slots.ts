@@ -47,11 +47,12 @@ export class Slots {
     };
   }
 
-  /** Throws the refusal that `take` would reject with now. */
-  mustHaveRoom(): void {
+  /** Throws the refusal that `take` would reject with once `ahead` others have taken theirs. */
+  mustHaveRoom(ahead = 0): void {
     if (this.#closed) throw this.#ending();
-    if (this.#running < this.#slots || this.#queue.size < this.#most) return;
-    const waiting = `${this.#running} requests run and ${this.#queue.size} wait`;
+    const room = this.#slots - this.#running + this.#most - this.#queue.size;
+    if (ahead < room) return;
+    const waiting = `${this.#running} requests run and ${this.#queue.size + ahead} wait`;
     throw unavailable('BUSY', `The server is busy: ${waiting}. Try again later.`, this.#secondsToWait());
   }
 

@@ -84,6 +84,9 @@ export class SimulatedNative implements NativeEngine {
   /** Every prompt is read whole. */
   forgetSession(): void {}
 
+  /** Every step is told at once. */
+  setFollowed(): void {}
+
   close(): void {
     if (this.#isClosing) return;
     this.#isClosing = true;

@@ -118,12 +118,14 @@ void TrainedDrafter::start() {
 void TrainedDrafter::compute(const std::function<void()>& task) {
   const ComputeScope scope(kernels_);
   Cores& cores = Cores::of_process();
-  const Turn turn(cores, threads_);
+  // As for the target (context.cc): a backend that changes pools puts the one that it had to sleep.
+  const Turn turn(cores, pool_, settled_on_ == pool_ ? threads_ : std::max(threads_, cores.count()));
   const double start = now_ms();
   task();
+  settled_on_ = pool_;
   const double wall = now_ms() - start;
   use_ += {wall, wall * threads_};
-  if (cores.is_wanted()) ggml_threadpool_pause(pool_);  // idle threads would spin on another engine's cores
+  if (cores.is_wanted()) ggml_threadpool_pause(pool_);  // its threads would spin on cores that another one waits for
 }
 
 void TrainedDrafter::use(ggml_threadpool* pool, int threads) {

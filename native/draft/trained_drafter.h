@@ -75,6 +75,7 @@ class TrainedDrafter : public Drafter {
   std::vector<Proposal> proposals_;  // by sequence
   std::vector<Proposal*> growing_;   // while libcommon drafts
   ggml_threadpool* pool_ = nullptr;
+  ggml_threadpool* settled_on_ = nullptr;  // what llama.cpp's backend surely has, and no other
   int threads_ = 1;
   ThreadUse use_;
 };

@@ -142,7 +142,7 @@ ThreadPoolHandle make_thread_pool(int threads) {
   // Between graphs threads spin for a few milliseconds, as long as a step's pauses; the default is some hundred, on
   // cores that JavaScript or another process could use.
   params.poll = 1;
-  ThreadPoolHandle pool{ggml_threadpool_new(&params)};
+  ThreadPoolHandle pool{ggml_threadpool_new(&params), ThreadPoolDeleter()};
   if (!pool) throw EngineError("NATIVE_FAILURE", "Could not start the thread pool.", "Use fewer threads.");
   return pool;
 }
@@ -207,6 +207,7 @@ void Context::create(llama_model* model, const ContextOptions& options, ggml_thr
                       "Use a smaller contextSize, a smaller kvCacheType or a smaller model.");
   graphs_.emplace(ctx_.get());
   flash_attention_ = flash_attention;
+  settled_on_ = nullptr;
   use(pool, options.threads);
 }
 
@@ -249,14 +250,16 @@ DecodeStatus Context::decode() {
   last_error_.clear();
   const ComputeScope scope(kernels_, has_branches_, shares_cells_);
   Cores& cores = Cores::of_process();
-  const Turn turn(cores, threads_);
+  // A backend that changes pools puts the one that it had to sleep, which mustn't happen while others compute on it.
+  const Turn turn(cores, pool_, settled_on_ == pool_ ? threads_ : std::max(threads_, cores.count()));
   try {
     const double start = now_ms();
     graphs_->take(batch_.n_tokens, rows_with_logits_);
     const int status = llama_decode(ctx_.get(), batch_);
     const double wall = now_ms() - start;
     use_ += {wall, wall * threads_};
-    if (cores.is_wanted()) ggml_threadpool_pause(pool_);  // idle threads would spin on another engine's cores
+    if (status == 0 || status == 2) settled_on_ = pool_;
+    if (cores.is_wanted()) ggml_threadpool_pause(pool_);  // its threads would spin on cores that another one waits for
     if (status == 0) return DecodeStatus::kOk;
     if (status == 2) return DecodeStatus::kAborted;
     last_error_ = "llama_decode answered " + std::to_string(status) +

@@ -37,7 +37,7 @@ struct ThreadPoolDeleter {
 };
 using ModelHandle = std::shared_ptr<llama_model>;  // engines of one process share weights
 using ContextHandle = std::unique_ptr<llama_context, ContextDeleter>;
-using ThreadPoolHandle = std::unique_ptr<struct ggml_threadpool, ThreadPoolDeleter>;
+using ThreadPoolHandle = std::shared_ptr<struct ggml_threadpool>;  // and threads (pool_share.h)
 
 // Once per process: llama.cpp's globals, and its log kept to the last error of each thread.
 void start_backend();
@@ -97,7 +97,8 @@ class Context {
   DecodeStatus decode();
   // Hidden states are wanted of it, or no more: graphs that are kept don't give them out, and llama.cpp doesn't see that.
   void outputs_changed() { graphs_.emplace(ctx_.get()); }
-  // Decodes on these threads from now on; at most as many as the pool has.
+  // Decodes on these threads from now on; at most as many as the pool has. What was used before must live until the next
+  // decode.
   void use(struct ggml_threadpool* pool, int threads);
   // Of all decodes since the last call.
   ThreadUse take_use() { return std::exchange(use_, {}); }
@@ -146,6 +147,7 @@ class Context {
   bool flash_attention_ = false, has_branches_ = false, shares_cells_ = false;
   std::string last_error_;
   struct ggml_threadpool* pool_ = nullptr;
+  struct ggml_threadpool* settled_on_ = nullptr;  // what llama.cpp's backend surely has, and no other
   int threads_ = 1;
   ThreadUse use_;
 };

@@ -1,4 +1,5 @@
-// The threads of an engine's models, and fewer of them while other processes are busy (load_watch.h).
+// The threads that an engine's models compute on, shared with other engines (pool_share.h), and fewer of them while
+// other processes are busy (load_watch.h).
 #pragma once
 
 #include <map>
@@ -16,7 +17,7 @@ class Crew {
   int threads() const { return threads_; }
   // After a step. Answers true where pool() and threads() are others now, which the contexts must be told.
   bool observe(const ThreadUse& step);
-  // Idle threads sleep; the next decode wakes them.
+  // Idle threads sleep, unless another engine computes on them; the next decode wakes them.
   void pause();
 
  private:

@@ -15,6 +15,8 @@
 #include "draft/trained_drafter.h"
 #include "engine/clock.h"
 #include "engine/numa.h"
+#include "engine/thread_name.h"
+#include "engine/turn.h"
 
 namespace adaptive_spec {
 namespace {
@@ -79,6 +81,7 @@ void Engine::close_and_join() {
 }
 
 void Engine::run() {
+  name_this_thread("adaptive-spec");
   bool loaded = false;
   try {
     load();
@@ -122,6 +125,7 @@ void Engine::run() {
 void Engine::load() {
   const double start = now_ms();
   start_backend();
+  if (options_.cores > 0) Cores::of_process().set_count(options_.cores);
   if (options_.numa == "distribute") llama_numa_init(GGML_NUMA_STRATEGY_DISTRIBUTE);
   if (options_.numa == "isolate") llama_numa_init(GGML_NUMA_STRATEGY_ISOLATE);
   if (options_.numa == "numactl") llama_numa_init(GGML_NUMA_STRATEGY_NUMACTL);

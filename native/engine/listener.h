@@ -36,6 +36,8 @@ class Listener {
   virtual void on_end(int64_t request, RequestResult result) = 0;
   virtual void on_measured(int64_t measurement, std::vector<double> ms) = 0;  // empty where it was cut short
   virtual void on_closed() = 0;  // the last call
+  // Whether somebody waits for what a request writes; where nobody does, it may be told late. Any thread may change it.
+  virtual bool is_followed() const { return true; }
   // What was told since the last flush may now be passed on, all at once.
   virtual void flush() = 0;
 };

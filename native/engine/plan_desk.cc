@@ -51,7 +51,8 @@ void PlanDesk::answer(int slot, int64_t question, const Plan& plan) {
   if (question == 0 || s.question != question) return;
   s.plan = plan;
   s.question = 0;
-  answered_.notify_all();
+  // The engine thread is woken once for all answers: each time it would take the core that answers are thought of on.
+  if (!any_awaited()) answered_.notify_all();
 }
 
 void PlanDesk::interrupt(bool for_good) {

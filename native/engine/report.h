@@ -37,6 +37,11 @@ struct StepReport {
   bool asked = false;      // a plan is wanted after this step, whether or not this report asks for it
   int running = 0, waiting = 0;
   bool last = false;  // the request is over
+
+  // Whether it is told in a few numbers and its text: a step of plain decoding that asks for no plan.
+  bool is_plain() const {
+    return step > 0 && !asked && drafted == 0 && beside_tokens.empty() && tokens.size() <= 1 && logprobs.empty();
+  }
 };
 
 // The code of a request that its target's logits ended (kernels/logits.h says by which).

@@ -75,6 +75,7 @@ class Sequence {
   int rows_before = 0;  // rows of the step before, 0 before the first
   bool awaits = false;  // a plan was asked for, or is still to come
   int held = 0;         // steps that the plan holds for after this one
+  int planned_for = 0;  // sequences that ran when the plan was asked for
   bool late = false;  // the plan was not there in time
   bool over = false;
   int step = 0;

@@ -17,6 +17,11 @@ namespace {
 
 // Text that nobody answers to may be this old when it is passed on; a step more, at most. Too short to be seen.
 constexpr double kQuietMs = 30;
+// The same where nobody waits for text either: only what learns of steps hears of them, and need not at once.
+constexpr double kUnheardMs = 250;
+
+// Whether a plan was made for another load: half or twice as many sequences share the steps now.
+bool is_of_another_load(int then, int now) { return 2 * now <= then || now >= 2 * then; }
 
 EngineError stuck_in(const Grammar& grammar) {
   if (grammar.is_too_ambiguous())
@@ -246,15 +251,16 @@ void Step::accept() {
     }
   }
   bool answer_wanted = false;
-  const bool is_asking = std::any_of(sequences_.begin(), sequences_.end(),
-                                     [](const Sequence* s) { return s->request.asks && !s->over && s->held == 0; });
+  const bool is_asking = std::any_of(sequences_.begin(), sequences_.end(), [this](const Sequence* s) {
+    return s->request.asks && !s->over && (s->held == 0 || is_of_another_load(s->planned_for, running_));
+  });
   for (size_t i = 0; i < sequences_.size(); ++i) {
     tell(*sequences_[i], accepted_[i], is_asking);
     answer_wanted |= sequences_[i]->awaits;
   }
   // JavaScript runs on a core that a decode wants too: where it isn't asked, it is woken for several steps at once.
   const double now = now_ms();
-  if (!answer_wanted && now - flushed_ms_ < kQuietMs) return;
+  if (!answer_wanted && now - flushed_ms_ < (listener_.is_followed() ? kQuietMs : kUnheardMs)) return;
   listener_.flush();
   flushed_ms_ = now_ms();
   // Not only the wait counts as crossing: the call that wakes JavaScript may hand it this very core.
@@ -284,8 +290,10 @@ void Step::tell(Sequence& s, const AcceptedPath& accepted, bool is_asking) {
   report.waiting = waiting_;
   report.last = s.over;
   // JavaScript that is woken for one plan is asked for others soon due: many sequences would wake it at every step.
-  const bool is_due = s.held == 0 || (is_asking && 2 * s.held <= s.plan.steps);
+  const bool is_due = s.held == 0 || is_of_another_load(s.planned_for, running_) ||
+                      (is_asking && 2 * s.held <= s.plan.steps);
   s.awaits = s.request.asks && !s.over && is_due;
+  if (s.awaits) s.planned_for = running_;
   s.held = std::max(0, s.held - 1);
   report.asked = s.awaits;
   if (s.awaits) report.question = desk_.ask(s.slot);

@@ -1,46 +1,58 @@
-// Engines of one process take turns with the cores: threads that meet after every operation get nothing done where
-// two engines' threads want the same core.
+// Engines of one process take turns with the cores and with the thread pools that they share: threads that meet after
+// every operation get nothing done where two engines' threads want the same core.
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
+#include <set>
+
+struct ggml_threadpool;
 
 namespace adaptive_spec {
 
-// So many threads may compute at once. First come, first served.
+// So many threads may compute at once, and one graph at a time on each pool. First come, first served.
 class Cores {
  public:
   explicit Cores(int count) : count_(count) {}
 
-  // Waits until these threads have a core each, or, where they are more than there are, all cores.
-  void take(int threads);
-  void give_back(int threads);
+  // Waits until nobody else computes on the pool and these threads have a core each, or, where they are more than there
+  // are, all cores.
+  void take(const ggml_threadpool* pool, int threads);
+  void give_back(const ggml_threadpool* pool, int threads);
   bool is_wanted();  // whether somebody waits
+  // Does something with a pool while nobody computes on it; nothing where somebody does.
+  void if_free(const ggml_threadpool* pool, const std::function<void()>& deed);
+  int count();
+  // The process may use so many: fewer than there are, say, in a container.
+  void set_count(int count);
 
   // Those that this process may use.
   static Cores& of_process();
 
  private:
-  int clamped(int threads) const { return threads < count_ ? threads : count_; }
-
-  const int count_;
   std::mutex mutex_;
   std::condition_variable changed_;
+  int count_;
   uint64_t last_ticket_ = 0, served_ = 0;
+  std::set<const ggml_threadpool*> computing_;
   int taken_ = 0;
 };
 
 // One decode's turn.
 class Turn {
  public:
-  Turn(Cores& cores, int threads) : cores_(cores), threads_(threads) { cores_.take(threads_); }
-  ~Turn() { cores_.give_back(threads_); }
+  Turn(Cores& cores, const ggml_threadpool* pool, int threads) : cores_(cores), pool_(pool), threads_(threads) {
+    cores_.take(pool_, threads_);
+  }
+  ~Turn() { cores_.give_back(pool_, threads_); }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
  private:
   Cores& cores_;
+  const ggml_threadpool* const pool_;
   const int threads_;
 };
 

@@ -1,4 +1,6 @@
 // Several engines in one process, and what is left of those that are gone.
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, generate, type Progress, unload } from '../../lib/index.js';
 import { BEGINNINGS, tinyEngine } from '../native/tiny-engine.js';
@@ -49,6 +51,31 @@ describe('engines at work at once', () => {
       alone.slice(1),
     );
     await Promise.all(engines.map((engine) => engine.close()));
+  });
+});
+
+describe.runIf(existsSync('/proc/self/task'))('one pool of threads', () => {
+  it('serves all engines of a process, those of worker threads too, and ends with the last', async () => {
+    const ended = await runFixture('pool.mjs', paths);
+    expectNoLastWords(ended.stderr, ended.stderr);
+    expect({ code: ended.code, signal: ended.signal }, ended.stderr).toEqual({ code: 0, signal: null });
+    const { counts, alone, together, cut, first, second } = JSON.parse(ended.stdout);
+    // Each engine has its own thread, which computes too; the others are shared.
+    const shared = availableParallelism() - 1;
+    expect(counts).toEqual({
+      one: shared + 1,
+      two: shared + 2,
+      three: shared + 3,
+      withWorker: shared + 4,
+      firstClosed: shared + 3,
+      workerEnded: shared + 2,
+      none: 0,
+      after: 0,
+    });
+    expect(together).toEqual([alone, alone, alone]);
+    expect(cut).toBe('DISPOSED');
+    expect(first.startsWith(alone)).toBe(true);
+    expect(second).toBe(first);
   });
 });
 

@@ -33,7 +33,7 @@ interface Process {
   end: Promise<{ code: number | null; signal: string | null }>;
 }
 
-function serve(args: string[], env: Record<string, string> = {}): Process {
+function serve(args: string[], env: Record<string, string> = {}, ownGroup = false): Process {
   const flags = [
     '--model',
     model,
@@ -48,6 +48,7 @@ function serve(args: string[], env: Record<string, string> = {}): Process {
   const child = spawn(process.execPath, [resolve('dist/cli/main.js'), 'serve', ...flags, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
+    detached: ownGroup,
   });
   let stdout = '';
   let stderr = '';
@@ -154,6 +155,16 @@ describe('--isolate', () => {
     expect(choices[0].finish_reason).toBe('length');
     parent.child.kill('SIGTERM');
     expect(await parent.end).toEqual({ code: 0, signal: null });
+  });
+
+  it("lets streams finish at a terminal's Ctrl-C, which its whole group hears", async () => {
+    const parent = serve(['--isolate'], {}, true);
+    const address = await parent.address();
+    const body = { prompt: 'the world', max_tokens: 400, stream: true, ignore_eos: true };
+    const response = await complete(address, body);
+    process.kill(-parent.child.pid!, 'SIGINT');
+    expect(await response.text()).toMatch(/"finish_reason":"length".*data: \[DONE\]\n\n$/s);
+    expect(await parent.end).toEqual({ code: 130, signal: null });
   });
 
   it('leaves no server behind where the parent is killed', async () => {

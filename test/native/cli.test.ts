@@ -330,7 +330,15 @@ describe('wrong usage', () => {
     ],
     ['kernels that there are not', ['calibrate', '--kernels', 'avx1024'], /avx1024/, /'avx512'/],
     ['threads that are no number', ['doctor', '--threads', 'all'], /--threads is "all"/, /number/],
-    ['a word too many for models', ['models', 'list', 'all'], /argument/, /./],
+    ['a word too many for models', ['models', 'list', 'all'], /argument/, /adaptive-spec models list --help/],
+    ['a flag that generate has not', ['generate', '--colour'], /--colour/, /adaptive-spec generate --help/],
+    [
+      'a log of K where K is not chosen',
+      ['calibrate', '--audit', 'a'],
+      /unknown option '--audit'/,
+      /calibrate/,
+    ],
+    ['a port that there is not', ['serve', '--port', '99999'], /port is 99999/, /65535/],
   ];
 
   it.each(CASES)('is exit code 2 with a hint: %s', async (_, args, message, hint) => {
@@ -443,6 +451,13 @@ describe('a reader that goes away', () => {
     expect(stdout).toHaveLength(10);
     expect(stderr).toBe('code 0\n');
   });
+
+  it.skipIf(!existsSync('/dev/full'))('that is a full disk is said in a line', async () => {
+    const { stderr } = await shell(
+      '"$NODE" "$MAIN" generate -m "$TARGET" -p "$PROMPT" -n 8 --context-size 512 > /dev/full; echo "code $?" >&2',
+    );
+    expect(stderr).toMatch(/^The output can't be written: .*ENOSPC.*\ncode 1\n$/);
+  });
 });
 
 describe('models', () => {
@@ -533,6 +548,13 @@ describe('calibrate', () => {
       expect.arrayContaining([1, 2, 5, 9, 17]),
     );
     expect(Date.parse(result.measuredAt)).not.toBeNaN();
+  });
+
+  it('says that nothing was kept where the cache is no folder that can be written', async () => {
+    const env = { ADAPTIVE_SPEC_CACHE: file('no-folder', '') };
+    const { code, stderr } = await run(['calibrate', '-m', pair[1]!, '--rows', '1,2'], { env });
+    expect(stderr).toMatch(/^not kept for later engines: /m);
+    expect(code).toBe(0);
   });
 
   it('says in words what else a step costs', async () => {

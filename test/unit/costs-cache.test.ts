@@ -162,12 +162,19 @@ describe("an engine's costs", () => {
     new EngineCosts({ facts, drafts: true, threads: 2, draftThreads: 1, cpuTimes, folder, ...options });
 
   /** Runs a request of so many steps at `factor` times the table's cost. */
-  function run(costs: EngineCosts, steps: number, factor = 1, depths = [0, 0, 4, 4, 8, 8]): void {
+  function run(
+    costs: EngineCosts,
+    steps: number,
+    factor = 1,
+    depths = [0, 0, 4, 4, 8, 8],
+    heldUp: (step: number) => boolean = () => false,
+  ): void {
     const model = new CostModel(table);
     costs.busy(true);
     for (let step = 1; step <= steps; step++) {
       const drafted = depths[step % depths.length]!;
-      const verifyMs = factor * model.verifyMs(drafted + 1, 50);
+      const stall = drafted > 0 && heldUp(step) ? 3 : 1;
+      const verifyMs = stall * factor * model.verifyMs(drafted + 1, 50);
       costs.observe(
         stepReport({
           step,
@@ -218,7 +225,12 @@ describe("an engine's costs", () => {
     costs.close();
     const kept = readCachedCosts(facts, folder)!;
     expect(kept.source).toBe('live');
-    expect(kept.table).toEqual(costs.table);
+    expect(kept.table).toMatchObject({ draft: costs.table!.draft, overheadMs: costs.table!.overheadMs });
+    for (const rows of [1, 5, 9]) {
+      const ratio =
+        new CostModel(kept.table).verifyMs(rows, 50) / new CostModel(costs.table!).verifyMs(rows, 50);
+      expect(Math.abs(ratio - 1)).toBeLessThan(0.02);
+    }
     expect(new CostModel(costsOf().table!).verifyMs(9, 50)).toBeCloseTo(30, 0);
   });
 
@@ -258,6 +270,21 @@ describe("an engine's costs", () => {
     const kept = readCachedCosts(facts, folder)!;
     expect(kept.source).toBe('live');
     expect(new CostModel(kept.table).verifyMs(1, 0) / 20).toBeCloseTo(1.5, 1);
+  });
+
+  it('keep what passes usually take: those that were held up must not add up over engines', () => {
+    writeCachedCosts(facts, cached, folder);
+    for (const factor of [1.5, 1, 1.5, 1, 1.5, 1]) {
+      const costs = costsOf();
+      run(costs, 600, factor, [0, 0, 0, 0, 4, 4, 8, 8], (step) => step % 5 === 0);
+      const now = new CostModel(costs.table!);
+      // The mean that plans reckon with has them in it.
+      expect(now.verifyMs(5, 50) / now.verifyMs(1, 50)).toBeGreaterThan(1.4);
+      costs.close();
+      const kept = new CostModel(readCachedCosts(facts, folder)!.table);
+      expect(Math.abs(kept.verifyMs(1, 50) / (20 * factor) - 1)).toBeLessThan(0.1);
+      expect(kept.verifyMs(5, 50) / kept.verifyMs(1, 50)).toBeLessThan(1.33);
+    }
   });
 
   it('are those of a calibration from then on, which is kept at once unless the machine was busy', () => {

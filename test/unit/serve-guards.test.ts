@@ -143,16 +143,17 @@ describe('pages of other origins', () => {
 
 describe('server options', () => {
   it.each<[object, RegExp]>([
-    [{ port: -1 }, /port/],
-    [{ port: 'http' }, /port/],
-    [{ host: '' }, /host/],
-    [{ apiKey: '' }, /apiKey/],
-    [{ queue: 1.5 }, /queue/],
+    [{ port: -1 }, /port is -1/],
+    [{ port: 'http' }, /port is "http"/],
+    [{ host: '' }, /host is ""/],
+    [{ apiKey: ['sk-1', ''] }, /^apiKey is wrong$/],
+    [{ apiKey: '' }, /apiKey is wrong/],
+    [{ queue: 1.5 }, /queue is 1.5/],
     [{ controller: 'nobody' }, /no controller named/],
     [{ controller: 'fixed' }, /no depth/],
     [{ depth: 99 }, /depth/],
     [{ pingMs: 2 ** 31 }, /pingMs/],
-    [{ cors: true }, /cors/],
+    [{ cors: true }, /no server option cors/],
   ])('are checked: %j', (options, message) => {
     expect(() => createServer(new FakeEngine(), options as ServerOptions)).toThrow(message);
     expect(() => createServer(new FakeEngine(), options as ServerOptions)).toThrow(

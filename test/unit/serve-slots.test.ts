@@ -56,6 +56,15 @@ describe('slots', () => {
     expect(now()).toEqual([0, 0]);
   });
 
+  it('count those who were let in before, and have not asked yet', async () => {
+    const { made } = slots(2, 1);
+    expect(() => made.mustHaveRoom(2)).not.toThrow();
+    expect(() => made.mustHaveRoom(3)).toThrow('0 requests run and 3 wait');
+    await made.take(never());
+    expect(() => made.mustHaveRoom(1)).not.toThrow();
+    expect(() => made.mustHaveRoom(2)).toThrow(expect.objectContaining({ status: 503 }));
+  });
+
   it('are not waited for by who has left', async () => {
     const { made, now } = slots(1, 2);
     const hold = await made.take(never());

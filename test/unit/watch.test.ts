@@ -115,7 +115,11 @@ describe('counters', () => {
 
   it.each([
     ['vllm:generation_tokens_total 5\n', /vLLM has no/, /--speculative-config/],
-    ['llamacpp:tokens_predicted_total 5\n', /llama-server has no/, /--metrics --model-draft/],
+    [
+      'llamacpp:tokens_predicted_total 5\n',
+      /llama-server has no/,
+      /--metrics --spec-type draft-simple --model-draft/,
+    ],
     ['go_goroutines 7\n', /neither llama-server nor vLLM/, /vllm serve/],
     ['<html></html>', /holds no metrics/, /Give the address/],
   ])('that are missing are said, with what turns them on: %s', (text, message, hint) => {
@@ -392,7 +396,7 @@ describe('how it looks', () => {
 
   it('names the flag where tokens come without drafts', () => {
     const { acceptance: _, ...bare } = { ...reading, drafted: 0, accepted: 0, drafts: 0 };
-    expect(lineOf(bare)).toContain('start llama-server with --model-draft FILE');
+    expect(lineOf(bare)).toContain('start llama-server with --spec-type draft-simple --model-draft FILE');
     expect(lineOf({ ...bare, server: 'vLLM' })).toContain('--speculative-config');
   });
 });

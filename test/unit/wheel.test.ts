@@ -142,6 +142,11 @@ describe('Python', () => {
     expect(error.hint).toMatch(/python3-pip/);
   });
 
+  it('that finds the disk full is told from no network', async () => {
+    python(`echo "OSError(28, 'No space left on device')" >&2; exit 1`);
+    expect((await refusal(entry())).hint).toMatch(/disk with room/);
+  });
+
   it('that gives no wheel and no error is refused', async () => {
     python('exit 0');
     expect((await refusal(entry())).message).toMatch(/no wheel of tiny-model==1\.0/);
