@@ -94,7 +94,7 @@ describe.each(PAIRS)('$draft for $target', (pair) => {
     );
     for (const { drafted, probabilities, draftTokens, origins, drafterLag } of reports) {
       expect([probabilities.length, draftTokens.length, origins.length]).toEqual([0, drafted, drafted]);
-      expect(drafterLag).toBe(1);
+      expect(drafterLag).toBeLessThanOrEqual(1);
     }
   });
 
@@ -137,8 +137,9 @@ describe.each(PAIRS)('$draft for $target', (pair) => {
     const plain = await engine.generate({ ...how, controller: 'off' });
     for (const depth of [1, 4, 9])
       expect((await engine.generate({ ...how, depth })).tokens).toEqual(plain.tokens);
-    const rejecting = await engine.generate({ ...how, depth: 4, acceptance: 'rejection' });
-    expect(rejecting.tokens).toEqual(plain.tokens);
+    const certain = { ...how, acceptance: 'rejection' as const };
+    const rejecting = await engine.generate({ ...certain, depth: 4 });
+    expect(rejecting.tokens).toEqual((await engine.generate({ ...certain, controller: 'off' })).tokens);
     expect(rejecting.stats.draftTokens).toBeGreaterThan(0);
   });
 
@@ -196,8 +197,8 @@ describe.each(PAIRS)('$draft for $target', (pair) => {
       BEGINNINGS.map((prompt, i) => together.generate({ prompt, maxTokens: 60, depth: depths[i]! })),
     );
     for (const [i, result] of results.entries()) {
-      const prompt = await together.tokenize(BEGINNINGS[i]!);
-      await judge.expectSame(result.tokens, plains[i]!.tokens, Int32Array.from(prompt), `request ${i}`);
+      const prompt = together.tokenize(BEGINNINGS[i]!);
+      await judge.expectSame(result.tokens, plains[i]!.tokens, prompt, `request ${i}`);
       expect(result.stats.draftTokens > 0).toBe(depths[i]! > 0);
     }
     expect(results.reduce((sum, { stats }) => sum + stats.acceptedTokens, 0)).toBeGreaterThan(3);
@@ -239,10 +240,8 @@ describe.each(PAIRS)('$draft for $target', (pair) => {
     });
     expect(trees.info.branches).toBe(0);
     expect(warnings).toEqual([expect.stringContaining('trained draft head')]);
-    const refused = trees.generate({ prompt: 'x', tree: 8 });
-    await expect(refused).rejects.toMatchObject({ code: 'UNSUPPORTED' });
     const how = { prompt: BEGINNINGS[1]!, maxTokens: 40 };
-    const drafted = await trees.generate({ ...how, depth: 4 });
+    const drafted = await trees.generate({ ...how, depth: 4, tree: 8 });
     expect(drafted.tokens).toEqual((await trees.generate({ ...how, controller: 'off' })).tokens);
     await trees.close();
   });
@@ -392,7 +391,12 @@ describe('what would end the process in llama.cpp', () => {
 
   it('runs a target that cannot be rolled back without its head', async () => {
     const models = await tinyModels();
-    const engine = await createEngine({ model: models.hybrid, draft: models.eagle3, contextSize: 256 });
+    const engine = await createEngine({
+      model: models.hybrid,
+      draft: models.eagle3,
+      contextSize: 256,
+      onWarning: () => {},
+    });
     expect(engine.info.drafters).toEqual([]);
     await engine.close();
   });
