@@ -154,7 +154,10 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
 
   /** @internal */
   push(part: GenerationPart): void {
-    this.#parts.push(part);
+    const last = this.#parts.at(-1);
+    // Before anybody looks, the text is one.
+    if (!this.#isFollowed && part.type === 'text' && last?.type === 'text') last.text += part.text;
+    else this.#parts.push(part);
     this.#wake();
   }
 

@@ -101,8 +101,11 @@ const AHEAD_DRIFT = 0.01;
  * curse). Found by replay of texts that are no benchmark's; between 1 and 1.25 it matters by less than 1 %.
  */
 const CAUTION = 1.1;
-/** The same where sequences share steps: there is less to gain, and asking for each of them costs more. */
-const SHARED_CAUTION = 1.25;
+/**
+ * More of it for each doubling of the sequences that share steps: all of them wait for one's draft, and rows are dearer
+ * in the midst of few others than in the table, where all draft.
+ */
+const SHARED_CAUTION = 0.15;
 /** Longer plans would learn too late. */
 const MOST_STEPS = 16;
 /** Steps of a plan that drafts nothing, and so has nothing to learn, at most: the text comes on in the meantime. */
@@ -264,6 +267,9 @@ export class AutoController implements DepthController {
         steps: steps === 1 ? 1 : Math.min(Math.max(least, this.#guard.wait), MOST_PLAIN_STEPS),
       };
     }
+    const caution = CAUTION + SHARED_CAUTION * Math.log2(this.#running);
+    const tokensPerMs = caution * this.#rate(verifyMs[0]! + costs.table.overheadMs);
+    if (this.#running > 1 && !canPay(verifyMs, tokensPerMs)) return { depth: 0, steps: MOST_PLAIN_STEPS };
     return {
       depth: this.#limit,
       drafter: level.drafter,
@@ -272,9 +278,7 @@ export class AutoController implements DepthController {
       stop: {
         acceptance: this.#learner.model(this.#surroundings),
         value: {
-          tokensPerMs:
-            (this.#running > 1 ? SHARED_CAUTION : CAUTION) *
-            this.#rate(verifyMs[0]! + costs.table.overheadMs),
+          tokensPerMs,
           draftMs: level.asksModel ? costs.table.draft.msPerToken : NEVER_MS,
           verifyMs: this.#amongDrafts(verifyMs),
           rebuildMs: costs.table.rebuildMs,
@@ -386,6 +390,11 @@ interface Level {
 }
 
 const NOBODY: Level = { asksModel: false };
+
+/** Whether any number of tokens would be worth its rows if all of them were free and right. */
+function canPay(verifyMs: Float64Array, tokensPerMs: number): boolean {
+  return verifyMs.some((ms, tokens) => tokens > tokensPerMs * (ms - verifyMs[0]!));
+}
 
 function levelsOf(drafters: readonly string[]): Level[] {
   if (drafters.includes('hybrid')) {

@@ -120,8 +120,8 @@ export interface DetailedPlan {
    */
   tree?: TreePlan;
   /**
-   * Steps that this plan holds for, without asking again: 1 to 256, by default 1. Reports of the steps between come
-   * later, several at once, to `observe`.
+   * Steps that this plan holds for, without asking again: 1 to 256, by default 1. Fewer where twice or half as many
+   * requests share the steps meanwhile. Reports of the steps between come later, several at once, to `observe`.
    */
   steps?: number;
 }

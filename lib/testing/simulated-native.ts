@@ -85,7 +85,7 @@ export class SimulatedNative implements NativeEngine {
   forgetSession(): void {}
 
   /** Every step is told at once. */
-  setFollowed(): void {}
+  setFollowed(_isFollowed: boolean): void {}
 
   close(): void {
     if (this.#isClosing) return;

@@ -120,6 +120,8 @@ void Step::await_plans() {
     if (plan) {
       s->plan = *plan;
       s->held = plan->steps - 1;
+    } else {
+      s->held = 0;  // the last one goes on only until the new one comes
     }
     s->late = !plan;
   }

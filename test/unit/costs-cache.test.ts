@@ -217,6 +217,16 @@ describe("an engine's costs", () => {
     expect(costsOf({ facts: undefined }).table).toBeUndefined();
   });
 
+  it('stay the same table over steps that others share, and no longer', () => {
+    writeCachedCosts(facts, cached, folder);
+    const costs = costsOf();
+    const before = costs.table;
+    costs.observe(stepReport({ step: 1, rows: 1, load: { running: 2, waiting: 0 } }), true);
+    expect(costs.table).toBe(before);
+    costs.observe(stepReport({ step: 2, rows: 1, load: { running: 1, waiting: 0 } }), true);
+    expect(costs.table).not.toBe(before);
+  });
+
   it('are learned from steps, and kept at the end for the next engine', () => {
     const costs = costsOf();
     run(costs, 300);

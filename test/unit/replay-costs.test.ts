@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { CostModel, type CostTable } from '../../lib/control/costs.js';
-import { costsAtLoad, extendedCurve } from '../../lib/control/costs-at-load.js';
+import { costModelAtLoad, costsAtLoad, extendedCurve } from '../../lib/control/costs-at-load.js';
 import { fixedDepth } from '../../lib/control/fixed-depth.js';
 import { HOST96_MEASURED, host96, host96Table, PLAIN_MS } from '../../lib/replay/costs-host96.js';
 import { replay } from '../../lib/replay/replay.js';
@@ -70,6 +70,13 @@ describe('extendedCurve', () => {
 describe('costsAtLoad', () => {
   it('leaves one sequence alone', () => {
     expect(costsAtLoad(staircase, 1)).toBe(staircase);
+  });
+
+  it('is worked out once for each table and load', () => {
+    const model = costModelAtLoad(host96, 4);
+    expect(costModelAtLoad(host96, 4)).toBe(model);
+    expect(costModelAtLoad(host96, 8)).not.toBe(model);
+    expect(model.curve(65, 300)).toEqual(new CostModel(costsAtLoad(host96, 4)).curve(65, 300));
   });
 
   it('verifies the rows of all in one batch, and drafts for all at once', () => {

@@ -1,7 +1,8 @@
 // A test engine must do what an engine does: a user's test that passes on it says something of the real one.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { AdaptiveSpecError, type GenerationPart, type StepReport } from '../../lib/index.js';
 import { createTestEngine } from '../../lib/testing/index.js';
+import { SimulatedNative } from '../../lib/testing/simulated-native.js';
 
 const prompt = 'Say something';
 const messages = [{ role: 'user', content: 'What is the weather in Paris?' }];
@@ -195,6 +196,30 @@ describe('an engine', () => {
     expect(heard.slice(1).map(({ depth }) => depth)).toEqual(depths);
     expect(heard.map(({ text }) => text).join('')).toBe(TEXT);
     expect(stats.controller.calls).toBe(depths.length);
+  });
+
+  it('tells native code whether somebody waits for steps or text', async () => {
+    const told: boolean[] = [];
+    const spy = vi
+      .spyOn(SimulatedNative.prototype, 'setFollowed')
+      .mockImplementation((isFollowed) => void told.push(isFollowed));
+    const engine = await createTestEngine({ reply: () => TEXT });
+    await engine.generate({ prompt });
+    expect(told).toEqual([]);
+    const two = [engine.generate({ prompt }), engine.generate({ prompt })];
+    await Promise.all(
+      two.map(async (generation) => {
+        for await (const text of generation) expect(text).not.toBe('');
+      }),
+    );
+    expect(told).toEqual([true, false]);
+    // Text that is there already is waited for by nobody.
+    for await (const _ of two[0]!.events()) expect(told).toEqual([true, false]);
+    const off = engine.on('step', () => {});
+    expect(told).toEqual([true, false, true]);
+    off();
+    expect(told).toEqual([true, false, true, false]);
+    spy.mockRestore();
   });
 
   it('heeds what a plan says of drafter, verification and steps', async () => {

@@ -316,14 +316,16 @@ describe('the acceptance learner', () => {
 });
 
 describe('where several sequences share the steps', () => {
-  /** Level up to sixteen rows, then a millisecond a row. */
-  const table = costs(0, {
-    target: Array.from({ length: 65 }, (_, i) => ({
-      rows: i + 1,
-      contextLength: 0,
-      ms: 10 + Math.max(0, i - 15),
-    })),
-  });
+  /** Level up to sixteen rows, then so much a row. */
+  const rising = (rowMs: number) =>
+    costs(0, {
+      target: Array.from({ length: 65 }, (_, i) => ({
+        rows: i + 1,
+        contextLength: 0,
+        ms: 10 + rowMs * Math.max(0, i - 15),
+      })),
+    });
+  const table = rising(0.25);
   const at = (running: number) => ({ load: { running, waiting: 0 } });
   const planAt = (auto: AutoController, running: number) =>
     auto.nextPlan(stepReport(at(running))) as DetailedPlan;
@@ -332,10 +334,25 @@ describe('where several sequences share the steps', () => {
     const auto = begun(table);
     const rise = (plan: DetailedPlan) => plan.stop!.value!.verifyMs[1]! - plan.stop!.value!.verifyMs[0]!;
     expect(rise(planAt(auto, 1))).toBe(0);
-    expect(rise(planAt(auto, 16))).toBe(16);
+    expect(rise(planAt(auto, 16))).toBe(4);
     expect(planAt(auto, 16).stop!.value!.draftMs).toBeGreaterThanOrEqual(table.draft.msPerToken);
     // And as before when the others have left.
     expect(rise(planAt(auto, 1))).toBe(0);
+  });
+
+  it('does not look for drafts where not even right ones would be worth their rows', () => {
+    const auto = begun(rising(1));
+    expect(planAt(auto, 16)).toEqual({ depth: 0, steps: 64 });
+    // And does again when the others have left.
+    expect(planAt(auto, 1)).toMatchObject({ drafter: 'hybrid' });
+  });
+
+  it('is asked the more seldom the more share them, and not so seldom where it drafts', () => {
+    const auto = begun(table);
+    expect([1, 2, 4, 8, 16].map((running) => planAt(auto, running).steps)).toEqual([1, 8, 16, 32, 64]);
+    for (let step = 1; step < 20; step++)
+      auto.observe(stepReport({ ...at(16), step, drafted: 2, verified: 2, accepted: 1, rows: 3 }));
+    expect(planAt(auto, 16).steps).toBe(16);
   });
 
   it('takes a table of several sequences as it is', () => {
