@@ -16,6 +16,8 @@ export interface NativeEngineOptions {
   modelPath: string;
   /** '' for none. */
   draftPath: string;
+  /** Whether the target's own MTP layer drafts. */
+  mtp: boolean;
   /** Tokens per sequence. */
   contextSize: number;
   /** Sequences that run at once. */

@@ -28,6 +28,7 @@ import { ControllerDriver } from './control/driver.js';
 import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
 import { modelTokensOf } from './control/stop-rule.js';
+import { isTrainedHead } from './control/trained-heads.js';
 import { ControlNames } from './control-names.js';
 import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
@@ -306,6 +307,7 @@ export class Engine implements AsyncDisposable {
       {
         modelPath: pair.target.path,
         draftPath: pair.draft?.path ?? '',
+        mtp: pair.mtp,
         contextSize: pair.contextSize,
         parallel: options.parallel,
         maxDepth: pair.maxDepth,
@@ -423,7 +425,8 @@ export class Engine implements AsyncDisposable {
     throw new AdaptiveSpecError(
       'UNSUPPORTED',
       `Sessions of ${this.#info.model} can't be saved: its state is not that of all tokens`,
-      'Use a model without recurrent layers and without a sliding window, or keep the messages and read them again.',
+      'Use a model without recurrent layers and without a sliding window, and no draft head that reads hidden states; or ' +
+        'keep the messages and read them again.',
     );
   }
 
@@ -456,7 +459,7 @@ export class Engine implements AsyncDisposable {
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
     if (!quiet) this.#mustHaveRoom();
-    const chosen = request.controller as Controller | string | undefined;
+    const chosen = this.#policyOf(request);
     const controller = this.#controllers.take(chosen, { depth: request.depth });
     const maxDepth = Math.min(request.maxDepth ?? this.#info.maxDepth, this.#info.maxDepth);
     const nativeDepth = this.#nativeDepth(controller, maxDepth);
@@ -980,6 +983,13 @@ export class Engine implements AsyncDisposable {
     );
   }
 
+  /** The request's controller. 'auto' goes by probabilities, which a trained head doesn't give: 'goodput' needs none. */
+  #policyOf({ controller, depth, drafter }: CheckedRequest): Controller | string | undefined {
+    const chosen = controller as Controller | string | undefined;
+    const isAuto = chosen === 'auto' || (chosen === undefined && depth === undefined);
+    return isAuto && isTrainedHead(drafter ?? this.#info.drafters[0]) ? 'goodput' : chosen;
+  }
+
   /** Where a plan that names no drafter goes: an index into the engine's. */
   #drafterIndex(name: string | undefined): number {
     if (name === undefined) return 0;
@@ -1142,11 +1152,11 @@ export class Engine implements AsyncDisposable {
 type FileFacts = Pick<CacheFacts, 'model' | 'draft' | 'quantization' | 'addon'>;
 
 /** The files' part of what a cost table holds for; undefined where one of them can't be read any more. */
-function fileFacts({ target, draft }: ModelPair): FileFacts | undefined {
+function fileFacts({ target, draft, mtp }: ModelPair): FileFacts | undefined {
   try {
     return {
       model: modelFingerprint(target),
-      draft: draft ? modelFingerprint(draft) : '',
+      draft: draft ? modelFingerprint(draft) : mtp ? 'mtp' : '',
       quantization: target.quantization,
       addon: fileStamp(bindingPath()),
     };

@@ -34,7 +34,10 @@ export interface EngineOptions {
    * Default: SmolLM2-135M-Instruct, together with its draft.
    */
   model?: string;
-  /** Draft model, given like `model`; false for none. Default: none for a `model` that was given. */
+  /**
+   * Draft model, given like `model`; false for none. Default: none for a `model` that was given. An EAGLE-3 or DFlash
+   * head is given like a draft model; 'mtp' is the MTP layer that the target itself brings (docs/drafters.md).
+   */
   draft?: string | false;
   /** Tokens of prompt and output together, per request. Default: 4096, or what the model was trained for. */
   contextSize?: number;
@@ -191,7 +194,7 @@ export interface RequestOptions {
   /** Largest depth of this request's plans, 1 to the engine's `maxDepth`, which is the default. */
   maxDepth?: number;
   /** Who drafts where a plan names none, one of `engine.info.drafters`. Default: the first of these. */
-  drafter?: 'model' | 'ngram' | 'hybrid' | (string & {});
+  drafter?: 'model' | 'ngram' | 'hybrid' | 'eagle3' | 'mtp' | 'dflash' | (string & {});
   /**
    * Whether an engine with an `ngramStore` keeps this request's text and drafts from other requests' text for it.
    * Default true.

@@ -59,6 +59,7 @@ EngineOptions engine_options(Napi::Object o) {
   EngineOptions options;
   options.model_path = text(o, "modelPath");
   options.draft_path = text(o, "draftPath");
+  options.mtp = flag(o, "mtp");
   options.context_size = integer(o, "contextSize");
   options.parallel = integer(o, "parallel");
   options.max_depth = integer(o, "maxDepth");

@@ -40,6 +40,13 @@ export const TINY_MODELS = {
   noTokenizer: 'the target without tokenizer and without maps: refused as a draft',
   swa: 'gemma3, one sliding-window layer (32 tokens) and one full layer',
   swaDraft: 'a noisy copy of swa',
+  eagle3: 'EAGLE-3 head for the target, which is right now and then',
+  eagle3Hot: 'the same, with a small vocabulary of its own (d2t) and an output matrix',
+  dflash: 'DFlash head for the target, in blocks of 6; of these the first token is right now and then',
+  targetNear: 'the target, whose next token hangs on the last one above all, so that heads are often right',
+  targetMtp: 'glm4moe of that kind, two layers and an MTP layer',
+  targetQwen3: 'qwen3, two layers',
+  eagle3Qwen3: 'EAGLE-3 head for targetQwen3',
   recurrent: 'mamba: cannot be rolled back',
   hybrid: 'lfm2, an attention layer and a convolution layer: cannot be rolled back',
 } as const;
@@ -308,16 +315,17 @@ function common(arch: string, vocabularySize = TINY_VOCABULARY_SIZE): Metadata {
   };
 }
 
-function llama(seed: string, eog = false): Model {
+/** `context` is how much the next token hangs on those before the last. */
+function llama(seed: string, eog = false, context = 1): Model {
   return {
     metadata: { ...common('llama'), 'llama.rope.dimension_count': u32(HEAD), ...tokenizer() },
     weights: {
       ...vocabularyWeights(seed, eog),
       'output_norm.weight': constant(N_EMBD, 1),
-      ...attention(seed, 0, 1.5),
-      ...feedForward(seed, 0, 1),
-      ...attention(seed, 1, 1.5),
-      ...feedForward(seed, 1, 1),
+      ...attention(seed, 0, 1.5 * context),
+      ...feedForward(seed, 0, context),
+      ...attention(seed, 1, 1.5 * context),
+      ...feedForward(seed, 1, context),
     },
   };
 }
@@ -418,6 +426,169 @@ function lfm2(seed: string): Model {
       'blk.1.shortconv.out_proj.weight': matrix(`${seed} out`, N_EMBD, N_EMBD, 1.5),
       ...feedForward(seed, 1, 1),
     },
+  };
+}
+
+// ---- trained heads: their weights are set so that they guess from the newest token alone ----------------------------
+
+/** Of targets that heads are to be right of. */
+const NEAR = 0.4;
+
+/** A matrix that copies its first columns, `gain` times, with noise of `level` in all others. */
+function copying(seed: string, columns: number, rows: number, level = 0, gain = 1): Weights {
+  const weights = matrix(seed, columns, rows, level);
+  for (let at = 0; at < rows; at++) row(weights, at)[at] = gain;
+  return weights;
+}
+
+/** It attends to its own row, whose queries and keys are alike: adds that row's token, and takes off the states. */
+function eagle3(seed: string, draftVocabulary?: readonly number[]): Model {
+  const queries = matrix(`${seed} q`, 2 * N_EMBD, N_EMBD, 4);
+  const loud = 3;
+  const values = copying(`${seed} v`, 2 * N_EMBD, N_EMBD);
+  for (let at = 0; at < N_EMBD; at++) row(values, at)[N_EMBD + at] = -1;
+  return {
+    metadata: {
+      ...common('eagle3'),
+      'eagle3.block_count': u32(1),
+      'eagle3.attention.head_count_kv': u32(N_HEAD),
+      'eagle3.rope.dimension_count': u32(HEAD),
+      'eagle3.target_hidden_size': u32(N_EMBD),
+      'eagle3.target_layers': arrayOf('int32', [0, 1, 1]),
+      ...tokenizer(),
+    },
+    weights: {
+      'fc.weight': matrix(`${seed} fc`, 3 * N_EMBD, N_EMBD, 0.8 * loud),
+      'output_norm.weight': constant(N_EMBD, 1),
+      'blk.0.attn_norm.weight': constant(N_EMBD, 1),
+      'blk.0.attn_norm_2.weight': constant(N_EMBD, 1),
+      'blk.0.attn_q.weight': queries,
+      'blk.0.attn_k.weight': queries,
+      'blk.0.attn_v.weight': values,
+      'blk.0.attn_output.weight': copying(`${seed} o`, N_EMBD, N_EMBD, 0, loud),
+      ...feedForward(seed, 0, 0.1),
+      ...(draftVocabulary
+        ? { 'output.weight': rows(vocabularyWeights('target', false)['output.weight']!, draftVocabulary) }
+        : {}),
+    },
+  };
+}
+
+/** Only the block's own tokens say where they stand, in a channel of their own; each attends to the one before it. */
+function dflash(seed: string): Model {
+  const mark = N_EMBD - 1;
+  const embedding = vocabularyWeights('target', false)['token_embd.weight']!;
+  const marked = { shape: embedding.shape, values: embedding.values.slice() };
+  for (let id = 0; id < TINY_VOCABULARY_SIZE; id++) row(marked, id)[mark] = 4;
+  row(marked, ENDOFTEXT).fill(0, 0, mark);
+  // A pair of elements of each head that is rotated by one radian a place: the query is a place behind.
+  const reading = (turn: number): Weights => {
+    const weights = matrix(`${seed} mark`, N_EMBD, N_EMBD, 0);
+    for (let head = 0; head < N_HEAD; head++) {
+      row(weights, head * HEAD)[mark] = Math.cos(turn);
+      row(weights, head * HEAD + HEAD / 2)[mark] = Math.sin(turn);
+    }
+    return weights;
+  };
+  const values = copying(`${seed} v`, N_EMBD, N_EMBD);
+  row(values, mark).fill(0);
+  const fusing = matrix(`${seed} fc`, 2 * N_EMBD, N_EMBD, 0.2);
+  row(fusing, mark).fill(0);
+  return {
+    metadata: {
+      ...common('dflash'),
+      'dflash.block_count': u32(1),
+      'dflash.attention.head_count_kv': u32(N_HEAD),
+      'dflash.rope.dimension_count': u32(HEAD),
+      'dflash.block_size': u32(6),
+      'dflash.target_layers': arrayOf('int32', [0, 1]),
+      ...tokenizer(),
+      'tokenizer.ggml.mask_token_id': u32(ENDOFTEXT),
+    },
+    weights: {
+      'token_embd.weight': marked,
+      'output.weight': vocabularyWeights('target', false)['output.weight']!,
+      'fc.weight': fusing,
+      'enc.output_norm.weight': constant(N_EMBD, 1),
+      'output_norm.weight': constant(N_EMBD, 1),
+      'blk.0.attn_norm.weight': constant(N_EMBD, 1),
+      'blk.0.attn_q.weight': reading(-1),
+      'blk.0.attn_k.weight': reading(0),
+      'blk.0.attn_v.weight': values,
+      'blk.0.attn_output.weight': copying(`${seed} o`, N_EMBD, N_EMBD),
+      'blk.0.attn_q_norm.weight': constant(HEAD, 3),
+      'blk.0.attn_k_norm.weight': constant(HEAD, 3),
+      ...feedForward(seed, 0, 0.1),
+    },
+  };
+}
+
+function glm4moe(seed: string): Model {
+  const experts = 2;
+  const trunk = (layer: number) => {
+    const { [`blk.${layer}.ffn_norm.weight`]: norm, ...rest } = feedForward(seed, layer, NEAR);
+    return {
+      ...attention(seed, layer, 1.5 * NEAR),
+      ...rest,
+      [`blk.${layer}.post_attention_norm.weight`]: norm!,
+    };
+  };
+  const stacked = (name: string, columns: number, rows: number, gain: number): Weights => {
+    const { values } = matrix(`${seed} ${name}`, columns, rows * experts, gain);
+    return { shape: [columns, rows, experts], values };
+  };
+  return {
+    metadata: {
+      ...common('glm4moe'),
+      'glm4moe.block_count': u32(3),
+      'glm4moe.nextn_predict_layers': u32(1),
+      'glm4moe.rope.dimension_count': u32(HEAD),
+      'glm4moe.leading_dense_block_count': u32(2),
+      'glm4moe.expert_count': u32(experts),
+      'glm4moe.expert_used_count': u32(1),
+      'glm4moe.expert_shared_count': u32(1),
+      'glm4moe.expert_feed_forward_length': u32(N_FF),
+      'glm4moe.expert_weights_scale': f32(1),
+      'glm4moe.expert_weights_norm': bool(true),
+      ...tokenizer(),
+    },
+    weights: {
+      ...vocabularyWeights(seed, false),
+      'output_norm.weight': constant(N_EMBD, 1),
+      ...trunk(0),
+      ...trunk(1),
+      ...attention(seed, 2, 0.1),
+      'blk.2.post_attention_norm.weight': constant(N_EMBD, 1),
+      'blk.2.ffn_gate_inp.weight': matrix(`${seed} router`, N_EMBD, experts, 1),
+      'blk.2.exp_probs_b.bias': constant(experts, 0),
+      'blk.2.ffn_gate_exps.weight': stacked('gate', N_EMBD, N_FF, 1),
+      'blk.2.ffn_up_exps.weight': stacked('up', N_EMBD, N_FF, 1),
+      'blk.2.ffn_down_exps.weight': stacked('down', N_FF, N_EMBD, 0.1),
+      'blk.2.ffn_gate_shexp.weight': matrix(`${seed} shared gate`, N_EMBD, N_FF, 1),
+      'blk.2.ffn_up_shexp.weight': matrix(`${seed} shared up`, N_EMBD, N_FF, 1),
+      'blk.2.ffn_down_shexp.weight': matrix(`${seed} shared down`, N_FF, N_EMBD, 0.1),
+      'blk.2.nextn.eh_proj.weight': copying(`${seed} eh`, 2 * N_EMBD, N_EMBD, 0.2),
+      'blk.2.nextn.enorm.weight': constant(N_EMBD, 1),
+      'blk.2.nextn.hnorm.weight': constant(N_EMBD, 1),
+    },
+  };
+}
+
+function qwen3(seed: string): Model {
+  const { metadata, weights } = llama(seed);
+  const norms = (layer: number) => ({
+    [`blk.${layer}.attn_q_norm.weight`]: constant(HEAD, 1.5),
+    [`blk.${layer}.attn_k_norm.weight`]: constant(HEAD, 1.5),
+  });
+  const renamed = Object.entries(metadata).map(([key, value]) => [key.replace(/^llama\./, 'qwen3.'), value]);
+  return {
+    metadata: {
+      ...Object.fromEntries(renamed),
+      'general.architecture': str('qwen3'),
+      'qwen3.attention.key_length': u32(HEAD),
+      'qwen3.attention.value_length': u32(HEAD),
+    },
+    weights: { ...weights, ...norms(0), ...norms(1) },
   };
 }
 
@@ -552,11 +723,27 @@ export function buildTinyModels(): Record<TinyModelName, GgufFile> {
     ),
     swa,
     swaDraft: noisy(swa, 'swa draft', NOISE),
+    eagle3: eagle3('eagle3'),
+    eagle3Hot: eagle3('eagle3', readable),
+    dflash: dflash('dflash'),
+    targetNear: llama('target', false, NEAR),
+    targetMtp: glm4moe('mtp'),
+    targetQwen3: qwen3('target'),
+    eagle3Qwen3: eagle3('eagle3'),
     recurrent: mamba('recurrent'),
     hybrid: lfm2('hybrid'),
   };
   const entries = Object.entries(models).map(([name, model]) => [name, toFile(model)]);
-  return Object.fromEntries(entries) as Record<TinyModelName, GgufFile>;
+  const files = Object.fromEntries(entries) as Record<TinyModelName, GgufFile>;
+  const hotIds = new BigInt64Array(readable.map(BigInt));
+  const d2t: GgufTensor = {
+    name: 'd2t',
+    type: 'I64',
+    shape: [readable.length],
+    data: new Uint8Array(hotIds.buffer),
+  };
+  files.eagle3Hot = { ...files.eagle3Hot, tensors: [...files.eagle3Hot.tensors, d2t] };
+  return files;
 }
 
 function toFile({ metadata, weights }: Model): GgufFile {

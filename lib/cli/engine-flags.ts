@@ -48,7 +48,10 @@ export function addModelFlags(command: Command): Command {
       '-m, --model <model>',
       'target: a path, https://…, hf:owner/repo/file.gguf (default: SmolLM2-135M)',
     )
-    .option('-d, --draft <model>', 'draft model, given like the target')
+    .option(
+      '-d, --draft <model>',
+      "draft model or head (EAGLE-3, DFlash), given like the target; mtp: the target's MTP layer",
+    )
     .option('--no-draft', 'no draft model')
     .option('-t, --threads <n>', 'threads of the target (default: what the process may use)')
     .option('--draft-threads <n>', 'threads of the draft model')

@@ -56,7 +56,7 @@ export function addGenerate(program: Command): void {
     .option('-k, --depth <k>', 'the same depth at every step; 0 is plain decoding')
     .option(
       '--drafter <name>',
-      'model, ngram, hybrid or one of llama.cpp’s (ngram-cache, …), where a plan names none',
+      'model, ngram, hybrid, eagle3, mtp, dflash or one of llama.cpp’s n-grams (ngram-cache, …), where a plan names none',
     )
     .option(
       '--ngram-store <file>',

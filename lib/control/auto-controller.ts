@@ -30,6 +30,7 @@ import {
   whole,
 } from './settings.js';
 import { isFreeOrigin, modelTokensOf } from './stop-rule.js';
+import { isTrainedHead } from './trained-heads.js';
 
 /** Settings of an `AutoController`. */
 export interface AutoConfig {
@@ -418,7 +419,8 @@ function levelsOf(drafters: readonly string[]): Level[] {
   if (drafters.includes('hybrid')) {
     return [NOBODY, { drafter: 'hybrid', asksModel: false }, { drafter: 'hybrid', asksModel: true }];
   }
-  const [first] = drafters;
+  // What it does hangs on probabilities, which a trained head doesn't give.
+  const first = drafters.find((name) => !isTrainedHead(name));
   return first === undefined ? [NOBODY] : [NOBODY, { drafter: first, asksModel: first !== 'ngram' }];
 }
 

@@ -34,12 +34,18 @@ export interface GgufInfo {
   tiedBytes: number;
   /** True where it has a small vocabulary of its own, with maps to the target's. */
   hasDraftMap: boolean;
+  /** Whether it is a trained head, which drafts from its target's hidden states. */
+  readsStates: boolean;
+  /** Whether it brings an MTP layer, which drafts from its hidden states. */
+  hasMtp: boolean;
   hasChatTemplate: boolean;
   /** Tells this model from others: 16 hex digits of the hash of all but its weights. */
   id: string;
 }
 
-/** Architectures that draft from another model's hidden states, and what they are. */
+/** Architectures that draft from another model's hidden states and can be run as drafts. */
+const TRAINED_HEADS = ['eagle3', 'dflash'];
+/** All of them, and what they are. */
 const DRAFTS_FROM_STATES: Record<string, string> = {
   eagle3: 'an EAGLE-3 draft',
   dflash: 'a DFlash draft',
@@ -65,12 +71,13 @@ const OTHER_TYPES: Record<string, string> = {
 
 /**
  * Reads and checks everything before the weights, and that the weights are all there. Takes milliseconds.
- * Throws MODEL_NOT_FOUND, MODEL_INVALID, or UNSUPPORTED for a sound file that is no text model.
+ * Throws MODEL_NOT_FOUND, MODEL_INVALID, or UNSUPPORTED for a sound file that is no text model. As a draft it may be a
+ * trained head, which reads the target's hidden states.
  */
-export function checkGguf(path: string): GgufInfo {
+export function checkGguf(path: string, role: 'model' | 'draft' = 'model'): GgufInfo {
   const header = readGgufHeader(path);
   const parts = [header, ...otherParts(header)];
-  return new Check(header, parts).info();
+  return new Check(header, parts, role).info();
 }
 
 /** The further files of a split model, which llama.cpp finds by their names. */
@@ -103,11 +110,14 @@ class Check {
   readonly #header: GgufHeader;
   readonly #parts: GgufHeader[];
   readonly #architecture: string;
+  /** Whether it is to be run as a trained draft head. */
+  readonly #isHead: boolean;
 
-  constructor(header: GgufHeader, parts: GgufHeader[]) {
+  constructor(header: GgufHeader, parts: GgufHeader[], role: 'model' | 'draft') {
     this.#header = header;
     this.#parts = parts;
     this.#architecture = this.#text('general.architecture') ?? '';
+    this.#isHead = role === 'draft' && TRAINED_HEADS.includes(this.#architecture);
   }
 
   info(): GgufInfo {
@@ -149,6 +159,8 @@ class Check {
       tiedBytes: tensors.some(({ name }) => name === 'output.weight')
         ? 0
         : (tensors.find(({ name }) => name === 'token_embd.weight')?.bytes ?? 0),
+      readsStates: this.#isHead,
+      hasMtp: this.#hasMtp(layers),
       hasDraftMap: this.#header.metadata.has('adaptive_spec.draft_to_target'),
       hasChatTemplate: this.#header.metadata.has('tokenizer.chat_template'),
       id: this.#header.hash.slice(0, 16),
@@ -166,7 +178,7 @@ class Check {
     }
     if (!/^[a-z0-9][a-z0-9._-]*$/i.test(this.#architecture))
       throw this.#invalid('it does not say its architecture (general.architecture)');
-    if (scalar(this.#header, `${this.#architecture}.attention.causal`) === false) {
+    if (scalar(this.#header, `${this.#architecture}.attention.causal`) === false && !this.#isHead) {
       throw new AdaptiveSpecError(
         'UNSUPPORTED',
         `${this.#header.path} is an embedding model: its attention is not causal`,
@@ -177,16 +189,32 @@ class Check {
 
   /** A part of another model generates nothing by itself. */
   #checkReadsTokens(layers: number): void {
-    const has = (start: string) =>
-      this.#parts.some(({ tensors }) => [...tensors.keys()].some((name) => name.startsWith(start)));
-    const isMtpAlone = has(`blk.${layers - 1}.nextn.eh_proj.`) && !has('blk.0.') && layers > 1;
+    const isMtpAlone = this.#has(`blk.${layers - 1}.nextn.eh_proj.`) && !this.#has('blk.0.') && layers > 1;
     const what = DRAFTS_FROM_STATES[this.#architecture] ?? (isMtpAlone ? 'an MTP draft' : undefined);
-    if (what === undefined) return;
-    throw new AdaptiveSpecError(
-      'UNSUPPORTED',
-      `${this.#header.path} is ${what}: it reads the target's hidden states, which adaptive-spec hands to no drafter`,
-      'Give a draft model that generates text by itself, or none: n-grams draft then.',
-    );
+    if (what === undefined || this.#isHead) return;
+    throw TRAINED_HEADS.includes(this.#architecture)
+      ? new AdaptiveSpecError(
+          'UNSUPPORTED',
+          `${this.#header.path} is ${what}: it reads another model's hidden states, and generates nothing by itself`,
+          'Give it as the draft, and the model that it was trained for as the model.',
+        )
+      : new AdaptiveSpecError(
+          'UNSUPPORTED',
+          `${this.#header.path} is ${what}: it reads hidden states, which adaptive-spec hands to no MTP layer in a file of its own`,
+          "Give a model that brings its MTP layer, and draft: 'mtp'; or another draft, or none: n-grams draft then.",
+        );
+  }
+
+  /** Whether a tensor's name begins so, in any part of the model. */
+  #has(start: string): boolean {
+    return this.#parts.some(({ tensors }) => [...tensors.keys()].some((name) => name.startsWith(start)));
+  }
+
+  #hasMtp(layers: number): boolean {
+    const count = this.#optional('nextn_predict_layers', 0, layers) ?? 0;
+    const layer = `blk.${layers - count}`;
+    const hasExperts = this.#architecture !== 'glm4moe' || this.#has(`${layer}.ffn_gate_inp.`);
+    return count > 0 && hasExperts && this.#has(`${layer}.nextn.eh_proj.`);
   }
 
   #checkExperts(layers: number): void {
@@ -316,12 +344,15 @@ class Check {
     for (const name of ['token_embd.weight', 'output.weight']) {
       const tensor = this.#parts.map((part) => part.tensors.get(name)).find((found) => found);
       if (!tensor) {
-        if (name === 'token_embd.weight') throw this.#invalid('it has no token embeddings');
+        // A head uses its target's.
+        if (name === 'token_embd.weight' && !this.#isHead) throw this.#invalid('it has no token embeddings');
         continue;
       }
       if (tensor.shape[0] !== embedding)
         throw this.#invalid(`${name} has rows of ${tensor.shape[0]} for an embedding length of ${embedding}`);
-      if (vocabulary > 0 && tensor.shape[1] !== vocabulary)
+      // A head's output may be over a smaller vocabulary, with a table of the target's ids.
+      const isSmaller = this.#isHead && name === 'output.weight' && this.#has('d2t');
+      if (vocabulary > 0 && tensor.shape[1] !== vocabulary && !isSmaller)
         throw this.#invalid(`${name} has ${tensor.shape[1]} rows for ${vocabulary} tokens`);
     }
   }

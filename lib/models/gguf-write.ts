@@ -44,6 +44,7 @@ export const TENSOR_TYPES = {
   Q6_K: { id: 14, block: 256, bytes: 210 },
   IQ4_NL: { id: 20, block: 32, bytes: 18 },
   IQ4_XS: { id: 23, block: 256, bytes: 136 },
+  I64: { id: 27, block: 1, bytes: 8 },
   BF16: { id: 30, block: 1, bytes: 2 },
 } as const;
 

@@ -6,10 +6,17 @@ import { defaultPair, resolveModel } from './download.js';
 import { checkGguf, type GgufInfo } from './gguf-check.js';
 import { checkMemory, estimateMemory } from './memory.js';
 
+/** What stands for the target's own MTP layer in place of a draft model. */
+const MTP = 'mtp';
+/** Rows of logits that llama.cpp has for a head that reads hidden states, besides those of its draft. */
+const HEAD_ROWS = 64;
+
 /** Checked files, and the sizes that depend on them. */
 export interface ModelPair {
   target: GgufInfo;
   draft?: GgufInfo;
+  /** Whether the target's own MTP layer drafts. */
+  mtp: boolean;
   /** Tokens per request. */
   contextSize: number;
   maxDepth: number;
@@ -28,8 +35,16 @@ export async function openPair(options: CheckedEngineOptions): Promise<ModelPair
   }
   const contextSize = contextSizeOf(options, target);
   // A draft never reaches past the context.
-  const pair: ModelPair = { target, contextSize, maxDepth: Math.min(options.maxDepth, contextSize - 1) };
-  if (paths.draft !== undefined) pair.draft = checkGguf(paths.draft);
+  const maxDepth = Math.min(options.maxDepth, contextSize - 1);
+  const pair: ModelPair = { target, contextSize, maxDepth, mtp: options.draft === MTP };
+  if (pair.mtp && !target.hasMtp) {
+    throw new AdaptiveSpecError(
+      'UNSUPPORTED',
+      `${target.path} brings no MTP layer that could draft`,
+      'Give a model with one, a draft model, or draft: false.',
+    );
+  }
+  if (paths.draft !== undefined) pair.draft = checkGguf(paths.draft, 'draft');
 
   const memoryOf = (info: GgufInfo, rows: number) => ({
     path: info.path,
@@ -42,7 +57,8 @@ export async function openPair(options: CheckedEngineOptions): Promise<ModelPair
     }),
   });
   const models = [memoryOf(target, options.parallel * (pair.maxDepth + 1))];
-  if (pair.draft) models.push(memoryOf(pair.draft, options.parallel));
+  const headRows = options.parallel * (pair.maxDepth + 1) + HEAD_ROWS;
+  if (pair.draft) models.push(memoryOf(pair.draft, pair.draft.readsStates ? headRows : options.parallel));
   // Interleaving needs pages of our own, and our kernels weights of another layout: then the file is not mapped.
   const mapped = options.mmap && options.numa !== 'interleave' && options.kernels === 'ggml';
   checkMemory(models, mapped, options.maxMemory);
@@ -63,7 +79,7 @@ async function findFiles(options: CheckedEngineOptions): Promise<{ target: strin
   };
   if (model === undefined && draft === undefined) return defaultPair(how);
   const target = model === undefined ? (await defaultPair(how)).target : await resolveModel(model, how);
-  return draft === undefined || draft === false
+  return draft === undefined || draft === false || draft === MTP
     ? { target }
     : { target, draft: await resolveModel(draft, how) };
 }

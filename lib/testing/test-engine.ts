@@ -159,12 +159,15 @@ function pairOf({ contextSize = 4096, maxDepth }: CheckedEngineOptions): ModelPa
       cacheElements: 0,
       weightBytes: 0,
       tiedBytes: 0,
+      readsStates: false,
+      hasMtp: false,
       hasDraftMap: false,
       hasChatTemplate: true,
       id: '0000000000000000',
     },
     contextSize,
     maxDepth: Math.min(maxDepth, contextSize - 1),
+    mtp: false,
   };
 }
 

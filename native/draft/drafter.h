@@ -15,6 +15,7 @@
 #include "verify/sampling_params.h"
 
 struct ggml_threadpool;
+struct llama_batch;
 
 namespace adaptive_spec {
 
@@ -99,6 +100,8 @@ class Drafter {
   // Grows each draft to its depth or to its stop rule, from where it is: all sequences in one batch. A call
   // that is aborted or fails leaves shorter drafts and a cache that is still a prefix of the accepted text.
   virtual void extend(std::span<Draft*> drafts) = 0;
+  // The target has just read these rows, and its hidden states are still there.
+  virtual void follow(const llama_batch&) {}
   // Of `drafted` proposals, `kept` were accepted; `length` is the accepted text's length before them.
   virtual void roll_back(int seq, int length, int kept) = 0;
   // Accepted tokens that this drafter has not read yet, given the accepted text's length.
@@ -110,6 +113,8 @@ class Drafter {
   // The sequence is over. What was cached of its first `kept` tokens may stay for a later one, which begins with some of
   // them: roll_back says with how many. All else is forgotten.
   virtual void end(int seq, int kept) = 0;
+  // There may be NaN in what the target has read, and in what is cached of it. No sequence is there.
+  virtual void wipe() {}
 };
 
 }  // namespace adaptive_spec

@@ -86,7 +86,7 @@ std::string key_of(const ModelOptions& options, bool mmap) {
   for (const auto number : {static_cast<int64_t>(file.st_dev), static_cast<int64_t>(file.st_ino),
                             static_cast<int64_t>(file.st_size), static_cast<int64_t>(file.st_mtim.tv_sec),
                             static_cast<int64_t>(file.st_mtim.tv_nsec), static_cast<int64_t>(mmap),
-                            static_cast<int64_t>(options.mlock)})
+                            static_cast<int64_t>(options.mlock), static_cast<int64_t>(options.mtp)})
     key += std::to_string(number) + " ";
   return key + (options.kernels ? options.kernels->name : "ggml") + " " + options.placement;
 }
@@ -94,6 +94,7 @@ std::string key_of(const ModelOptions& options, bool mmap) {
 ModelHandle load_own(const ModelOptions& options, bool mmap) {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
+  params.load_mtp = options.mtp;
   params.load_mode = mmap ? (options.mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP)
                                   : (options.mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE);
   params.progress_callback = [](float done, void* data) {

@@ -48,6 +48,7 @@ const KernelSet* find_kernels(const std::string& name);
 struct ModelOptions {
   std::string path;
   bool mmap = true, mlock = false;
+  bool mtp = false;                    // with its MTP layers, where it has some
   const KernelSet* kernels = nullptr;  // null is ggml's own
   int threads = 1;                     // to repack the weights
   std::string placement;               // of memory, by the engine's `numa`
@@ -90,9 +91,12 @@ class Context {
   // what the first of its branches sees.
   int add(int32_t token, int position, int seq, bool logits, uint32_t branches = kAllBranches);
   static constexpr uint32_t kAllBranches = ~0u;
+  const llama_batch& batch() const { return batch_; }
   int rows() const { return batch_.n_tokens; }
   int room() const { return batch_size_ - batch_.n_tokens; }
   DecodeStatus decode();
+  // Hidden states are wanted of it, or no more: graphs that are kept don't give them out, and llama.cpp doesn't see that.
+  void outputs_changed() { graphs_.emplace(ctx_.get()); }
   // Decodes on these threads from now on; at most as many as the pool has. What was used before must live until the next
   // decode.
   void use(struct ggml_threadpool* pool, int threads);

@@ -12,6 +12,7 @@
 #include "draft/model_drafter.h"
 #include "draft/ngram_drafter.h"
 #include "draft/ngram_store_file.h"
+#include "draft/trained_drafter.h"
 #include "engine/clock.h"
 #include "engine/numa.h"
 #include "engine/thread_name.h"
@@ -138,6 +139,7 @@ void Engine::load() {
       .path = options_.model_path,
       .mmap = options_.mmap && !interleave,  // pages of a mapped file stay where they are
       .mlock = options_.mlock,
+      .mtp = options_.mtp,
       .kernels = kernels,
       .threads = options_.threads,
       .placement = options_.numa,
@@ -177,9 +179,24 @@ void Engine::load() {
 
   LoadedInfo info;
   info.can_roll_back = target_->can_roll_back();
+  ModelHandle draft;
+  std::optional<TrainedHead> head;
+  if (info.can_roll_back && options_.mtp) head = check_mtp(target_model_, options_.model_path);
+  if (info.can_roll_back && !options_.draft_path.empty()) {
+    ModelOptions draft_options = model_options;
+    draft_options.path = options_.draft_path;
+    draft_options.mtp = false;
+    draft = load_model(draft_options);
+    if (is_trained_head(draft.get())) head = check_head(target_model_, draft, options_.draft_path);
+  }
+  if (head && target_->branches() > 0) {  // each row that it follows belongs to one sequence
+    target_.reset();
+    target_ = std::make_unique<Context>(model, context, crew_->pool(), &abort_decode_);
+  }
   // Where sequences share a cache, llama.cpp puts new tokens into the cells of those that one's window has left.
   const bool slides = llama_model_n_swa(model) > 0;
-  info.reuses = reuses_ = info.can_roll_back && (!slides || options_.parallel == 1);
+  // What a head has read can be taken back to where the last step began, and no further.
+  info.reuses = reuses_ = info.can_roll_back && !head && (!slides || options_.parallel == 1);
   info.saves = reuses_ && !slides;  // only what is in the window would be in the file
   if (!info.can_roll_back)
     listener_.on_warning("UNSUPPORTED",
@@ -187,12 +204,10 @@ void Engine::load() {
                          "without speculation (K = 0).");
   else if (options_.branches > 0 && target_->branches() == 0)
     listener_.on_warning("UNSUPPORTED",
-                         "Drafts are chains, not trees: this target's cache can't hold branches, or not without a change "
-                         "of the text (docs/trees.md).");
-  if (!options_.draft_path.empty() && info.can_roll_back) {
-    ModelOptions draft_options = model_options;
-    draft_options.path = options_.draft_path;
-    ModelHandle draft = load_model(draft_options);
+                         head ? "Drafts are chains, not trees: a trained draft head reads chains (docs/drafters.md)."
+                              : "Drafts are chains, not trees: this target's cache can't hold branches, or not without "
+                                "a change of the text (docs/trees.md).");
+  if (draft && !head) {
     VocabularyMap map(target_model_.get(), draft.get(), options_.draft_path);
     context.max_rows = options_.parallel;
     context.threads = crew_->threads();
@@ -211,9 +226,19 @@ void Engine::load() {
   }
   chat_ = std::make_unique<ChatTemplate>(target_model_.get(), options_.chat_template);
   token_length_ = std::make_unique<TokenLength>(target_model_.get());
-  if (info.can_roll_back) add_ngram_drafters();
   for (int32_t id = 0; id < target_->n_vocab(); ++id)
     if (llama_vocab_is_eog(vocab(), id)) eog_.push_back(id);
+  if (head) {
+    draft_threads_ = options_.draft_threads > 0 ? options_.draft_threads : options_.threads;
+    const TrainedDrafter::Options sizes{.context_size = options_.context_size,
+                                        .parallel = options_.parallel,
+                                        .max_depth = options_.max_depth,
+                                        .threads = draft_threads_,
+                                        .kernels = kernels};
+    drafters_.push_back(std::make_unique<TrainedDrafter>(std::move(*head), *target_, sizes, crew_->pool(),
+                                                         &abort_decode_, eog_));
+  }
+  if (info.can_roll_back) add_ngram_drafters();
   step_ = std::make_unique<Step>(*target_, drafters_, desk_, listener_, options_.max_depth,
                                  options_.plan_deadline_ms);
   warm_up();
@@ -397,6 +422,7 @@ void Engine::admit() {
   if (wipe_ && !held) {
     give_up_all_sessions();
     target_->wipe();
+    for (auto& drafter : drafters_) drafter->wipe();
     wipe_ = false;
   }
   std::vector<bool> busy;
@@ -571,6 +597,8 @@ void Engine::read_prompts() {
     return !has_place;
   });
   const DecodeStatus status = target_->rows() > 0 ? target_->decode() : DecodeStatus::kOk;
+  if (target_->rows() > 0 && status == DecodeStatus::kOk)
+    for (auto& drafter : drafters_) drafter->follow(target_->batch());
   for (Sequence* s : reading_) {
     if (status == DecodeStatus::kFailed) {
       s->fail(native_failure(target_->last_error()));

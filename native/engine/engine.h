@@ -32,6 +32,7 @@ struct EngineOptions {
   int context_size = 4096, parallel = 1, max_depth = 32, batch_size = 512;
   int branches = 0;  // beside the chain of each request's draft; 0: chains alone
   int threads = 1, draft_threads = 0;  // 0: as many as are found fastest
+  bool mtp = false;  // the target's own MTP layer drafts
   int cores = 0;                       // that this process may use; 0: those of its affinity
   bool mmap = true, mlock = false;
   std::string kv_type = "f16";

@@ -218,6 +218,8 @@ bool Step::verify() {
   }
   const double start = now_ms();
   const DecodeStatus status = target_.decode();
+  if (status == DecodeStatus::kOk)
+    for (auto& drafter : drafters_) drafter->follow(target_.batch());
   const double verify_ms = now_ms() - start;
   if (status == DecodeStatus::kOk) {
     for (Sequence* s : sequences_) s->verify_ms = verify_ms;

@@ -19,7 +19,12 @@ const LIMIT_MS = 20_000;
 /** Of a child's memory; an undamaged model takes about a tenth. */
 const LIMIT_MIB = 1024;
 
-const BASES: { base: TinyModelName; role: 'model' | 'draft' }[] = [
+interface Base {
+  base: TinyModelName;
+  /** 'mtp': a model whose own layer drafts. */
+  role: 'model' | 'draft' | 'mtp';
+}
+const BASES: Base[] = [
   { base: 'target', role: 'model' },
   { base: 'targetWithEog', role: 'model' },
   { base: 'swa', role: 'model' },
@@ -28,6 +33,12 @@ const BASES: { base: TinyModelName; role: 'model' | 'draft' }[] = [
   { base: 'draftHot', role: 'draft' },
   { base: 'draft', role: 'draft' },
   { base: 'draftHot', role: 'draft' },
+];
+const HEADS: Base[] = [
+  { base: 'eagle3', role: 'draft' },
+  { base: 'eagle3Hot', role: 'draft' },
+  { base: 'dflash', role: 'draft' },
+  { base: 'targetMtp', role: 'mtp' },
 ];
 
 interface Outcome {
@@ -46,7 +57,7 @@ const layouts = new Map<string, Layout>();
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'mutated-gguf-'));
   models = await tinyModels();
-  for (const { base } of BASES) layouts.set(base, layoutOf(readFileSync(models[base])));
+  for (const { base } of [...BASES, ...HEADS]) layouts.set(base, layoutOf(readFileSync(models[base])));
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
@@ -113,46 +124,57 @@ function complaint({ tokens, finishReason, code, message, untyped, peakMiB }: Ou
   return undefined;
 }
 
-it(`${COUNT} damaged models each work or are refused in words (seed ${SEED})`, async () => {
-  const failures: string[] = [];
-  const codes: Record<string, number> = { works: 0 };
-  let next = 0;
+it.each([
+  ['models', COUNT, BASES],
+  ['draft heads', Math.ceil(COUNT / 3), HEADS],
+] as const)(
+  `damaged %s each work or are refused in words: %i (seed ${SEED})`,
+  async (_, count, bases) => {
+    const failures: string[] = [];
+    const codes: Record<string, number> = { works: 0 };
+    let next = 0;
 
-  async function work(path: string): Promise<void> {
-    const child = new Child();
-    await child.start();
-    try {
-      while (next < COUNT) {
-        const index = next++;
-        const { base, role } = BASES[index % BASES.length]!;
-        const { bytes, what } = mutate(layouts.get(base)!, random(SEED ^ Math.imul(index + 1, 0x9e3779b1)));
-        writeFileSync(path, bytes);
-        const question = role === 'model' ? { model: path } : { model: models.target, draft: path };
-        const label = `#${index} ${base} as ${role}, ${what}`;
-        try {
-          const outcome = await child.ask(question);
-          const wrong = complaint(outcome);
-          if (wrong !== undefined) failures.push(`${label}: ${wrong}`);
-          codes[outcome.code ?? 'works'] = (codes[outcome.code ?? 'works'] ?? 0) + 1;
-          if (outcome.peakMiB <= LIMIT_MIB) continue;
-          child.stop();
-        } catch (error) {
-          failures.push(`${label}: ${(error as Error).message}`);
+    async function work(path: string): Promise<void> {
+      const child = new Child();
+      await child.start();
+      try {
+        while (next < count) {
+          const index = next++;
+          const { base, role } = bases[index % bases.length]!;
+          const { bytes, what } = mutate(layouts.get(base)!, random(SEED ^ Math.imul(index + 1, 0x9e3779b1)));
+          writeFileSync(path, bytes);
+          const question = {
+            model: { model: path },
+            draft: { model: models.target, draft: path },
+            mtp: { model: path, draft: 'mtp' },
+          }[role];
+          const label = `#${index} ${base} as ${role}, ${what}`;
+          try {
+            const outcome = await child.ask(question);
+            const wrong = complaint(outcome);
+            if (wrong !== undefined) failures.push(`${label}: ${wrong}`);
+            codes[outcome.code ?? 'works'] = (codes[outcome.code ?? 'works'] ?? 0) + 1;
+            if (outcome.peakMiB <= LIMIT_MIB) continue;
+            child.stop();
+          } catch (error) {
+            failures.push(`${label}: ${(error as Error).message}`);
+          }
+          await child.start();
         }
-        await child.start();
+      } finally {
+        child.stop();
       }
-    } finally {
-      child.stop();
     }
-  }
 
-  await Promise.all(Array.from({ length: CHILDREN }, (_, i) => work(join(dir, `${i}.gguf`))));
-  console.log(`seed ${SEED}: ${JSON.stringify(codes)}`);
-  expect(failures).toEqual([]);
-  // Damage that is always refused, or never, would test nothing.
-  expect(codes.works).toBeGreaterThan(COUNT / 20);
-  expect(codes.MODEL_INVALID).toBeGreaterThan(COUNT / 20);
-}, 600_000);
+    await Promise.all(Array.from({ length: CHILDREN }, (_, i) => work(join(dir, `${i}.gguf`))));
+    console.log(`seed ${SEED}: ${JSON.stringify(codes)}`);
+    expect(failures).toEqual([]);
+    // Damage that is always refused, or never, would test nothing.
+    expect(codes.works).toBeGreaterThan(count / 20);
+    expect(codes.MODEL_INVALID).toBeGreaterThan(count / 20);
+  },
+  600_000,
+);
 
 it.each([
   ['texts', arrayOf('string', ['a', 'b'])],

@@ -120,6 +120,16 @@ describe('a draft that reads hidden states', () => {
     unsupported(what);
   });
 
+  it.each(['eagle3', 'dflash'])(
+    'passes as a draft, without embeddings of its own: %s',
+    async (architecture) => {
+      const metadata = { ...ofArchitecture(architecture), 'general.architecture': str(architecture) };
+      await write(metadata, [NORM]);
+      expect(checkGguf(path, 'draft')).toMatchObject({ architecture, readsStates: true });
+      expect(() => checkGguf(path)).toThrow('hidden states');
+    },
+  );
+
   it('is refused where it is the MTP layer alone, but not beside the model that it belongs to', async () => {
     const layers = { 'llama.block_count': u32(3) };
     const mtp = tensor('blk.2.nextn.eh_proj.weight', 64, 32);
