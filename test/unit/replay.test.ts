@@ -122,11 +122,12 @@ describe('replay', () => {
     const { controller, asked, observed } = scripted([{ depth: 1, steps: 3 }]);
     const generation = byHand([0, 0, 0, 0, 0, 0]);
     const steps = stepsOf(generation, controller);
-    expect(steps.map((step) => step.asked)).toEqual([true, false, false, true, false, false]);
-    expect(steps.map(({ otherMs }) => otherMs)).toEqual([0.75, 0.5, 0.5, 0.75, 0.5, 0.5]);
-    expect(asked.map(({ step }) => step)).toEqual([0, 3]);
+    expect(steps.map((step) => step.asked)).toEqual([true, false, true, false, false, true]);
+    expect(steps.map(({ otherMs }) => otherMs)).toEqual([0.75, 0.5, 0.75, 0.5, 0.5, 0.75]);
+    // While the last plan holds for one step more.
+    expect(asked.map(({ step }) => step)).toEqual([0, 2, 5]);
     // Nothing is told after the last step.
-    expect(observed.map(({ step }) => step)).toEqual([1, 2, 4, 5]);
+    expect(observed.map(({ step }) => step)).toEqual([1, 3, 4]);
   });
 
   it('tells of the prompt first, then of each step as the engine would', () => {
@@ -191,7 +192,7 @@ describe('replay', () => {
       { depth: 0, steps: 2 },
     ]);
     expect(stepsOf(byHand([0, 0, 0, 0, 0]), held.controller).map(({ computed }) => computed)).toEqual([
-      1, 1, 1, 0, 0,
+      1, 1, 0, 0, 0,
     ]);
   });
 

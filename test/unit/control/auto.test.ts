@@ -264,10 +264,10 @@ describe('the loss guard', () => {
         waited = 0;
       }
     }
-    expect(waits.slice(0, 3)).toEqual([64, 128, 256]);
+    expect(waits.slice(0, 3)).toEqual([128, 256, 512]);
     for (let step = 0; step < 2000 && guard.level === 0; step++) guard.step(0);
     for (let step = 0; step < 10; step++) guard.step(1);
-    expect(guard.snapshot().backOff).toBe(64);
+    expect(guard.snapshot().backOff).toBe(128);
   });
 });
 
