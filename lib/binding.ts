@@ -180,6 +180,8 @@ export const EVENT = {
   measured: 7,
   /** Steps of plain decoding for which no plan is wanted, of any requests, in order; their texts are the value. */
   plainSteps: 8,
+  worded: 9,
+  wordsFailed: 10,
 } as const;
 
 /** Kinds of measurements, in native code's numbering. */
@@ -297,6 +299,22 @@ export interface NativeEngine {
     parallel: boolean,
     turn: NativeTurn,
   ): NativeToolPrompt;
+  /**
+   * The same as those without Later, on a thread of native code's, one after the other: answered by `worded` with what they
+   * answer, or by `wordsFailed`. Missing where nothing takes long.
+   */
+  tokenizeLater?(id: number, text: string, addSpecial: boolean, parseSpecial: boolean): void;
+  applyTemplateLater?(id: number, messages: { role: string; content: string }[], turn: NativeTurn): void;
+  applyToolsLater?(
+    id: number,
+    messages: string,
+    tools: string,
+    required: boolean,
+    parallel: boolean,
+    turn: NativeTurn,
+  ): void;
+  /** One that has not begun is not answered any more. */
+  dropLater?(id: number): void;
   compileGrammar(source: NativeGrammarSource): NativeGrammar;
   setExchange(exchange: Exchange): void;
   /** Whether somebody waits for what requests write: where nobody does, steps are told late. False at first. */

@@ -2,9 +2,7 @@
 
 import { AdaptiveSpecError } from './errors.js';
 import type { CheckedRequest, Message } from './options.js';
-
-/** Turns text into tokens; names of control tokens become those tokens where `parseSpecial` says so. */
-export type Tokenize = (text: string, addSpecial: boolean, parseSpecial: boolean) => Int32Array;
+import { pause, SLICE, tokensOf, type Wording, wholeCharacters } from './wording.js';
 
 /** Messages that no control token can come from. */
 export interface GuardedMessages {
@@ -22,22 +20,27 @@ const PRIVATE = { first: 0xe000, last: 0xf8ff };
  */
 export class ControlNames {
   readonly #pattern: RegExp | undefined;
+  readonly #longest: number;
 
   constructor(names: readonly string[]) {
     // The longest first, as llama.cpp looks for them. A mark finds no place within a single character.
     const sorted = names.filter((name) => name.length > 1).sort((a, b) => b.length - a.length);
     const escaped = sorted.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
-    if (escaped.length > 0) this.#pattern = new RegExp(`(${escaped.join('|')})`, 'u');
+    this.#longest = sorted[0]?.length ?? 0;
+    if (escaped.length > 0) this.#pattern = new RegExp(escaped.join('|'), 'gu');
   }
 
   /** The messages with a mark in every name; undefined where there is none. Throws INVALID_ARGUMENT. */
-  guard(messages: readonly Message[]): GuardedMessages | undefined {
-    const pattern = this.#pattern;
+  *guard(messages: readonly Message[]): Wording<GuardedMessages | undefined> {
     const texts = messages.flatMap(textsOf);
-    if (pattern === undefined || !texts.some((text) => pattern.test(text))) return undefined;
+    const found = new Map<string, readonly Place[]>();
+    for (const text of texts) {
+      const places = yield* this.#find(text);
+      if (places.length > 0) found.set(text, places);
+    }
+    if (found.size === 0) return undefined;
     const mark = unusedCharacter(texts);
-    const every = new RegExp(pattern, 'gu');
-    const broken = (text: string) => text.replace(every, (name) => name.replace(/^./su, `$&${mark}`));
+    const broken = (text: string) => marked(text, found.get(text) ?? [], mark);
     return {
       mark,
       messages: messages.map(({ role, content, toolCalls, toolCallId, name }) => ({
@@ -57,18 +60,76 @@ export class ControlNames {
   }
 
   /** Tokens of a prompt made of guarded messages: where a mark stands, text is only text. */
-  tokens(prompt: string, mark: string, tokenize: Tokenize): Int32Array {
+  *tokens(prompt: string, mark: string): Wording<Int32Array> {
     const pieces: { text: string; guarded: boolean }[] = [];
-    for (const text of prompt.split(this.#pattern!)) {
+    const add = (text: string) => {
       const guarded = text.includes(mark);
       const last = pieces.at(-1);
       if (last && !last.guarded && !guarded) last.text += text;
       else pieces.push({ text: text.replaceAll(mark, ''), guarded });
+    };
+    let at = 0;
+    for (const { start, end } of yield* this.#find(prompt)) {
+      add(prompt.slice(at, start));
+      add(prompt.slice(start, end));
+      at = end;
     }
-    const { before, after } = around(tokenize);
-    const tokens = pieces.flatMap(({ text, guarded }) => Array.from(tokenize(text, false, !guarded)));
-    return Int32Array.from([...before, ...tokens, ...after]);
+    add(prompt.slice(at));
+    const { before, after } = yield* around();
+    const parts = [before];
+    for (const { text, guarded } of pieces) parts.push(yield* tokensOf(text, false, !guarded));
+    return joined([...parts, after]);
   }
+
+  /** Where names stand in a text, which is looked through in pieces. */
+  *#find(text: string): Wording<Place[]> {
+    const places: Place[] = [];
+    const pattern = this.#pattern;
+    if (pattern === undefined) return places;
+    for (let at = 0; at < text.length; ) {
+      const end = wholeCharacters(text, Math.min(at + SLICE, text.length));
+      // Names that begin in this piece may end behind it.
+      const piece = text.slice(at, wholeCharacters(text, Math.min(end + this.#longest, text.length)));
+      let last = end;
+      for (const { 0: name, index } of piece.matchAll(pattern)) {
+        if (at + index >= end) break;
+        last = Math.max(end, at + index + name.length);
+        places.push({ start: at + index, end: at + index + name.length });
+      }
+      at = last;
+      yield* pause();
+    }
+    return places;
+  }
+}
+
+/** Of a name in a text. */
+interface Place {
+  start: number;
+  end: number;
+}
+
+/** The text with a mark behind the first character of every name. */
+function marked(text: string, places: readonly Place[], mark: string): string {
+  const parts: string[] = [];
+  let at = 0;
+  for (const { start } of places) {
+    const behind = wholeCharacters(text, start + 1);
+    parts.push(text.slice(at, behind), mark);
+    at = behind;
+  }
+  parts.push(text.slice(at));
+  return parts.join('');
+}
+
+function joined(parts: readonly Int32Array[]): Int32Array {
+  const all = new Int32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 function textsOf({ role, content, toolCalls = [], toolCallId = '', name = '' }: Message): string[] {
@@ -90,9 +151,9 @@ function unusedCharacter(texts: readonly string[]): string {
 }
 
 /** What the model wants at the beginning and at the end of every text. */
-function around(tokenize: Tokenize): { before: Int32Array; after: Int32Array } {
-  const whole = tokenize('a', true, true);
-  const bare = tokenize('a', false, true).join();
+function* around(): Wording<{ before: Int32Array; after: Int32Array }> {
+  const whole = yield* tokensOf('a', true, true);
+  const bare = (yield* tokensOf('a', false, true)).join();
   for (let start = 0; start < whole.length; start++) {
     for (let end = start + 1; end <= whole.length; end++) {
       if (whole.subarray(start, end).join() === bare) {

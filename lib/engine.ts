@@ -33,7 +33,7 @@ import { ControlNames } from './control-names.js';
 import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
 import { StepExchange } from './exchange.js';
-import { Generation } from './generation.js';
+import { ABANDONED, Generation } from './generation.js';
 import { guardNative } from './guard-native.js';
 import type { NativeTokenLogprobs } from './logprobs.js';
 import { type ModelPair, openPair } from './models/pair.js';
@@ -61,11 +61,22 @@ import {
 } from './options.js';
 import { PrefixCache } from './prefix-cache.js';
 import { closedError, RunningRequest } from './request.js';
-import type { GenerationResult } from './result.js';
-import { Session, type SessionRequest } from './session.js';
+import { type GenerationResult, unreadResult } from './result.js';
+import { type HeldSession, Session, type SessionRequest } from './session.js';
 import { readSession, type SessionFacts, sessionFacts, writeSession } from './session-file.js';
-import { structureOf } from './structured/structure.js';
+import { type Structure, structureOf } from './structured/structure.js';
 import { messagesText, type Tool } from './structured/tools.js';
+import { WordDesk } from './word-desk.js';
+import {
+  LONG_TEXT,
+  pause,
+  slices,
+  templated,
+  tokensOf,
+  type Wording,
+  withTools,
+  wordNow,
+} from './wording.js';
 
 /** What an engine runs. */
 export interface EngineInfo {
@@ -144,7 +155,31 @@ export interface ChatTemplateOptions {
 /** How the engine starts a request of its own, or of a session. */
 interface StartOptions {
   quiet?: boolean;
-  session?: SessionRequest;
+  session?: HeldSession;
+}
+
+/** A request on its way to native code, which lacks its prompt's tokens. */
+interface AskedRequest {
+  request: CheckedRequest;
+  generation: Generation;
+  quiet: boolean;
+  how: StartOptions;
+  /** The controller as it was named or given, and itself. */
+  chosen: Controller | string | undefined;
+  controller: Controller;
+  maxDepth: number;
+  nativeDepth: number | undefined;
+  drafter: number;
+  seed: number;
+  id: number;
+}
+
+/** What a request's words come to. */
+interface Worded {
+  structure: Structure;
+  tokens: Int32Array;
+  /** The prompt as text, where it was one. */
+  words?: string;
 }
 
 /**
@@ -187,6 +222,9 @@ export class Engine implements AsyncDisposable {
   #sessionFacts: SessionFacts | undefined;
   /** Made when a request first names a cache. */
   #prefixes: PrefixCache | undefined;
+  readonly #desk: WordDesk;
+  /** Requests whose prompts are being put into tokens. */
+  #wording = 0;
   #isClosing = false;
   #nextId = 1;
   #info!: EngineInfo;
@@ -291,6 +329,7 @@ export class Engine implements AsyncDisposable {
       this.#exchange.arrays,
       (kind, requestId, value, logprobs) => this.#dispatch(kind, requestId, value, logprobs),
     );
+    this.#desk = new WordDesk(this.#native, () => this.#nextId++);
   }
 
   get info(): EngineInfo {
@@ -310,7 +349,7 @@ export class Engine implements AsyncDisposable {
 
   /** Requests that were started and have not ended. */
   get pending(): number {
-    return this.#requests.size;
+    return this.#requests.size + this.#wording;
   }
 
   /** Adds a listener; answers a function that takes it off again. */
@@ -427,10 +466,60 @@ export class Engine implements AsyncDisposable {
     const drafter = this.#drafterIndex(request.drafter);
     this.#mustBranch(request.tree);
     this.#mustKnow(request.logitBias);
-    const { structure, tokens, words } = this.#worded(request);
-    const session = how.session ?? this.#cached(request.cache, tokens);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
     const id = this.#nextId++;
+    const asked = {
+      request,
+      generation,
+      quiet,
+      how,
+      chosen,
+      controller,
+      maxDepth,
+      nativeDepth,
+      drafter,
+      seed,
+      id,
+    };
+    if (this.#isLong(request)) this.#startLater(asked);
+    else this.#submit(asked, wordNow(this.#native, this.#worded(request)));
+    if (signal) followSignal(signal, generation);
+  }
+
+  /** Sends a request off when its prompt is tokens. */
+  #startLater(asked: AskedRequest): void {
+    const { request, generation, quiet, how, chosen, controller, seed, id } = asked;
+    const abort = new AbortController();
+    const release = how.session?.hold();
+    this.#wording++;
+    // Who follows it is told to what comes after.
+    const stop = (reason: unknown) => abort.abort(reason);
+    generation.connect({ id, promptTokens: undefined, follow: () => {}, abort: stop });
+    this.#desk
+      .word(this.#worded(request), abort.signal)
+      .finally(() => this.#wording--)
+      .then((worded) => {
+        this.#mustBeOpen();
+        this.#submit(asked, worded);
+      })
+      .catch((error) => {
+        release?.();
+        this.#controllers.giveBack(chosen, controller);
+        const { aborted, reason } = abort.signal;
+        if (!aborted || this.#isClosing || !(reason === ABANDONED || request.onAbort === 'return')) {
+          generation.fail(error);
+          return;
+        }
+        const result = unreadResult(seed, nameOf(controller));
+        generation.finish(result);
+        if (!quiet) this.#emit('finish', result, id);
+      });
+  }
+
+  #submit(asked: AskedRequest, { structure, tokens, words }: Worded): void {
+    const { request, generation, quiet, how, chosen, controller, maxDepth, nativeDepth, drafter, seed, id } =
+      asked;
+    const session = how.session ?? this.#cached(request.cache, tokens);
     const drafters = this.#info.drafters;
     // Now, because by its first step the engine may be closing, and its vocabulary gone.
     const wantsText = nativeDepth === undefined || request.trace !== undefined;
@@ -527,11 +616,35 @@ export class Engine implements AsyncDisposable {
     });
     if (wasIdle) this.#costs?.busy(true);
     generation.connect(running);
-    if (signal) followSignal(signal, generation);
   }
 
   /** Token ids of a text, as the target model has them. Throws INVALID_ARGUMENT, CONTEXT_OVERFLOW, DISPOSED. */
   tokenize(text: string, { addSpecial = true, parseSpecial = true }: TokenizeOptions = {}): Int32Array {
+    this.#mustBeText(text);
+    return guardNative(() => this.#native.tokenize(text, addSpecial === true, parseSpecial === true));
+  }
+
+  /**
+   * The same, a long text on another thread while JavaScript goes on. Rejects as `tokenize` throws, with BUSY where as many
+   * texts wait as requests may, and with the signal's reason.
+   */
+  async tokenizeAsync(
+    text: string,
+    { addSpecial = true, parseSpecial = true, signal }: TokenizeOptions & { signal?: AbortSignal } = {},
+  ): Promise<Int32Array> {
+    this.#mustBeText(text);
+    return this.#word(tokensOf(text, addSpecial === true, parseSpecial === true), text.length, signal);
+  }
+
+  /** Goes through the steps here where the text is short, and over the desk where it is long. */
+  async #word<T>(wording: Wording<T>, length: number, signal: AbortSignal | undefined): Promise<T> {
+    signal?.throwIfAborted();
+    if (length <= LONG_TEXT || !this.#desk.isThere) return wordNow(this.#native, wording);
+    this.#mustHaveRoom(this.#desk.size);
+    return this.#desk.word(wording, signal);
+  }
+
+  #mustBeText(text: unknown): void {
     this.#mustBeOpen();
     if (typeof text !== 'string') {
       throw new AdaptiveSpecError('INVALID_ARGUMENT', 'What to tokenize is no string', 'Give a string.');
@@ -541,7 +654,6 @@ export class Engine implements AsyncDisposable {
     if (text.length > most) {
       throw overflow(`A text of ${text.length} characters`, this.#info.contextSize);
     }
-    return guardNative(() => this.#native.tokenize(text, addSpecial === true, parseSpecial === true));
   }
 
   /** The text of token ids; control tokens have none. Throws INVALID_ARGUMENT, DISPOSED. */
@@ -563,26 +675,41 @@ export class Engine implements AsyncDisposable {
    * for what the template refuses.
    */
   applyChatTemplate(messages: readonly Message[], options: ChatTemplateOptions = {}): string {
-    const { tools = [], addGenerationPrompt = true, continueFinalMessage, enableThinking } = options;
     this.#mustBeOpen();
-    const turn = { ...turnOf({ continueFinalMessage, enableThinking }), answers: addGenerationPrompt };
-    if (tools.length === 0) return this.#applyTemplate(messages, turn);
-    this.#mustHaveTemplate();
-    const [said, offered] = [messagesText(messages), JSON.stringify(tools)];
-    return guardNative(() => this.#native.applyTools(said, offered, false, false, turn).prompt);
+    return wordNow(this.#native, this.#conversation(messages, options));
   }
 
-  #applyTemplate(messages: readonly Message[], turn: NativeTurn): string {
+  /** The same, a long conversation on another thread, as `tokenizeAsync` does it. */
+  async applyChatTemplateAsync(
+    messages: readonly Message[],
+    options: ChatTemplateOptions & { signal?: AbortSignal } = {},
+  ): Promise<string> {
+    this.#mustBeOpen();
+    return this.#word(this.#conversation(messages, options), charactersOf(messages), options.signal);
+  }
+
+  *#conversation(messages: readonly Message[], options: ChatTemplateOptions): Wording<string> {
+    const { tools = [], addGenerationPrompt = true, continueFinalMessage, enableThinking } = options;
+    const turn = { ...turnOf({ continueFinalMessage, enableThinking }), answers: addGenerationPrompt };
     this.#mustHaveTemplate();
-    const plain = messages.map(({ role, content }) => ({ role, content }));
-    return guardNative(() => this.#native.applyTemplate(plain, turn));
+    if (tools.length === 0) return yield* templated(messages, turn);
+    const choice = { required: false, parallel: false };
+    return (yield* withTools(messagesText(messages), JSON.stringify(tools), choice, turn)).prompt;
   }
 
   /** Tokens of the prompt that a request would have. Throws as `generate` rejects. */
   countPromptTokens(options: RequestOptions): number {
     const request = checkRequestOptions(options);
     this.#mustBeOpen();
-    return this.#worded(request).tokens.length;
+    return wordNow(this.#native, this.#worded(request)).tokens.length;
+  }
+
+  /** The same, a long prompt's on another thread, as `tokenizeAsync` does it. */
+  async countPromptTokensAsync(options: RequestOptions): Promise<number> {
+    const request = checkRequestOptions(options);
+    this.#mustBeOpen();
+    const worded = await this.#word(this.#worded(request), promptLength(request), request.signal);
+    return worded.tokens.length;
   }
 
   /**
@@ -714,6 +841,7 @@ export class Engine implements AsyncDisposable {
   close(): Promise<void> {
     if (!this.#isClosing) {
       this.#isClosing = true;
+      this.#desk.close(closedError());
       this.#native.close();
     }
     return this.#closed.promise;
@@ -770,8 +898,15 @@ export class Engine implements AsyncDisposable {
         this.#loaded.reject(new AdaptiveSpecError(code as ErrorCode, message, hint));
         break;
       }
+      case EVENT.worded:
+        this.#desk.answered(requestId, value);
+        break;
+      case EVENT.wordsFailed:
+        this.#desk.failed(requestId, value as NativeFault);
+        break;
       case EVENT.closed:
         this.#isClosing = true;
+        this.#desk.close(closedError());
         this.#guarded(() => this.#audit?.close());
         this.#guarded(() => this.#costs?.close());
         for (const measurement of this.#measurements.values()) measurement.reject(closedError());
@@ -868,35 +1003,37 @@ export class Engine implements AsyncDisposable {
     );
   }
 
+  /** Whether a request's prompt takes long to become tokens. */
+  #isLong(request: CheckedRequest): boolean {
+    return this.#desk.isThere && promptLength(request) > LONG_TEXT;
+  }
+
   /** A request's form, and its prompt. */
-  #worded(request: CheckedRequest) {
+  *#worded(request: CheckedRequest): Wording<Worded> {
     if (request.messages) this.#mustHaveTemplate();
-    const guarded = request.messages && this.#controlNames().guard(request.messages);
+    const guarded = request.messages && (yield* this.#controlNames().guard(request.messages));
     const asked = guarded ? { ...request, messages: guarded.messages } : request;
     const turn = turnOf(request);
-    const structure = structureOf(asked, {
-      native: this.#native,
-      binding: this.#binding,
-      turn,
-      applyTemplate: (messages) => this.#applyTemplate(messages, turn),
-    });
-    return { structure, ...this.#promptOf(asked, structure.prompt, guarded?.mark) };
+    const structure = yield* structureOf(asked, { native: this.#native, binding: this.#binding, turn });
+    return { structure, ...(yield* this.#promptOf(asked, structure.prompt, guarded?.mark)) };
   }
 
   /** `mark` stands in names of control tokens that messages hold. */
-  #promptOf(request: CheckedRequest, prompt?: string, mark?: string): { tokens: Int32Array; words?: string } {
+  *#promptOf(
+    request: CheckedRequest,
+    prompt?: string,
+    mark?: string,
+  ): Wording<{ tokens: Int32Array; words?: string }> {
     const { contextSize } = this.#info;
     const said =
-      prompt ?? (request.messages ? this.#applyTemplate(request.messages, turnOf(request)) : request.prompt!);
+      prompt ?? (request.messages ? yield* templated(request.messages, turnOf(request)) : request.prompt!);
     const guarded = typeof said === 'string' && mark !== undefined;
     const words = guarded ? said.replaceAll(mark, '') : said;
-    if (typeof words === 'string') this.#mayFit(words);
+    if (typeof words === 'string') yield* this.#mayFit(words);
     const tokens = guarded
-      ? this.#controlNames().tokens(said, mark, (text, addSpecial, parseSpecial) =>
-          this.tokenize(text, { addSpecial, parseSpecial }),
-        )
+      ? yield* this.#controlNames().tokens(said, mark)
       : typeof words === 'string'
-        ? this.tokenize(words)
+        ? yield* tokensOf(words, true, true)
         : this.#tokenIds(words);
     if (tokens.length === 0) {
       throw new AdaptiveSpecError(
@@ -910,12 +1047,21 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Before a text is tokenized, which takes long for a long one: whether its length alone is too much. */
-  #mayFit(text: string): void {
+  *#mayFit(text: string): Wording<void> {
     const { contextSize } = this.#info;
     // A short one is tokenized at once.
     if (text.length <= contextSize) return;
-    if (guardNative(() => this.#native.fewestTokens(text)) <= contextSize) return;
-    throw overflow(`A prompt of ${text.length} characters`, contextSize);
+    // No vocabulary has tokens this long.
+    let fits = text.length <= contextSize * 512;
+    let fewest = 0;
+    for (const slice of fits ? slices(text) : []) {
+      // A token may stand in two slices.
+      fewest += guardNative(() => this.#native.fewestTokens(slice)) - 1;
+      fits = fewest < contextSize;
+      if (!fits) break;
+      yield* pause();
+    }
+    if (!fits) throw overflow(`A prompt of ${text.length} characters`, contextSize);
   }
 
   /** A copy, checked: an id outside of the vocabulary would end the process. */
@@ -963,12 +1109,13 @@ export class Engine implements AsyncDisposable {
     );
   }
 
-  #mustHaveRoom(): void {
+  /** `taken`: places that are. */
+  #mustHaveRoom(taken = this.pending): void {
     const { parallel, queue } = this.#options;
-    if (this.#requests.size < parallel + queue) return;
+    if (taken < parallel + queue) return;
     throw new AdaptiveSpecError(
       'BUSY',
-      `${this.#requests.size - parallel} requests are waiting, and no more may`,
+      `${taken - parallel} requests are waiting, and no more may`,
       'Try again when one has ended, or give createEngine() a larger queue or parallel.',
     );
   }
@@ -1037,6 +1184,21 @@ function nameOf(controller: Controller): string {
     // A hostile getter: no name then.
   }
   return 'custom';
+}
+
+/** Characters of messages, whatever part of them they are in. */
+function charactersOf(messages: readonly Message[]): number {
+  let characters = 0;
+  for (const { role, content, toolCalls = [] } of messages) {
+    characters += role.length + content.length;
+    for (const call of toolCalls) characters += call.name.length + call.arguments.length;
+  }
+  return characters;
+}
+
+function promptLength({ prompt, messages }: CheckedRequest): number {
+  if (messages) return charactersOf(messages);
+  return typeof prompt === 'string' ? prompt.length : 0;
 }
 
 /** How the prompt of a request ends. */

@@ -27,7 +27,8 @@ export type GenerationPart =
 /** The side that writes. @internal */
 export interface GenerationSource {
   readonly id: number;
-  readonly promptTokens: number;
+  /** Undefined where they aren't counted yet. */
+  readonly promptTokens: number | undefined;
   /** Somebody waits for what it writes. */
   follow(): void;
   /** Asked to stop: by the caller, by a broken loop, or by `await using`. */
@@ -41,6 +42,7 @@ export interface GenerationSource {
  */
 export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<string>, AsyncDisposable {
   readonly #end = deferred<GenerationResult>();
+  readonly #begun = deferred<void>();
   #source: GenerationSource | undefined;
   #abortReason: { reason: unknown } | undefined;
   readonly #parts: GenerationPart[] = [];
@@ -86,9 +88,14 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     return this.#source?.id;
   }
 
-  /** Tokens of the prompt; undefined where the request was refused. */
+  /** Tokens of the prompt; undefined where the request was refused, and of a long prompt until `begun`. */
   get promptTokens(): number | undefined {
     return this.#source?.promptTokens;
+  }
+
+  /** Resolves when the prompt's tokens are known: at once, but for a long prompt; or when the generation is over. */
+  get begun(): Promise<void> {
+    return this.#begun.promise;
   }
 
   /** Text, content, calls, steps and the finish. Steps are kept from this call on: call it at once, and get them all. */
@@ -148,6 +155,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
   /** Connects the side that writes; an abort that came before reaches it now. @internal */
   connect(source: GenerationSource): void {
     this.#source = source;
+    if (source.promptTokens !== undefined) this.#begun.resolve();
     if (this.#isFollowed) source.follow();
     if (this.#abortReason) source.abort(this.#abortReason.reason);
   }
@@ -166,6 +174,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     if (this.#over) return;
     this.#over = true;
     this.#parts.push({ type: 'finish', result });
+    this.#begun.resolve();
     this.#end.resolve(result);
     this.#wake();
   }
@@ -175,6 +184,7 @@ export class Generation implements PromiseLike<GenerationResult>, AsyncIterable<
     if (this.#over) return;
     this.#over = true;
     this.#error = { error };
+    this.#begun.resolve();
     this.#end.reject(error);
     this.#wake();
   }

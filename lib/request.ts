@@ -55,6 +55,8 @@ export class RunningRequest implements GenerationSource {
   #failure: unknown;
   /** Whether the step now running began with waiting for a plan. */
   #waited = false;
+  /** Whether the last plan holds for several steps: the next is asked for early then, and nothing waits for it. */
+  #holds = false;
 
   constructor(parts: RequestParts) {
     this.id = parts.id;
@@ -84,11 +86,12 @@ export class RunningRequest implements GenerationSource {
     this.#text += text;
     const report = exchange.report(text, drafters);
     observe?.(report, this.#waited);
-    this.#waited = driver !== undefined && exchange.isAsked;
+    const asked = driver !== undefined && exchange.isAsked;
+    this.#waited = asked && !this.#holds;
     // Who listens gets a copy made before the controller can lay hands on the report.
     if (onReport || generation.wantsSteps || trace) {
       const copy = copyOf(report);
-      trace?.step(copyOf(report), this.#waited);
+      trace?.step(copyOf(report), asked);
       onReport?.(copy);
       if (generation.wantsSteps) generation.push({ type: 'step', step: copy });
     }
@@ -111,6 +114,7 @@ export class RunningRequest implements GenerationSource {
     const plan = driver.answer(report);
     if (exchange.isTorn) native.setExchange(exchange.renew());
     exchange.plan(plan);
+    this.#holds = plan.steps > 1;
     if (driver.failure && this.#failure === undefined) {
       this.#failure = driver.failure;
       native.abort(this.id);

@@ -102,6 +102,23 @@ export interface ControllerFigures {
   errors: number;
 }
 
+/** The result of a request that was aborted while its prompt was being put into tokens. */
+export function unreadResult(seed: number, controller: string): GenerationResult {
+  const none = new Int32Array(0);
+  const native: NativeResult = {
+    reason: 'aborted',
+    ...{ errorCode: '', errorMessage: '', errorHint: '', stopString: '' },
+    tokens: none,
+    ...{ promptTokens: 0, reusedTokens: 0, steps: 0, draftTokens: 0, verifiedTokens: 0, acceptedTokens: 0 },
+    ...{ besideTokens: 0, besideAccepted: 0, latePlans: 0, overlappedDrafts: 0, wastedDrafts: 0 },
+    verifiedPerPosition: none,
+    acceptedPerPosition: none,
+    ...{ promptMs: 0, firstTokenMs: 0, decodeMs: 0, draftMs: 0, verifyMs: 0, catchUpMs: 0, otherMs: 0 },
+    ...{ waitMs: 0, queueMs: 0 },
+  };
+  return resultOf(native, '', seed, { name: controller, calls: 0, meanMicroseconds: 0, errors: 0 }, 0);
+}
+
 /** Puts a native result into the words of the package. */
 export function resultOf(
   native: NativeResult,

@@ -10,7 +10,7 @@ export interface SessionEngine {
   start(
     request: CheckedRequest,
     generation: Generation,
-    how: { session: SessionRequest; quiet?: boolean },
+    how: { session: HeldSession; quiet?: boolean },
   ): void;
   forgetSession(id: number): void;
   /** Throws UNSUPPORTED where the model's caches can't be saved. */
@@ -26,6 +26,12 @@ export interface SessionRequest {
   /** What the session begins from; asked once, when the request is sent off. */
   begin(): NativeSessionState | undefined;
   over(prompt: Int32Array, native: NativeResult): void;
+}
+
+/** A session's own request, which may have to wait for its prompt's tokens. @internal */
+export interface HeldSession extends SessionRequest {
+  /** Keeps others of the session out from now on; answers what ends that, where the request is never sent off. */
+  hold(): () => void;
 }
 
 /**
@@ -138,10 +144,18 @@ export class Session implements Disposable {
     this.close();
   }
 
-  #request(onOver: SessionRequest['over'], saves = false): SessionRequest {
+  #request(onOver: SessionRequest['over'], saves = false): HeldSession {
+    const release = () => {
+      this.#isRunning = false;
+      if (this.#isClosed) this.#engine.forgetSession(this.#id);
+    };
     return {
       id: this.#id,
       saves,
+      hold: () => {
+        this.#isRunning = true;
+        return release;
+      },
       begin: () => {
         this.#isRunning = true;
         const restored = this.#restored;
@@ -149,9 +163,8 @@ export class Session implements Disposable {
         return restored;
       },
       over: (prompt, native) => {
-        this.#isRunning = false;
         onOver(prompt, native);
-        if (this.#isClosed) this.#engine.forgetSession(this.#id);
+        release();
       },
     };
   }

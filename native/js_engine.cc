@@ -31,6 +31,56 @@ struct JoinAtExit {
   }
 };
 
+std::vector<int32_t> tokens_of(const llama_vocab* vocab, const std::string& text, bool add_special, bool parse_special) {
+  std::vector<int32_t> tokens(text.size() + 8);
+  const auto run = [&] {
+    return llama_tokenize(vocab, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
+                          static_cast<int32_t>(tokens.size()), add_special, parse_special);
+  };
+  int n = run();
+  if (n < 0) {
+    tokens.resize(-n);
+    n = run();
+  }
+  tokens.resize(std::max(0, n));
+  return tokens;
+}
+
+Napi::Int32Array to_array(Napi::Env env, const std::vector<int32_t>& values) {
+  Napi::Int32Array array = Napi::Int32Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+using Messages = std::vector<std::pair<std::string, std::string>>;
+
+Messages messages_of(Napi::Array list) {
+  Messages messages;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const auto message = list.Get(i).As<Napi::Object>();
+    messages.emplace_back(message.Get("role").As<Napi::String>().Utf8Value(),
+                          message.Get("content").As<Napi::String>().Utf8Value());
+  }
+  return messages;
+}
+
+// What applyTools is asked.
+struct ToolTurn {
+  std::string messages, tools;
+  bool required, parallel;
+  TurnOptions turn;
+
+  ToolPrompt apply(const ChatTemplate& chat, const llama_vocab* vocab) const {
+    return apply_tools(chat, vocab, messages, tools, required, parallel, turn);
+  }
+};
+
+ToolTurn tool_turn(const Napi::CallbackInfo& info, size_t first) {
+  return {info[first].As<Napi::String>().Utf8Value(), info[first + 1].As<Napi::String>().Utf8Value(),
+          info[first + 2].As<Napi::Boolean>().Value(), info[first + 3].As<Napi::Boolean>().Value(),
+          turn_options(info[first + 4].As<Napi::Object>())};
+}
+
 // The environment's cleanup hook.
 void join_engine(void* engine) { static_cast<Engine*>(engine)->close_and_join(); }
 
@@ -51,7 +101,11 @@ void JsEngine::define(Napi::Env env, Napi::Object exports) {
                    InstanceMethod("setExchange", &JsEngine::set_exchange),
                    InstanceMethod("setFollowed", &JsEngine::set_followed),
                    InstanceMethod("compileGrammar", &JsEngine::compile_grammar),
-                   InstanceMethod("applyTools", &JsEngine::apply_tools)});
+                   InstanceMethod("applyTools", &JsEngine::apply_tools),
+                   InstanceMethod("tokenizeLater", &JsEngine::tokenize_later),
+                   InstanceMethod("applyTemplateLater", &JsEngine::apply_template_later),
+                   InstanceMethod("applyToolsLater", &JsEngine::apply_tools_later),
+                   InstanceMethod("dropLater", &JsEngine::drop_later)});
 }
 
 JsEngine::JsEngine(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -129,20 +183,17 @@ Napi::Value JsEngine::close(const Napi::CallbackInfo& info) {
 
 Napi::Value JsEngine::tokenize(const Napi::CallbackInfo& info) {
   const std::string text = info[0].As<Napi::String>().Utf8Value();
-  const bool add_special = info[1].As<Napi::Boolean>(), parse_special = info[2].As<Napi::Boolean>();
-  std::vector<int32_t> tokens(text.size() + 8);
-  const auto run = [&] {
-    return llama_tokenize(engine_->vocab(), text.data(), static_cast<int32_t>(text.size()), tokens.data(),
-                          static_cast<int32_t>(tokens.size()), add_special, parse_special);
-  };
-  int n = run();
-  if (n < 0) {
-    tokens.resize(-n);
-    n = run();
-  }
-  Napi::Int32Array array = Napi::Int32Array::New(info.Env(), std::max(0, n));
-  std::copy_n(tokens.begin(), array.ElementLength(), array.Data());
-  return array;
+  return to_array(info.Env(), tokens_of(engine_->vocab(), text, info[1].As<Napi::Boolean>(), info[2].As<Napi::Boolean>()));
+}
+
+Napi::Value JsEngine::tokenize_later(const Napi::CallbackInfo& info) {
+  later(info, [this, text = info[1].As<Napi::String>().Utf8Value(), add_special = info[2].As<Napi::Boolean>().Value(),
+               parse_special = info[3].As<Napi::Boolean>().Value()]() -> MakeValue {
+    return [tokens = tokens_of(engine_->vocab(), text, add_special, parse_special)](Napi::Env env) -> Napi::Value {
+      return to_array(env, tokens);
+    };
+  });
+  return info.Env().Undefined();
 }
 
 Napi::Value JsEngine::fewest_tokens(const Napi::CallbackInfo& info) {
@@ -184,16 +235,20 @@ Napi::Value JsEngine::control_names(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value JsEngine::apply_template(const Napi::CallbackInfo& info) {
-  const auto list = info[0].As<Napi::Array>();
-  std::vector<std::pair<std::string, std::string>> messages;
-  for (uint32_t i = 0; i < list.Length(); ++i) {
-    const auto message = list.Get(i).As<Napi::Object>();
-    messages.emplace_back(message.Get("role").As<Napi::String>().Utf8Value(),
-                          message.Get("content").As<Napi::String>().Utf8Value());
-  }
+  const Messages messages = messages_of(info[0].As<Napi::Array>());
   const TurnOptions turn = turn_options(info[1].As<Napi::Object>());
   return with_errors(info.Env(),
                      [&] { return Napi::String::New(info.Env(), engine_->chat_template()->apply(messages, turn)); });
+}
+
+Napi::Value JsEngine::apply_template_later(const Napi::CallbackInfo& info) {
+  later(info, [this, messages = messages_of(info[1].As<Napi::Array>()),
+               turn = turn_options(info[2].As<Napi::Object>())]() -> MakeValue {
+    return [prompt = desk_chat().apply(messages, turn)](Napi::Env env) -> Napi::Value {
+      return Napi::String::New(env, prompt);
+    };
+  });
+  return info.Env().Undefined();
 }
 
 Napi::Value JsEngine::set_exchange(const Napi::CallbackInfo& info) {
@@ -214,13 +269,44 @@ Napi::Value JsEngine::compile_grammar(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value JsEngine::apply_tools(const Napi::CallbackInfo& info) {
-  return with_errors(info.Env(), [&] {
-    const auto text = [&](int i) { return info[i].As<Napi::String>().Utf8Value(); };
-    return to_js(info.Env(), adaptive_spec::apply_tools(*engine_->chat_template(), engine_->vocab(), text(0),
-                                                        text(1), info[2].As<Napi::Boolean>().Value(),
-                                                        info[3].As<Napi::Boolean>().Value(),
-                                                        turn_options(info[4].As<Napi::Object>())));
+  const ToolTurn asked = tool_turn(info, 0);
+  return with_errors(info.Env(), [&] { return to_js(info.Env(), asked.apply(*engine_->chat_template(), engine_->vocab())); });
+}
+
+Napi::Value JsEngine::apply_tools_later(const Napi::CallbackInfo& info) {
+  later(info, [this, asked = tool_turn(info, 1)]() -> MakeValue {
+    return [made = asked.apply(desk_chat(), engine_->vocab())](Napi::Env env) -> Napi::Value { return to_js(env, made); };
   });
+  return info.Env().Undefined();
+}
+
+Napi::Value JsEngine::drop_later(const Napi::CallbackInfo& info) {
+  if (!closed_ && engine_->texts().drop(info[0].As<Napi::Number>().Int64Value())) release(info.Env());
+  return info.Env().Undefined();
+}
+
+void JsEngine::later(const Napi::CallbackInfo& info, std::function<MakeValue()> work) {
+  hold(info.Env());
+  const int64_t id = info[0].As<Napi::Number>().Int64Value();
+  engine_->texts().add(id, [this, id, work = std::move(work)] {
+    Event event{.kind = kWorded, .request = id};
+    try {
+      event.make = work();
+    } catch (const EngineError& error) {
+      event = {.kind = kWordsFailed, .request = id, .code = error.code, .message = error.what(), .hint = error.hint};
+    } catch (const std::exception& error) {
+      event = {.kind = kWordsFailed, .request = id, .code = "NATIVE_FAILURE", .message = error.what(),
+               .hint = "Run `adaptive-spec doctor`; the engine stays usable."};
+    }
+    post(std::move(event));
+    flush();
+  });
+}
+
+// A template may run on one thread only, and the engine's own is JavaScript's.
+const ChatTemplate& JsEngine::desk_chat() {
+  if (!desk_chat_) desk_chat_ = engine_->make_chat_template();
+  return *desk_chat_;
 }
 
 // --- On the engine thread.
@@ -316,6 +402,7 @@ void JsEngine::pass_on(Napi::Env env, napi_value dispatch, const Event& event) {
       value = to_js(env, *event.loaded);
       break;
     case kLoadFailed:
+    case kWordsFailed:
     case kWarning: {
       Napi::Object o = Napi::Object::New(env);
       o["code"] = event.code;
@@ -333,13 +420,26 @@ void JsEngine::pass_on(Napi::Env env, napi_value dispatch, const Event& event) {
       value = array;
       break;
     }
+    case kWorded:
+      value = event.make(env);
+      break;
     default:
       break;
   }
   const napi_value arguments[3] = {Napi::Number::New(env, event.kind), Napi::Number::New(env, event.request), value};
   napi_value ignored;
   call_quietly(env, dispatch, 3, arguments, &ignored);
-  if (event.kind == kLoaded || event.kind == kEnd || event.kind == kMeasured) release(env);
+  switch (event.kind) {
+    case kLoaded:
+    case kEnd:
+    case kMeasured:
+    case kWorded:
+    case kWordsFailed:
+      release(env);
+      break;
+    default:
+      break;
+  }
   if (event.kind == kClosed) finish(env);
 }
 

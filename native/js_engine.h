@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -23,7 +24,11 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   ~JsEngine() override;
 
  private:
-  enum Kind { kProgress, kLoaded, kLoadFailed, kWarning, kStep, kEnd, kClosed, kMeasured, kPlainSteps };  // as in lib/binding.ts
+  // As in lib/binding.ts.
+  enum Kind {
+    kProgress, kLoaded, kLoadFailed, kWarning, kStep, kEnd, kClosed, kMeasured, kPlainSteps, kWorded, kWordsFailed
+  };
+  using MakeValue = std::function<Napi::Value(Napi::Env)>;
   struct Event {
     Kind kind;
     int64_t request = 0;
@@ -34,6 +39,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
     std::unique_ptr<RequestResult> result;
     std::unique_ptr<LoadedInfo> loaded;
     std::vector<double> ms;
+    MakeValue make;  // of kWorded
   };
 
   // Called from JavaScript.
@@ -52,6 +58,14 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   Napi::Value set_followed(const Napi::CallbackInfo& info);  // (whether somebody waits for what requests write)
   Napi::Value compile_grammar(const Napi::CallbackInfo& info);  // (grammar) -> what submit takes as `grammar`
   Napi::Value apply_tools(const Napi::CallbackInfo& info);      // (messages, tools: JSON; required, parallel, turn) -> prompt and more
+
+  // The same as those without Later, on the text desk: (id, ...), answered by kWorded or kWordsFailed.
+  Napi::Value tokenize_later(const Napi::CallbackInfo& info);
+  Napi::Value apply_template_later(const Napi::CallbackInfo& info);
+  Napi::Value apply_tools_later(const Napi::CallbackInfo& info);
+  Napi::Value drop_later(const Napi::CallbackInfo& info);  // (id): one that has not begun is not answered
+  void later(const Napi::CallbackInfo& info, std::function<MakeValue()> work);
+  const ChatTemplate& desk_chat();  // on the text desk
 
   // Called on the engine thread.
   void on_progress(double done) override;
@@ -82,6 +96,7 @@ class JsEngine : public Napi::ObjectWrap<JsEngine>, private Listener {
   int holds_ = 0;  // reasons to keep the process alive: loading, closing, each request
   bool loaded_ = false, closed_ = false;
   std::shared_ptr<const GrammarVocabulary> grammar_vocabulary_;  // made for the first grammar
+  std::unique_ptr<ChatTemplate> desk_chat_;  // made there for the first long conversation
   JsController controller_;
   std::unique_ptr<Engine> engine_;
 };

@@ -105,7 +105,7 @@ async function serve(engineOptions: EngineOptions, serverOptions: ServerOptions)
     // Tells the parent of `--isolate` that there is something to start again.
     process.send?.('listening');
     const signal = await signals.first;
-    note(`${signal}: ${server.state.running} requests run; no others are taken`);
+    note(`${signal}: no requests are taken any more (running: ${server.state.running})`);
     process.exitCode = signal === 'SIGINT' ? 130 : 0;
   } finally {
     await server?.close();

@@ -44,7 +44,8 @@ export interface AutoConfig {
 export interface AutoState {
   learner: number[];
   kind: ContextKindState;
-  guard: LossGuardState;
+  /** By context kind. */
+  guards: LossGuardState[];
   tokens: number;
   ms: number;
   recent: number;
@@ -70,7 +71,7 @@ const PART = { is: (value: unknown) => typeof value === 'object' && value !== nu
 const STATE_KINDS: Kinds<AutoState> = {
   learner: AcceptanceLearner.kind,
   kind: PART,
-  guard: LossGuard.kind,
+  guards: list(LossGuard.kind, CONTEXT_KINDS.length, CONTEXT_KINDS.length),
   tokens: POSITIVE,
   ms: POSITIVE,
   recent: real(0, 1),
@@ -101,11 +102,13 @@ const AHEAD_DRIFT = 0.01;
  * curse). Found by replay of texts that are no benchmark's; between 1 and 1.25 it matters by less than 1 %.
  */
 const CAUTION = 1.1;
+/** The same where sequences share steps: there is less to gain, and asking for each of them costs more. */
+const SHARED_CAUTION = 1.25;
 /**
- * More of it for each doubling of the sequences that share steps: all of them wait for one's draft, and rows are dearer
- * in the midst of few others than in the table, where all draft.
+ * For each doubling of the sequences that share steps, a draft must be worth so much more of plain decoding's time: all of
+ * them wait for it, and rows are dearer in the midst of few others than in the table, where all draft.
  */
-const SHARED_CAUTION = 0.15;
+const CROWD_CAUTION = 0.15;
 /** Longer plans would learn too late. */
 const MOST_STEPS = 16;
 /** Steps of a plan that drafts nothing, and so has nothing to learn, at most: the text comes on in the meantime. */
@@ -126,8 +129,8 @@ const EXPLORING = [0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 7, 7, 7, 7, 7, 7];
  * Expected tokens against time, token by token (docs/controllers/auto.md): drafting goes on while some m >= 1 has
  * sum of survival - lambda * (m * c + v(k + m + 1) - v(k + 1)) > 0, then what is verified is trimmed by the same rule.
  * lambda is the rate reached anyway, a ratio of sums, at least that of plain decoding. Survival comes from a logistic
- * regression that learns on line. A guard counts what speculation has lost against plain decoding and, with back-off,
- * leaves first the draft model and then all drafting alone.
+ * regression that learns on line. Guards, one a context kind, count what speculation has lost against plain decoding and,
+ * with back-off, leave first the draft model and then all drafting alone.
  *
  * One object serves one request after another and keeps what it learnt. Throws INVALID_ARGUMENT for a wrong setting.
  */
@@ -136,7 +139,8 @@ export class AutoController implements DepthController {
   readonly #config: Readonly<AutoConfig>;
   readonly #learner = new AcceptanceLearner();
   readonly #kind = new ContextKindClassifier();
-  #guard = new LossGuard(0);
+  /** One a context kind: what one kind of text loses says nothing of another, and is remembered over requests. */
+  #guards: readonly LossGuard[] = guardsOf(0);
   /** Of a sequence alone: costs that were measured; without them those that the steps themselves teach. */
   #table: CostTable | undefined;
   /** Of a step that `#running` sequences share, as if all drafted alike: then what is best for one is best for all. */
@@ -166,10 +170,10 @@ export class AutoController implements DepthController {
 
   begin({ promptText, drafters, maxDepth, costs }: RequestInfo): void {
     this.#kind.begin(promptText);
+    if (drafters.join() !== this.#drafters.join()) this.#guards = guardsOf(levelsOf(drafters).length - 1);
     this.#drafters = [...drafters];
     this.#limit = drafters.length > 0 ? Math.min(maxDepth, this.#config.maxDepth) : 0;
     this.#levels = levelsOf(drafters);
-    this.#guard = new LossGuard(this.#levels.length - 1);
     this.#take(costs);
     this.#position = 0;
     this.#rows = 0;
@@ -240,6 +244,7 @@ export class AutoController implements DepthController {
     this.#tokens = RATE_KEEP * this.#tokens + tokens.length;
     this.#ms = RATE_KEEP * this.#ms + ms;
     const plainMs = overheadMs + costs.verifyMs(1, contextLength);
+    // Of the text so far, as the plan was made by it.
     this.#guard.step(tokens.length - ms / plainMs);
   }
 
@@ -267,8 +272,7 @@ export class AutoController implements DepthController {
         steps: steps === 1 ? 1 : Math.min(Math.max(least, this.#guard.wait), MOST_PLAIN_STEPS),
       };
     }
-    const caution = CAUTION + SHARED_CAUTION * Math.log2(this.#running);
-    const tokensPerMs = caution * this.#rate(verifyMs[0]! + costs.table.overheadMs);
+    const tokensPerMs = this.#worth(verifyMs[0]! + costs.table.overheadMs);
     if (this.#running > 1 && !canPay(verifyMs, tokensPerMs)) return { depth: 0, steps: MOST_PLAIN_STEPS };
     return {
       depth: this.#limit,
@@ -286,6 +290,10 @@ export class AutoController implements DepthController {
         },
       },
     };
+  }
+
+  get #guard(): LossGuard {
+    return this.#guards[CONTEXT_KINDS.indexOf(this.#surroundings.kind)]!;
   }
 
   #curveOf(costs: CostModel, contextLength: number): Float64Array {
@@ -309,6 +317,13 @@ export class AutoController implements DepthController {
     const tokens = this.#tokens + RATE_PRIOR;
     const ms = this.#ms + RATE_PRIOR * plainMs;
     return Math.max(tokens / ms, 1 / plainMs);
+  }
+
+  /** Tokens that a draft must bring for each millisecond that it takes. */
+  #worth(plainMs: number): number {
+    const rate = this.#rate(plainMs);
+    if (this.#running === 1) return CAUTION * rate;
+    return Math.max(SHARED_CAUTION * rate, (CAUTION + CROWD_CAUTION * Math.log2(this.#running)) / plainMs);
   }
 
   /** Steps that a plan holds for, so that being asked costs no more than its share. */
@@ -338,7 +353,7 @@ export class AutoController implements DepthController {
     return {
       learner: this.#learner.snapshot(),
       kind: this.#kind.snapshot(),
-      guard: this.#guard.snapshot(),
+      guards: this.#guards.map((guard) => guard.snapshot()),
       tokens: this.#tokens,
       ms: this.#ms,
       recent: this.#recent,
@@ -363,8 +378,8 @@ export class AutoController implements DepthController {
     this.#learner.restore(s.learner);
     this.#drafters = s.drafters;
     this.#levels = levelsOf(s.drafters);
-    this.#guard = new LossGuard(this.#levels.length - 1);
-    this.#guard.restore(s.guard);
+    this.#guards = guardsOf(this.#levels.length - 1);
+    for (const [i, state] of s.guards.entries()) this.#guards[i]!.restore(state);
     this.#running = s.running;
     this.#take(s.costs);
     if (s.live !== undefined) {
@@ -394,6 +409,10 @@ const NOBODY: Level = { asksModel: false };
 /** Whether any number of tokens would be worth its rows if all of them were free and right. */
 function canPay(verifyMs: Float64Array, tokensPerMs: number): boolean {
   return verifyMs.some((ms, tokens) => tokens > tokensPerMs * (ms - verifyMs[0]!));
+}
+
+function guardsOf(highest: number): LossGuard[] {
+  return CONTEXT_KINDS.map(() => new LossGuard(highest));
 }
 
 function levelsOf(drafters: readonly string[]): Level[] {

@@ -16,7 +16,7 @@ export interface LossGuardState {
 const LOSS = 3;
 const CREDIT = 8;
 /** Steps without the level that was given up: the first time, and at most. Over 1,000 tokens losses stay within 2 %. */
-const FIRST_WAIT = 64;
+const FIRST_WAIT = 128;
 const LONGEST_WAIT = 1024;
 
 /** Levels go from 0, plain decoding, to `highest`, all that can be drafted with, where it begins. */

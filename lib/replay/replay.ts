@@ -82,6 +82,8 @@ class Replay {
   #plan: Readonly<NativePlan>;
   /** Steps that the plan holds for after this one. */
   #held = 0;
+  /** Asked for while the last one held for a step more, so that nothing waited for it. */
+  #early: Readonly<NativePlan> | undefined;
   #rowsBefore = 0;
   /** Accepted tokens that the drafter has not read; at first the prompt, which it reads with its first draft. */
   #lag: number;
@@ -174,9 +176,22 @@ class Replay {
     const step = this.#step;
     step.asked = false;
     if (this.#driver === undefined) return 0;
+    if (this.#early !== undefined) {
+      this.#plan = this.#early;
+      this.#early = undefined;
+      this.#held = this.#plan.steps - 1;
+      this.#driver.observe(this.#buffer.report);
+      return 0;
+    }
     if (this.#held > 0) {
       this.#held--;
-      this.#driver.observe(this.#buffer.report);
+      if (this.#held > 0) this.#driver.observe(this.#buffer.report);
+      else {
+        // The driver's one object is the last plan's, which still holds.
+        this.#plan = { ...this.#plan };
+        this.#early = this.#driver.answer(this.#buffer.report);
+        step.asked = true;
+      }
       return 0;
     }
     const ahead = this.#worthStarting() ? 1 : 0;

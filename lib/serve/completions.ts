@@ -31,7 +31,7 @@ export async function complete(
       ...form.whole(head, result),
       usage: usageOf(result),
       ...figuresOf(result, queueMs, maxDepth),
-      ...(verbose ? { __verbose: verboseOf(serving, served, answer) } : {}),
+      ...(verbose ? { __verbose: await verboseOf(serving, served, answer) } : {}),
     };
   }
   // OpenAI's streams with usage have it as null before the end.

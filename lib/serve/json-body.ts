@@ -42,13 +42,9 @@ function shapeOf(body: Uint8Array): { nested: number; values: number } {
   let depth = 0;
   let nested = 0;
   let values = 1;
-  let quoted = false;
   for (let i = 0; i < body.length; i++) {
     const byte = body[i]!;
-    if (quoted) {
-      if (byte === BACKSLASH) i++;
-      else if (byte === QUOTE) quoted = false;
-    } else if (byte === QUOTE) quoted = true;
+    if (byte === QUOTE) i = endOfString(body, i + 1);
     else if (byte === COMMA) values++;
     else if ((byte | CURLY) === OPENING) {
       values++;
@@ -57,4 +53,15 @@ function shapeOf(body: Uint8Array): { nested: number; values: number } {
     } else if ((byte | CURLY) === CLOSING) depth--;
   }
   return { nested, values };
+}
+
+/** Where the quote is that ends a string: one with an even number of backslashes in front. */
+function endOfString(body: Uint8Array, start: number): number {
+  for (let end = start; ; end++) {
+    end = body.indexOf(QUOTE, end);
+    if (end < 0) return body.length;
+    let first = end;
+    while (first > start && body[first - 1] === BACKSLASH) first--;
+    if ((end - first) % 2 === 0) return end;
+  }
 }

@@ -46,35 +46,43 @@ export async function llamaComplete(
 }
 
 /** llama-server's own form of an answer to a chat, beside OpenAI's. */
-export function verboseOf(
+export async function verboseOf(
   serving: Serving,
   served: ServedRequest,
   answer: Awaited<ReturnType<Serving['answer']>>,
 ) {
   const { result, queueMs } = answer;
   const { maxDepth } = serving.engine.info;
-  return llamaWhole(headOf(serving, served, 0), result, { queueMs, maxDepth, returnTokens: true });
+  const head = headOf(serving, served, 0, await promptText(serving, serving.resolved(served.options)));
+  return llamaWhole(head, result, { queueMs, maxDepth, returnTokens: true });
 }
 
-function headOf(serving: Serving, served: ServedRequest, index: number): LlamaHead {
+function headOf(
+  serving: Serving,
+  served: ServedRequest,
+  index: number,
+  prompt = givenPrompt(serving, served.options),
+): LlamaHead {
   const options = serving.resolved(served.options);
   return {
     index,
     model: serving.modelName,
     options,
     stream: served.stream,
-    prompt: promptText(serving, options),
+    prompt,
   };
 }
 
-function promptText(
-  { engine }: Serving,
-  { prompt, messages, tools, toolChoice, ...turn }: RequestOptions,
-): string {
-  if (typeof prompt === 'string') return prompt;
-  if (prompt !== undefined) return engine.detokenize(prompt);
+/** Of a request that has a prompt. */
+function givenPrompt({ engine }: Serving, { prompt }: RequestOptions): string {
+  return typeof prompt === 'string' ? prompt : engine.detokenize(prompt!);
+}
+
+async function promptText(serving: Serving, options: RequestOptions): Promise<string> {
+  const { messages, tools, toolChoice, ...turn } = options;
+  if (messages === undefined) return givenPrompt(serving, options);
   const { continueFinalMessage, enableThinking } = turn;
-  return engine.applyChatTemplate(messages!, {
+  return serving.engine.applyChatTemplateAsync(messages, {
     ...(tools && toolChoice !== 'none' ? { tools } : {}),
     ...(continueFinalMessage === undefined ? {} : { continueFinalMessage }),
     ...(enableThinking === undefined ? {} : { enableThinking }),

@@ -16,6 +16,7 @@ import {
 } from './fields.js';
 import { invalidField, unsupportedField } from './http-error.js';
 import type { ServedRequest } from './request.js';
+import type { ServedEngine } from './served-engine.js';
 
 /** Prompts of one request, which are answered one after the other. */
 const MOST_PROMPTS = 64;
@@ -42,8 +43,14 @@ export interface LlamaRequest {
   responseFields: readonly string[];
 }
 
-/** Throws HttpError 400 or 501, with `param`. */
-export function llamaRequest(body: unknown, engine: ReadingEngine): LlamaRequest {
+type LlamaEngine = ReadingEngine & Pick<ServedEngine, 'tokenizeAsync'>;
+
+/** Throws HttpError 400 or 501, with `param`; and the signal's reason. */
+export async function llamaRequest(
+  body: unknown,
+  engine: LlamaEngine,
+  signal: AbortSignal,
+): Promise<LlamaRequest> {
   const read = readBody(schema, body);
   if (read.post_sampling_probs === true) {
     throw unsupportedField('post_sampling_probs', 'Probabilities after sampling are not supported.');
@@ -51,12 +58,13 @@ export function llamaRequest(body: unknown, engine: ReadingEngine): LlamaRequest
   const options: RequestOptions = sharedOptions(read, [read.n_predict, read.max_tokens], engine);
   if (read.n_probs) options.logprobs = read.n_probs;
   if (read.json_schema) options.responseFormat = schemaFormat({ schema: read.json_schema });
-  const prompts = promptsOf(read.prompt);
+  const prompts: (string | number[])[] = [];
+  for (const prompt of promptsOf(read.prompt)) prompts.push(await promptOf(prompt, engine, signal));
   return {
     prompts: prompts.map((prompt, i) => ({
       kind: 'completion',
       ...(prompts.length > 1 ? { part: i } : {}),
-      options: { ...options, prompt: promptOf(prompt, engine) },
+      options: { ...options, prompt },
       stream: read.stream === true,
       cachePrompt: read.cache_prompt !== false,
       includeUsage: false,
@@ -76,14 +84,21 @@ function promptsOf(prompt: unknown): unknown[] {
 }
 
 /** A text, token ids, texts and token ids in turn, or a text as `{ prompt_string }`. */
-function promptOf(prompt: unknown, engine: ReadingEngine): string | number[] {
+async function promptOf(
+  prompt: unknown,
+  engine: LlamaEngine,
+  signal: AbortSignal,
+): Promise<string | number[]> {
   if (typeof prompt === 'string') return prompt;
   if (Array.isArray(prompt)) {
-    return prompt.flatMap((part, i) => {
-      if (typeof part === 'number') return [part];
-      if (typeof part === 'string') return Array.from(engine.tokenize(part, { addSpecial: i === 0 }));
-      throw invalidField('prompt', `prompt[${i}] is neither a text nor a token id.`);
-    });
+    const tokens: number[] = [];
+    for (const [i, part] of prompt.entries()) {
+      if (typeof part === 'number') tokens.push(part);
+      else if (typeof part === 'string') {
+        for (const id of await engine.tokenizeAsync(part, { addSpecial: i === 0, signal })) tokens.push(id);
+      } else throw invalidField('prompt', `prompt[${i}] is neither a text nor a token id.`);
+    }
+    return tokens;
   }
   const { prompt_string, multimodal_data } = prompt as { prompt_string?: unknown; multimodal_data?: unknown };
   if (typeof prompt_string !== 'string') {

@@ -6,6 +6,8 @@ import type { ServedEngine } from './served-engine.js';
 /** As many as a request of the engine may have. */
 const MOST = 4096;
 const LARGEST = 1000;
+/** Of all texts: they are tokenized while others wait. */
+const MOST_CHARACTERS = 16_384;
 
 /**
  * `{"15043": -1}`, `{" Hello": -1}`, `[[15043, -1]]`, `[[" Hello", -1]]`; `false` instead of a number rules the token out.
@@ -21,10 +23,14 @@ export function logitBiasOf(
     ? value
     : Object.entries(value).map(([key, bias]) => [/^\d+$/.test(key) ? Number(key) : key, bias]);
   if (pairs.length > MOST) throw wrong(`logit_bias has ${pairs.length} entries. Give up to ${MOST}.`);
+  let characters = 0;
   const biases = pairs.flatMap((pair) => {
     if (!Array.isArray(pair) || pair.length !== 2) throw wrong('logit_bias has an entry that is no pair.');
     const [what, bias] = pair;
     const added = biasOf(bias);
+    characters += typeof what === 'string' ? what.length : 0;
+    if (characters > MOST_CHARACTERS)
+      throw wrong(`logit_bias has texts of more than ${MOST_CHARACTERS} characters.`);
     const tokens =
       typeof what === 'string'
         ? Array.from(engine.tokenize(what, { addSpecial: false, parseSpecial: false }))

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { chatRequest } from './chat-request.js';
 import { completionRequest } from './completion-request.js';
 import { complete } from './completions.js';
+import { goneSignal } from './gone-signal.js';
 import type { HttpError } from './http-error.js';
 import { Intake } from './intake.js';
 import { llamaComplete } from './llama-completions.js';
@@ -37,8 +38,9 @@ export function generationRoutes(app: FastifyInstance, serving: Serving): void {
   );
   // Without `/v1` a completion is llama-server's own.
   for (const path of ['/completion', '/completions']) {
-    app.post(path, (request, reply) =>
-      llamaComplete(serving, llamaRequest(request.body, engine), request, reply),
-    );
+    app.post(path, async (request, reply) => {
+      const asked = await llamaRequest(request.body, engine, goneSignal(reply));
+      return llamaComplete(serving, asked, request, reply);
+    });
   }
 }

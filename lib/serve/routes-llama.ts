@@ -2,6 +2,7 @@
 
 import type { FastifyInstance } from 'fastify';
 import { chatRequest, templateRequest } from './chat-request.js';
+import { goneSignal } from './gone-signal.js';
 import { HttpError } from './http-error.js';
 import { settingsOf } from './llama-reply.js';
 import type { Serving } from './serving.js';
@@ -39,10 +40,11 @@ export function llamaRoutes(app: FastifyInstance, serving: Serving): void {
     });
   });
 
-  app.post('/apply-template', ({ body }) => {
+  app.post('/apply-template', async ({ body }, reply) => {
     const { options: asked, addGenerationPrompt } = templateRequest(body, engine, maxMessages);
     const { messages, tools, continueFinalMessage, enableThinking } = serving.resolved(asked);
-    const prompt = engine.applyChatTemplate(messages!, {
+    const prompt = await engine.applyChatTemplateAsync(messages!, {
+      signal: goneSignal(reply),
       addGenerationPrompt,
       ...(tools === undefined ? {} : { tools }),
       ...(continueFinalMessage === undefined ? {} : { continueFinalMessage }),
@@ -52,9 +54,10 @@ export function llamaRoutes(app: FastifyInstance, serving: Serving): void {
   });
 
   for (const prefix of ['/v1', '']) {
-    app.post(`${prefix}/chat/completions/input_tokens`, ({ body }) => {
+    app.post(`${prefix}/chat/completions/input_tokens`, async ({ body }, reply) => {
       const asked = chatRequest(body, engine, maxMessages).options;
-      return { input_tokens: engine.countPromptTokens(serving.resolved(asked)) };
+      const options = { ...serving.resolved(asked), signal: goneSignal(reply) };
+      return { input_tokens: await engine.countPromptTokensAsync(options) };
     });
   }
 }

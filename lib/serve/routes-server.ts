@@ -3,8 +3,10 @@
 import type { FastifyInstance } from 'fastify';
 import * as v from 'valibot';
 import { flag, readBody, text } from './fields.js';
+import { goneSignal } from './gone-signal.js';
 import { HttpError, invalidField, unavailable } from './http-error.js';
 import type { Serving } from './serving.js';
+import { tokenList } from './token-list.js';
 
 const tokenizeSchema = v.object({
   content: v.nullish(text),
@@ -59,17 +61,17 @@ export function serverRoutes(app: FastifyInstance, serving: Serving): void {
     });
   }
 
-  app.post('/tokenize', ({ body }) => {
+  app.post('/tokenize', async ({ body }, reply) => {
     const { content, prompt, add_special, parse_special, with_pieces } = readBody(tokenizeSchema, body);
     const words = content ?? prompt;
     if (words == null) throw invalidField('content', 'content is missing. Give a string.');
-    const tokens = engine.tokenize(words, {
+    const tokens = await engine.tokenizeAsync(words, {
       addSpecial: add_special ?? false,
       parseSpecial: parse_special ?? true,
+      signal: goneSignal(reply),
     });
-    if (with_pieces !== true) return { tokens: Array.from(tokens) };
-    const pieces = engine.pieces(tokens);
-    return { tokens: Array.from(tokens, (id, i) => ({ id, piece: pieceOf(pieces[i]!) })) };
+    reply.type('application/json; charset=utf-8');
+    return reply.send(tokenList(engine, tokens, with_pieces === true));
   });
   app.post('/detokenize', ({ body }) => ({
     content: engine.detokenize(readBody(detokenizeSchema, body).tokens),
@@ -81,15 +83,6 @@ export function serverRoutes(app: FastifyInstance, serving: Serving): void {
         throw new HttpError('not_supported_error', `${path} is not supported`, { code: 'UNSUPPORTED' });
       });
     }
-  }
-}
-
-/** A token as text, and as bytes where it is no whole characters, as llama-server has it. */
-function pieceOf(bytes: Uint8Array): string | number[] {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return [...bytes];
   }
 }
 

@@ -49,14 +49,17 @@ export async function* run(
     const options = { ...withDefaults(request.options, state), ...(cache === undefined ? {} : { cache }) };
     const generation = engine.generate(options);
     const parts = generation.events();
-    const { promptTokens } = generation;
-    if (promptTokens === undefined) {
-      await generation;
-      return;
-    }
     const stop = () => generation.abort();
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
+    await generation.begun;
+    const { promptTokens } = generation;
+    if (promptTokens === undefined) {
+      signal.removeEventListener('abort', stop);
+      await generation;
+      if (signal.reason instanceof HttpError) throw signal.reason;
+      return;
+    }
     state.emit('begin', begun(request, options, { id, model: modelName, promptTokens }));
     let tokens: number[] = [];
     let logprobs: TokenLogprobs[] = [];

@@ -12,6 +12,8 @@ export interface ServedGeneration extends PromiseLike<GenerationResult> {
   readonly id: number | undefined;
   /** Tokens of the prompt; undefined where the request was refused. */
   readonly promptTokens: number | undefined;
+  /** Resolves when `promptTokens` is known, or the generation is over. */
+  readonly begun: Promise<void>;
   /** Text, steps, and the finish. Called once, at once. Ends with an exception where the generation fails. */
   events(): AsyncIterable<GenerationPart>;
   /** Stops at the next step. */
@@ -24,10 +26,16 @@ export interface ServedEngine {
   readonly costs: CostTable | undefined;
   generate(options: RequestOptions): ServedGeneration;
   tokenize(text: string, options?: TokenizeOptions): Int32Array;
+  tokenizeAsync(text: string, options?: TokenizeOptions & { signal?: AbortSignal }): Promise<Int32Array>;
   detokenize(tokens: Int32Array | readonly number[]): string;
   pieces(tokens: Int32Array | readonly number[]): Uint8Array[];
   applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string;
+  applyChatTemplateAsync(
+    messages: readonly Message[],
+    options?: ChatTemplateOptions & { signal?: AbortSignal },
+  ): Promise<string>;
   countPromptTokens(options: RequestOptions): number;
+  countPromptTokensAsync(options: RequestOptions): Promise<number>;
   on<Name extends keyof EngineEvents>(
     event: Name,
     listener: (...values: EngineEvents[Name]) => void,

@@ -5,8 +5,9 @@ import type { TokenLogprobs } from '../logprobs.js';
 import type { RequestOptions } from '../options.js';
 import type { GenerationResult } from '../result.js';
 import { EventStream } from './event-stream.js';
+import { clientGone } from './gone-signal.js';
 import { cacheOf } from './guards.js';
-import { type ErrorBody, HttpError, httpErrorOf, unavailable } from './http-error.js';
+import { type ErrorBody, type HttpError, httpErrorOf, unavailable } from './http-error.js';
 import type { ServerMetrics } from './metrics.js';
 import type { CheckedServerOptions } from './options.js';
 import type { ServedRequest } from './request.js';
@@ -41,11 +42,6 @@ export interface ServingParts {
 
 /** Why a request whose client has gone is aborted. */
 const CLIENT_GONE = Symbol('client gone');
-
-/** What nobody hears, but the metrics count. */
-function clientGone(): HttpError {
-  return new HttpError('unavailable_error', 'The client has gone', { code: 'CLIENT_GONE' });
-}
 
 export class Serving {
   readonly engine: ServedEngine;

@@ -52,8 +52,8 @@ export class Slots {
     if (this.#closed) throw this.#ending();
     const room = this.#slots - this.#running + this.#most - this.#queue.size;
     if (ahead < room) return;
-    const waiting = `${this.#running} requests run and ${this.#queue.size + ahead} wait`;
-    throw unavailable('BUSY', `The server is busy: ${waiting}. Try again later.`, this.#secondsToWait());
+    const load = `running: ${this.#running}, waiting: ${this.#queue.size + ahead}`;
+    throw unavailable('BUSY', `The server is busy (${load}). Try again later.`, this.#secondsToWait());
   }
 
   /** Refuses who waits, and whoever comes. Resolves when nothing runs. */

@@ -12,6 +12,7 @@ import { AdaptiveSpecError } from '../errors.js';
 import { guardNative } from '../guard-native.js';
 import type { CheckedRequest, Message } from '../options.js';
 import type { GenerationResult } from '../result.js';
+import { templated, type Wording, withTools } from '../wording.js';
 import type { AnswerReader } from './answer-reader.js';
 import { GenericAnswer } from './generic-answer.js';
 import { genericMessages, genericSchema, plainMessage } from './generic-tools.js';
@@ -50,8 +51,6 @@ export interface StructureMaker {
   native: NativeEngine;
   binding: EngineBinding;
   turn: NativeTurn;
-  /** Puts plain messages into words; called where there is a template. */
-  applyTemplate: (messages: readonly Message[]) => string;
 }
 
 const FREE: Structure = { stops: [], named: new Int32Array(0), read: () => {} };
@@ -60,14 +59,14 @@ const FREE: Structure = { stops: [], named: new Int32Array(0), read: () => {} };
  * What the request asks for. Throws SCHEMA_INVALID, GRAMMAR_INVALID, and INVALID_ARGUMENT for messages and tools that
  * the chat template refuses.
  */
-export function structureOf(request: CheckedRequest, maker: StructureMaker): Structure {
+export function* structureOf(request: CheckedRequest, maker: StructureMaker): Wording<Structure> {
   const { grammar, responseFormat, messages } = request;
   if (grammar !== undefined) return { ...FREE, grammar: compile(maker, plainGrammar(grammar)) };
   if (responseFormat?.type === 'json_object' || responseFormat?.type === 'json_schema') {
     return { ...FREE, grammar: schemaGrammar(maker, ...schemaOf(responseFormat)), read: readJson };
   }
   const history = messages?.some(({ toolCalls, toolCallId }) => toolCalls || toolCallId !== undefined);
-  if (request.tools !== undefined || history) return toolStructure(request, maker);
+  if (request.tools !== undefined || history) return yield* toolStructure(request, maker);
   return FREE;
 }
 
@@ -77,24 +76,23 @@ function schemaOf(format: Exclude<ResponseFormat, { type: 'text' }>): [text: str
   return [schemaText(format.schema, what, format.strict), what];
 }
 
-function toolStructure(request: CheckedRequest, maker: StructureMaker): Structure {
-  const { native, turn, applyTemplate } = maker;
+function* toolStructure(request: CheckedRequest, maker: StructureMaker): Wording<Structure> {
+  const { turn } = maker;
   const messages = request.messages as readonly Message[];
   const tools = offeredTools(request.tools ?? [], request.toolChoice);
   const required = request.toolChoice !== 'auto' && tools.length > 0;
   const parallel = request.parallelToolCalls;
-  const made = guardNative(() =>
-    native.applyTools(messagesText(messages), JSON.stringify(tools), required, parallel, turn),
-  );
+  const choice = { required, parallel };
+  const made = yield* withTools(messagesText(messages), JSON.stringify(tools), choice, turn);
   if (tools.length === 0) {
-    if (!made.knowsCalls) return { ...FREE, prompt: applyTemplate(messages.map(plainMessage)) };
+    if (!made.knowsCalls) return { ...FREE, prompt: yield* templated(messages.map(plainMessage), turn) };
     return { ...FREE, prompt: made.prompt, stops: made.stops };
   }
   if (made.knowsCalls && made.grammar.text !== '') return nativeTools(maker, made);
   const what = "The tools' parameters";
   return {
     ...FREE,
-    prompt: applyTemplate(genericMessages(messages, tools, required, parallel)),
+    prompt: yield* templated(genericMessages(messages, tools, required, parallel), turn),
     grammar: schemaGrammar(maker, JSON.stringify(genericSchema(tools, required, parallel)), what),
     answer: new GenericAnswer(),
   };

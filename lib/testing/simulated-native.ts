@@ -211,23 +211,32 @@ export class SimulatedNative implements NativeEngine {
     let { depth } = request;
     /** Draft tokens verified at most. */
     let most = depth;
-    /** Steps that the last plan still holds for. */
+    /** Steps that the last plan still holds for, and one that is asked for before it has run out. */
     let held = 0;
-    const tell = (text: string, isLast: boolean) => {
-      const { header, plan } = this.#exchange;
-      header[HEADER.running] = this.#running.length;
-      header[HEADER.waiting] = this.#waiting.length;
-      header[HEADER.last] = isLast ? 1 : 0;
-      header[HEADER.asked] = request.asks && held === 0 ? 1 : 0;
-      if (!this.#tell(EVENT.step, request.id, text)) {
-        held = Math.max(0, held - 1);
-        return;
-      }
+    let early: Float64Array | undefined;
+    const take = (plan: Float64Array) => {
       depth = plan[PLAN.depth]!;
       held = plan[PLAN.steps]! - 1;
       most = plan[PLAN.verify]!;
       const drafter = plan[PLAN.drafter]!;
       steps.drafter = drafter < 0 ? request.drafter : drafter;
+    };
+    const tell = (text: string, isLast: boolean) => {
+      const { header, plan } = this.#exchange;
+      header[HEADER.running] = this.#running.length;
+      header[HEADER.waiting] = this.#waiting.length;
+      header[HEADER.last] = isLast ? 1 : 0;
+      // As the native engine does: while the last plan holds for one step more.
+      header[HEADER.asked] = request.asks && held <= 1 && early === undefined ? 1 : 0;
+      const isAnswered = this.#tell(EVENT.step, request.id, text);
+      if (early !== undefined) {
+        take(early);
+        early = undefined;
+      } else if (isAnswered && held === 0) take(plan);
+      else {
+        if (isAnswered) early = plan.slice();
+        held = Math.max(0, held - 1);
+      }
     };
     steps.write(this.#exchange, {
       depth: 0,

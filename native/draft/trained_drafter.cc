@@ -125,7 +125,7 @@ void TrainedDrafter::compute(const std::function<void()>& task) {
   settled_on_ = pool_;
   const double wall = now_ms() - start;
   use_ += {wall, wall * threads_};
-  if (cores.is_wanted()) ggml_threadpool_pause(pool_);  // its threads would spin on cores that another one waits for
+  if (cores.is_wanted_elsewhere(pool_)) ggml_threadpool_pause(pool_);  // its threads would spin on another's cores
 }
 
 void TrainedDrafter::use(ggml_threadpool* pool, int threads) {

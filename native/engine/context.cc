@@ -259,7 +259,7 @@ DecodeStatus Context::decode() {
     const double wall = now_ms() - start;
     use_ += {wall, wall * threads_};
     if (status == 0 || status == 2) settled_on_ = pool_;
-    if (cores.is_wanted()) ggml_threadpool_pause(pool_);  // its threads would spin on cores that another one waits for
+    if (cores.is_wanted_elsewhere(pool_)) ggml_threadpool_pause(pool_);  // idle threads would spin on another's cores
     if (status == 0) return DecodeStatus::kOk;
     if (status == 2) return DecodeStatus::kAborted;
     last_error_ = "llama_decode answered " + std::to_string(status) +

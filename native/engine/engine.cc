@@ -110,6 +110,7 @@ void Engine::run() {
     inbox_.clear();
     closing_ = true;
   }
+  texts_.close();
   save_store();
   step_.reset();
   drafters_.clear();

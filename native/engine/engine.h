@@ -22,6 +22,7 @@
 #include "engine/sequence.h"
 #include "engine/session_shelf.h"
 #include "engine/step.h"
+#include "engine/text_desk.h"
 #include "engine/token_length.h"
 
 namespace adaptive_spec {
@@ -82,6 +83,12 @@ class Engine {
   const llama_vocab* vocab() const { return llama_model_get_vocab(target_model_.get()); }
   const ChatTemplate* chat_template() const { return chat_.get(); }
   const TokenLength& token_length() const { return *token_length_; }
+  // A template of one's own, for another thread.
+  std::unique_ptr<ChatTemplate> make_chat_template() const {
+    return std::make_unique<ChatTemplate>(target_model_.get(), options_.chat_template);
+  }
+  // Its jobs may use the vocabulary, and are over before that goes.
+  TextDesk& texts() { return texts_; }
 
   // ---
  private:
@@ -143,6 +150,7 @@ class Engine {
   bool reuses_ = false;  // whether a sequence can go on from a part of what it has read
   std::vector<Sequence*> generating_, reading_;  // by what they do in this round
   int turn_ = 0;  // the slot whose prompt is read first
+  TextDesk texts_;
   bool wipe_ = false;  // there may be NaN in the target's cache: nobody is admitted before it is wiped
   std::mutex join_mutex_;
   std::thread thread_;

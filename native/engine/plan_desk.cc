@@ -7,18 +7,25 @@
 
 namespace adaptive_spec {
 
-int64_t PlanDesk::ask(int slot) {
+int64_t PlanDesk::ask(int slot, bool early) {
   const std::lock_guard lock(mutex_);
   interrupted_ = false;
   Slot& s = slots_[slot];
   if (s.question != 0) return 0;
   s.overdue = false;
+  s.early = early;
   // A late answer that nobody has taken yet stays: it holds if this question has none in time.
   return s.question = ++last_question_;
 }
 
 bool PlanDesk::any_awaited() const {
-  return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.question != 0 && !s.overdue; });
+  return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.question != 0 && !s.overdue && !s.early; });
+}
+
+void PlanDesk::press(int slot) {
+  const std::lock_guard lock(mutex_);
+  interrupted_ = false;
+  slots_[slot].early = false;
 }
 
 bool PlanDesk::waiting() {
@@ -31,7 +38,7 @@ void PlanDesk::wait(double deadline_ms) {
   const bool done = answered_.wait_for(lock, std::chrono::duration<double, std::milli>(deadline_ms),
                                        [this] { return interrupted_ || closed_ || !any_awaited(); });
   if (done) return;
-  for (Slot& s : slots_) s.overdue = s.question != 0;
+  for (Slot& s : slots_) s.overdue = s.question != 0 && !s.early;
 }
 
 std::optional<Plan> PlanDesk::take(int slot) {

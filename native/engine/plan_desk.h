@@ -12,13 +12,16 @@
 namespace adaptive_spec {
 
 // Per sequence there is at most one open question. One that is not answered by its deadline is overdue: nothing
-// waits for it any more and no other is asked until its answer comes, which then sets the next plan.
+// waits for it any more and no other is asked until its answer comes, which then sets the next plan. Nothing waits for
+// an early one either, until it is pressed.
 class PlanDesk {
  public:
   explicit PlanDesk(int slots) : slots_(slots) {}
 
   // Engine thread. The number of a new question, or 0 while one is open.
-  int64_t ask(int slot);
+  int64_t ask(int slot, bool early = false);
+  // Its answer is wanted now.
+  void press(int slot);
   // Whether an answer is being waited for.
   bool waiting();
   // Waits until no question is open or the deadline, counted from now, is over; then the open ones are overdue.
@@ -35,7 +38,7 @@ class PlanDesk {
  private:
   struct Slot {
     int64_t question = 0;  // open, or 0
-    bool overdue = false;
+    bool overdue = false, early = false;
     std::optional<Plan> plan;
   };
   bool any_awaited() const;

@@ -74,6 +74,7 @@ class Sequence {
   int rows = 0;         // in this step's batch
   int rows_before = 0;  // rows of the step before, 0 before the first
   bool awaits = false;  // a plan was asked for, or is still to come
+  bool asked_early = false;  // for a plan that takes over after the step in progress
   int held = 0;         // steps that the plan holds for after this one
   int planned_for = 0;  // sequences that ran when the plan was asked for
   bool late = false;  // the plan was not there in time

@@ -67,6 +67,8 @@ void Step::begin(Sequence& sequence) {
   listener_.flush();
 }
 
+bool Step::is_due(const Sequence& s) const { return s.held <= 1 || is_of_another_load(s.planned_for, running_); }
+
 int Step::depth_of(const Sequence& s) const {
   return drafters_.empty() ? 0 : std::min({s.plan.depth, max_depth_, s.room()});
 }
@@ -253,12 +255,13 @@ void Step::accept() {
     }
   }
   bool answer_wanted = false;
+  // JavaScript that is woken for one plan is asked for others soon due: many sequences would wake it at every step.
   const bool is_asking = std::any_of(sequences_.begin(), sequences_.end(), [this](const Sequence* s) {
-    return s->request.asks && !s->over && (s->held == 0 || is_of_another_load(s->planned_for, running_));
+    return s->request.asks && !s->over && !s->asked_early && is_due(*s);
   });
   for (size_t i = 0; i < sequences_.size(); ++i) {
     tell(*sequences_[i], accepted_[i], is_asking);
-    answer_wanted |= sequences_[i]->awaits;
+    answer_wanted |= sequences_[i]->awaits || sequences_[i]->asked_early;
   }
   // JavaScript runs on a core that a decode wants too: where it isn't asked, it is woken for several steps at once.
   const double now = now_ms();
@@ -291,14 +294,22 @@ void Step::tell(Sequence& s, const AcceptedPath& accepted, bool is_asking) {
   report.running = running_;
   report.waiting = waiting_;
   report.last = s.over;
-  // JavaScript that is woken for one plan is asked for others soon due: many sequences would wake it at every step.
-  const bool is_due = s.held == 0 || is_of_another_load(s.planned_for, running_) ||
-                      (is_asking && 2 * s.held <= s.plan.steps);
-  s.awaits = s.request.asks && !s.over && is_due;
-  if (s.awaits) s.planned_for = running_;
+  const bool was_asked = std::exchange(s.asked_early, false);
+  s.awaits = false;
+  if (s.request.asks && !s.over) {
+    if (was_asked) {
+      desk_.press(s.slot);
+      s.awaits = true;
+    } else if (is_due(s) || (is_asking && 2 * s.held <= s.plan.steps)) {
+      // Where the last plan holds for a step more, JavaScript thinks beside that step, and nothing waits for it.
+      s.asked_early = s.held > 0;
+      s.awaits = !s.asked_early;
+      s.planned_for = running_;
+      report.asked = true;
+      report.question = desk_.ask(s.slot, s.asked_early);
+    }
+  }
   s.held = std::max(0, s.held - 1);
-  report.asked = s.awaits;
-  if (s.awaits) report.question = desk_.ask(s.slot);
   listener_.on_step(s.request.id, s.slot, std::move(report));
 }
 

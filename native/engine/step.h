@@ -47,6 +47,8 @@ class Step {
   void roll_back();
   // `is_asking`: some sequence is due for a plan.
   void tell(Sequence& sequence, const AcceptedPath& accepted, bool is_asking);
+  // Whether it is time to ask: the last plan holds for one step more at most, or was made for another load.
+  bool is_due(const Sequence& sequence) const;
   int depth_of(const Sequence& sequence) const;
   int drafter_of(const Sequence& sequence) const;
   // Draft tokens that are verified at most with those beside the chain; 0: a chain alone.

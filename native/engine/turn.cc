@@ -9,11 +9,13 @@ namespace adaptive_spec {
 void Cores::take(const ggml_threadpool* pool, int threads) {
   std::unique_lock lock(mutex_);
   const uint64_t ticket = ++last_ticket_;
+  waiting_.push_back(pool);
   // Who wants more cores than there are waits for all of them.
   changed_.wait(lock, [&] {
     return served_ + 1 == ticket && !computing_.contains(pool) && (taken_ == 0 || taken_ + threads <= count_);
   });
   ++served_;
+  waiting_.pop_front();
   computing_.insert(pool);
   taken_ += threads;
   changed_.notify_all();  // there may be cores for the next one too
@@ -26,9 +28,9 @@ void Cores::give_back(const ggml_threadpool* pool, int threads) {
   changed_.notify_all();
 }
 
-bool Cores::is_wanted() {
+bool Cores::is_wanted_elsewhere(const ggml_threadpool* pool) {
   const std::lock_guard lock(mutex_);
-  return served_ != last_ticket_;
+  return !waiting_.empty() && waiting_.front() != pool;
 }
 
 void Cores::if_free(const ggml_threadpool* pool, const std::function<void()>& deed) {

@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <set>
@@ -21,7 +22,8 @@ class Cores {
   // are, all cores.
   void take(const ggml_threadpool* pool, int threads);
   void give_back(const ggml_threadpool* pool, int threads);
-  bool is_wanted();  // whether somebody waits
+  // Whether somebody waits, the next one for another pool than this.
+  bool is_wanted_elsewhere(const ggml_threadpool* pool);
   // Does something with a pool while nobody computes on it; nothing where somebody does.
   void if_free(const ggml_threadpool* pool, const std::function<void()>& deed);
   int count();
@@ -36,6 +38,7 @@ class Cores {
   std::condition_variable changed_;
   int count_;
   uint64_t last_ticket_ = 0, served_ = 0;
+  std::deque<const ggml_threadpool*> waiting_;  // what those who wait want, the next one first
   std::set<const ggml_threadpool*> computing_;
   int taken_ = 0;
 };

@@ -54,6 +54,31 @@ TEST("plans: an answer that comes before the wait ends it at once") {
   CHECK(time_of_wait(desk, kLongMs) < kLongMs / 2);
 }
 
+TEST("plans: nothing waits for an early question until it is pressed") {
+  PlanDesk desk(2);
+  const int64_t early = desk.ask(0, true);
+  CHECK(early > 0);
+  CHECK(!desk.waiting());
+  CHECK(time_of_wait(desk, kLongMs) < kLongMs / 2);
+  desk.answer(1, desk.ask(1), {.depth = 2});
+  CHECK(!desk.waiting());
+  desk.press(0);
+  CHECK(desk.waiting());
+  desk.answer(0, early, {.depth = 3});
+  CHECK(!desk.waiting());
+  CHECK_EQUAL(depth_of(desk.take(0)), 3);
+}
+
+TEST("plans: an early question is overdue only once it was pressed") {
+  PlanDesk desk(1);
+  desk.ask(0, true);
+  desk.wait(0);
+  desk.press(0);
+  CHECK(desk.waiting());
+  desk.wait(0);
+  CHECK(!desk.waiting());
+}
+
 TEST("plans: an answer from another thread ends the wait") {
   PlanDesk desk(1);
   const int64_t question = desk.ask(0);

@@ -98,7 +98,7 @@ TEST("shared pools: engines that come and go, compute and fall idle at once lose
             Cores& all = Cores::of_process();
             const Turn turn(all, crew.pool(), threads);
             wrong += !sums.are_right_on(crew.pool(), threads);
-            if (all.is_wanted()) ggml_threadpool_pause(crew.pool());
+            if (all.is_wanted_elsewhere(crew.pool())) ggml_threadpool_pause(crew.pool());
           }
           if (step % 7 == engine) crew.pause();
         }

@@ -41,14 +41,14 @@ TEST("turns: no more threads compute at once than there are cores, and on each p
   CHECK(most <= 4);
   CHECK(!met);
   CHECK_EQUAL(computing.load(), 0);
-  CHECK(!cores.is_wanted());
+  CHECK(!cores.is_wanted_elsewhere(nullptr));
 }
 
 TEST("turns: who fits beside another doesn't wait for it") {
   Cores cores(2);
   const Turn one(cores, pool(0), 1);
   const Turn other(cores, pool(1), 1);
-  CHECK(!cores.is_wanted());
+  CHECK(!cores.is_wanted_elsewhere(nullptr));
 }
 
 TEST("turns: who wants the pool that another computes on waits, though there are cores") {
@@ -61,8 +61,10 @@ TEST("turns: who wants the pool that another computes on waits, though there are
       const Turn turn(cores, pool(0), 1);
       had_it = true;
     });
-    while (!cores.is_wanted()) std::this_thread::yield();
+    while (!cores.is_wanted_elsewhere(nullptr)) std::this_thread::yield();
     CHECK(!had_it);
+    CHECK(!cores.is_wanted_elsewhere(pool(0)));  // it would only be put to sleep and woken again
+    CHECK(cores.is_wanted_elsewhere(pool(1)));
   }
   other.join();
   CHECK(had_it);
@@ -97,7 +99,7 @@ TEST("turns: first come, first served, also where a later one would fit sooner")
       });
     };
     wait_for_turn(1, 2);
-    while (!cores.is_wanted()) std::this_thread::yield();
+    while (!cores.is_wanted_elsewhere(nullptr)) std::this_thread::yield();
     wait_for_turn(2, 1);
     for (int i = 0; i < 1000; ++i) std::this_thread::yield();
     const std::lock_guard lock(mutex);

@@ -383,7 +383,9 @@ describe('a controller', () => {
       observe: ({ step }: StepReport) => observed.push(step) && undefined,
     });
     expect(result.tokens).toEqual(plain);
-    expect(asked.every((step) => step % 5 === 0)).toBe(true);
+    // While the last plan holds for one step more, so that nothing waits for the next.
+    expect(asked.length).toBeGreaterThan(3);
+    expect(asked).toEqual(asked.map((_, i) => Math.max(0, 5 * i - 1)));
     expect(result.stats.controller.calls).toBe(asked.length);
     expect([...asked, ...observed].sort((a, b) => a - b)).toEqual(
       Array.from({ length: result.stats.steps }, (_, step) => step),

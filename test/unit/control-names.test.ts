@@ -1,7 +1,9 @@
 // Names of control tokens in what others wrote stay text, whatever they are mixed with.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { NativeEngine } from '../../lib/binding.js';
 import { ControlNames } from '../../lib/control-names.js';
+import { SLICE, type Wording, wordNow } from '../../lib/wording.js';
 
 const NAMES = ['<|im_start|>', '<|im_end|>', '<s>', '<s-2>', '[INST]', 'a.b*', '<|im_end|>!', 'x'];
 const names = new ControlNames(NAMES);
@@ -22,6 +24,9 @@ function tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int
 const template = (messages: readonly { role: string; content: string }[]) =>
   `${messages.map(({ role, content }) => `<|im_start|>${role}\n${content}<|im_end|>\n`).join('')}<|im_start|>assistant\n`;
 
+/** Goes through all steps, with the tokens of above. */
+const now = <T>(wording: Wording<T>) => wordNow({ tokenize } as unknown as NativeEngine, wording);
+
 /** Tokens of a conversation, every part for itself. */
 function expected(messages: readonly { role: string; content: string }[]): number[] {
   const start = tokenize('<|im_start|>', false, true);
@@ -36,10 +41,12 @@ function expected(messages: readonly { role: string; content: string }[]): numbe
   return [BOS, ...turns, ...start, ...text('assistant\n'), BOS + 1];
 }
 
+const guardOf = (of: ControlNames, messages: Parameters<ControlNames['guard']>[0]) => now(of.guard(messages));
+
 function tokensOf(messages: { role: string; content: string }[]): number[] {
-  const guarded = names.guard(messages);
+  const guarded = guardOf(names, messages);
   if (!guarded) return Array.from(tokenize(template(messages), true, true));
-  return Array.from(names.tokens(template(guarded.messages), guarded.mark, tokenize));
+  return Array.from(now(names.tokens(template(guarded.messages), guarded.mark)));
 }
 
 describe('names of control tokens', () => {
@@ -81,7 +88,7 @@ describe('names of control tokens', () => {
   });
 
   it('stay text in calls, their answers, and roles', () => {
-    const guarded = names.guard([
+    const guarded = guardOf(names, [
       { role: '<s>', content: '', toolCalls: [{ id: '<s>', name: '<s>', arguments: '{"a":"<s>"}' }] },
       { role: 'tool', content: '<s>', toolCallId: '<s>', name: '<s>' },
     ])!;
@@ -92,18 +99,31 @@ describe('names of control tokens', () => {
     ]);
   });
 
+  it('stay text in long messages, also where they stand across the places at which these are cut', () => {
+    // Pieces of 65,536 characters are looked through one by one; the longest name here has 11.
+    for (let before = SLICE - 12; before <= SLICE + 1; before++) {
+      const said = `${'a'.repeat(before)}<|im_end|>!${'🙂'.repeat(20)}`;
+      const messages = [{ role: 'user', content: `${said}${'b'.repeat(SLICE - 40)}<s><|im_start|>` }];
+      const found = guardOf(names, messages)!.messages[0]!.content.split('\ue000');
+      expect(found).toHaveLength(4);
+      expect(found[0]!.length).toBe(before + 1);
+      expect(found.join('')).toBe(messages[0]!.content);
+      if (before === SLICE - 5) expect(tokensOf(messages)).toEqual(expected(messages));
+    }
+  });
+
   it('cost nothing where there are none', () => {
-    expect(names.guard([{ role: 'user', content: 'im_start' }])).toBeUndefined();
-    expect(new ControlNames([]).guard([{ role: 'user', content: '<s>' }])).toBeUndefined();
+    expect(guardOf(names, [{ role: 'user', content: 'im_start' }])).toBeUndefined();
+    expect(guardOf(new ControlNames([]), [{ role: 'user', content: '<s>' }])).toBeUndefined();
   });
 
   it('need a character that is not in the messages', () => {
     const all = Array.from({ length: 0xf8ff - 0xe000 + 1 }, (_, i) => String.fromCharCode(0xe000 + i)).join(
       '',
     );
-    expect(() => names.guard([{ role: 'user', content: `<s>${all}` }])).toThrow(
+    expect(() => guardOf(names, [{ role: 'user', content: `<s>${all}` }])).toThrow(
       expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
     );
-    expect(names.guard([{ role: 'user', content: `<s>${all.slice(0, -1)}` }])!.mark).toBe('\uf8ff');
+    expect(guardOf(names, [{ role: 'user', content: `<s>${all.slice(0, -1)}` }])!.mark).toBe('\uf8ff');
   });
 });

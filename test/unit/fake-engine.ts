@@ -94,6 +94,21 @@ export class FakeEngine implements ServedEngine {
     return offered + messages.map(({ role, content }) => `${role}: ${content}`).join('|') + end;
   }
 
+  async tokenizeAsync(text: string, options: TokenizeOptions = {}): Promise<Int32Array> {
+    return this.tokenize(text, options);
+  }
+
+  async applyChatTemplateAsync(
+    messages: readonly Message[],
+    options: ChatTemplateOptions = {},
+  ): Promise<string> {
+    return this.applyChatTemplate(messages, options);
+  }
+
+  async countPromptTokensAsync(options: RequestOptions): Promise<number> {
+    return this.countPromptTokens(options);
+  }
+
   countPromptTokens(options: RequestOptions): number {
     return this.tokenize(this.applyChatTemplate(options.messages!)).length;
   }
@@ -194,6 +209,7 @@ export class FakeEngine implements ServedEngine {
     generation.connect({
       id,
       promptTokens,
+      follow: () => {},
       abort: () => {
         aborted = true;
         // As the engine does: not within the call.

@@ -326,6 +326,18 @@ it.each([
   expect(body.error.n_prompt_tokens).toBe(tokens);
 });
 
+it('/tokenize answers a long list whole, though it is written in pieces', async () => {
+  const content = 'abc '.repeat(9000);
+  const { engine, post } = serve();
+  const tokens = Array.from(engine.tokenize(content, { addSpecial: false }));
+  expect(tokens.length).toBeGreaterThan(8192);
+  const response = await post('/tokenize', { content });
+  expect(response.headers['content-type']).toMatch(/^application\/json/);
+  expect(response.json()).toEqual({ tokens });
+  const told = (await post('/tokenize', { content, with_pieces: true })).json().tokens;
+  expect(told.map(({ id }: { id: number }) => id)).toEqual(tokens);
+});
+
 it('/tokenize tells the pieces, as bytes where they are no whole characters', async () => {
   const { post } = serve();
   const response = await post('/tokenize', { content: 'abc a', with_pieces: true });

@@ -59,7 +59,7 @@ describe('slots', () => {
   it('count those who were let in before, and have not asked yet', async () => {
     const { made } = slots(2, 1);
     expect(() => made.mustHaveRoom(2)).not.toThrow();
-    expect(() => made.mustHaveRoom(3)).toThrow('0 requests run and 3 wait');
+    expect(() => made.mustHaveRoom(3)).toThrow('(running: 0, waiting: 3)');
     await made.take(never());
     expect(() => made.mustHaveRoom(1)).not.toThrow();
     expect(() => made.mustHaveRoom(2)).toThrow(expect.objectContaining({ status: 503 }));

@@ -351,7 +351,17 @@ describe('where several sequences share the steps', () => {
     const auto = begun(table);
     expect([1, 2, 4, 8, 16].map((running) => planAt(auto, running).steps)).toEqual([1, 8, 16, 32, 64]);
     for (let step = 1; step < 20; step++)
-      auto.observe(stepReport({ ...at(16), step, drafted: 2, verified: 2, accepted: 1, rows: 3 }));
+      auto.observe(
+        stepReport({
+          ...at(16),
+          step,
+          drafted: 2,
+          verified: 2,
+          accepted: 2,
+          rows: 3,
+          tokens: new Int32Array(3),
+        }),
+      );
     expect(planAt(auto, 16).steps).toBe(16);
   });
 
