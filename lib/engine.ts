@@ -614,7 +614,11 @@ export class Engine implements AsyncDisposable {
       saves: session?.saves ?? false,
       ...(restored ? { restored } : {}),
     });
-    if (wasIdle) this.#costs?.busy(true);
+    if (wasIdle) {
+      this.#costs?.busy(true);
+      // While the prompt is read. A request that has to wait may share its controller with one that runs.
+      if (driver !== undefined) running.begin();
+    }
     generation.connect(running);
   }
 

@@ -55,6 +55,7 @@ export class RunningRequest implements GenerationSource {
   #failure: unknown;
   /** Whether the step now running began with waiting for a plan. */
   #waited = false;
+  #hasBegun = false;
   /** Whether the last plan holds for several steps: the next is asked for early then, and nothing waits for it. */
   #holds = false;
 
@@ -64,6 +65,13 @@ export class RunningRequest implements GenerationSource {
     this.#parts = parts;
     this.#droppedBefore = parts.audit?.dropped ?? 0;
     this.#reading = parts.answer && new PacedReading(parts.answer, (deltas) => this.#tell(deltas));
+  }
+
+  /** Tells the controller of the request, once: at the prompt's report at the latest, whose answer a step waits for. */
+  begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#parts.begin();
   }
 
   follow(): void {
@@ -105,7 +113,7 @@ export class RunningRequest implements GenerationSource {
       this.#reading?.add(text, generation.wantsSteps);
     }
     if (!driver || exchange.isLast) return false;
-    if (report.step === 0) this.#parts.begin();
+    if (report.step === 0) this.begin();
     if (!exchange.isAsked) {
       driver.observe(report);
       if (exchange.isTorn) native.setExchange(exchange.renew());
