@@ -170,10 +170,10 @@ export class AutoController implements DepthController {
 
   begin({ promptText, drafters, maxDepth, costs }: RequestInfo): void {
     this.#kind.begin(promptText);
-    if (drafters.join() !== this.#drafters.join()) this.#guards = guardsOf(levelsOf(drafters).length - 1);
+    this.#levels = levelsOf(drafters);
+    if (drafters.join() !== this.#drafters.join()) this.#guards = guardsOf(this.#levels.length - 1);
     this.#drafters = [...drafters];
     this.#limit = drafters.length > 0 ? Math.min(maxDepth, this.#config.maxDepth) : 0;
-    this.#levels = levelsOf(drafters);
     this.#take(costs);
     this.#position = 0;
     this.#rows = 0;
@@ -244,7 +244,7 @@ export class AutoController implements DepthController {
     this.#tokens = RATE_KEEP * this.#tokens + tokens.length;
     this.#ms = RATE_KEEP * this.#ms + ms;
     const plainMs = overheadMs + costs.verifyMs(1, contextLength);
-    // Of the text so far, as the plan was made by it.
+    // Of the kind that the plan was made for: the step's own text may begin another.
     this.#guard.step(tokens.length - ms / plainMs);
   }
 

@@ -120,8 +120,9 @@ export interface DetailedPlan {
    */
   tree?: TreePlan;
   /**
-   * Steps that this plan holds for, without asking again: 1 to 256, by default 1. Fewer where twice or half as many
-   * requests share the steps meanwhile. Reports of the steps between come later, several at once, to `observe`.
+   * Steps that this plan holds for: 1 to 256, by default 1. Of several, the next plan is asked for before the last one.
+   * Fewer where twice or half as many requests share the steps meanwhile. Reports of the steps between come later,
+   * several at once, to `observe`.
    */
   steps?: number;
 }

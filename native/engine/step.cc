@@ -218,10 +218,9 @@ bool Step::verify() {
   }
   const double start = now_ms();
   const DecodeStatus status = target_.decode();
-  if (status == DecodeStatus::kOk)
-    for (auto& drafter : drafters_) drafter->follow(target_.batch());
-  const double verify_ms = now_ms() - start;
   if (status == DecodeStatus::kOk) {
+    for (auto& drafter : drafters_) drafter->follow(target_.batch());
+    const double verify_ms = now_ms() - start;
     for (Sequence* s : sequences_) s->verify_ms = verify_ms;
     return true;
   }
