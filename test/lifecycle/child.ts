@@ -22,11 +22,20 @@ export function mustBeCompiled(): void {
   if (!existsSync(resolve('dist/index.js'))) throw new Error('dist/index.js is missing: run npx tsc first');
 }
 
-/** Runs a fixture to its end with one argument, as JSON. One that hangs is killed and so ends with SIGKILL. */
-export async function runFixture(name: string, argument: object, flags: string[] = []): Promise<Ended> {
+/**
+ * Runs a fixture to its end with one argument, as JSON, and `env` on top of this process's environment. One that hangs is
+ * killed and so ends with SIGKILL.
+ */
+export async function runFixture(
+  name: string,
+  argument: object,
+  flags: string[] = [],
+  env: Record<string, string> = {},
+): Promise<Ended> {
   const child = spawn(process.execPath, [...flags, join(fixtures, name), JSON.stringify(argument)], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+    env: { ...process.env, ...env },
+    timeout: 120_000,
     killSignal: 'SIGKILL',
   });
   let at = 0;
