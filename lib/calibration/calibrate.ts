@@ -2,6 +2,7 @@
 
 import type { CostModel } from '../control/costs.js';
 import type { Warning } from '../options.js';
+import { percent } from '../percent.js';
 import type { Calibration, CalibrationPart, MeasuredRow } from './calibration.js';
 import { type CpuTimes, type OthersLoad, othersLoad, readCpuTimes } from './load-meter.js';
 import { lowerQuartile, quantile } from './quantile.js';
@@ -383,7 +384,7 @@ class Samples {
 function busy(others: OthersLoad | undefined, spread: number): Warning {
   const reasons = [
     ...(others?.disturbs ? [`others used ${others.cores.toFixed(1)} cores`] : []),
-    ...(spread > MUCH_SPREAD ? [`equal passes differed by ${Math.round(100 * spread)} %`] : []),
+    ...(spread > MUCH_SPREAD ? [`equal passes differed by ${percent(spread)}`] : []),
   ];
   return {
     code: 'MACHINE_BUSY',

@@ -7,6 +7,7 @@ import { createEngine, type Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import type { Generation } from '../generation.js';
 import { checkEngineOptions, type RequestOptions } from '../options.js';
+import { percent } from '../percent.js';
 import type { Statistics } from '../result.js';
 import { coloursFor, exitCodeOf, note, reportError } from './console.js';
 import { importController, isControllerFile } from './controller-flag.js';
@@ -158,8 +159,7 @@ async function show(answer: Generation): Promise<string> {
 function summaryOf(stats: Statistics, depths: readonly number[]): string {
   const [least, most] = [Math.min(...depths), Math.max(...depths)];
   const range = depths.length === 0 ? '–' : least === most ? `${least}` : `${least} to ${most}`;
-  const accepted =
-    stats.draftTokens > 0 ? `${Math.round(100 * stats.acceptanceRate)} % of ${stats.draftTokens}` : '–';
+  const accepted = stats.draftTokens > 0 ? `${percent(stats.acceptanceRate)} of ${stats.draftTokens}` : '–';
   return `${stats.tokensPerSecond.toFixed(1)} t/s   K ${range}   accepted ${accepted}   by ${stats.controller.name}`;
 }
 

@@ -1,6 +1,7 @@
 // The live view: one line with speed, depth and acceptance that stays while text streams.
 
 import type { StepReport } from '../control/controller.js';
+import { percent } from '../percent.js';
 import { coloursFor } from './console.js';
 
 const REFRESH_MS = 100;
@@ -33,7 +34,7 @@ export class StepMeter {
       accepted += step.accepted;
     }
     const speed = ms > 0 ? ((tokens * 1000) / ms).toFixed(1) : '–';
-    const share = drafted > 0 ? `${Math.round((100 * accepted) / drafted)} %` : '–';
+    const share = percent(accepted / drafted);
     return `${speed} t/s   K ${this.#depth}   accepted ${share}`;
   }
 }
