@@ -150,7 +150,10 @@ class Run {
     return times;
   }
 
-  /** Costs of a step beside its passes, from real steps. They are left out where even a few take too long. */
+  /**
+   * Costs of a step beside its passes, from real steps. They are left out where even a few take too long. Plain ones run
+   * in #draftingSteps again, for their passes: those are left out on a busy machine, which needs these all the same.
+   */
   async #steps(samplingMs: number): Promise<{ alone: number[]; asked: number[] }> {
     const step = this.#samples.fastest() + samplingMs;
     const room = Math.max(0, this.#left(UNTIL.steps));
