@@ -1,7 +1,7 @@
 // What steps cost, from the steps that a benchmark ran anyway.
 
 import { draftLine } from '../calibration/draft-line.js';
-import type { CostTable } from '../control/costs.js';
+import type { CostTable, RowCost } from '../control/costs.js';
 import type { MeasuredRun } from './run.js';
 import { mean, median } from './statistics.js';
 
@@ -21,8 +21,8 @@ export function costsOfSteps(
     depthOf,
   }: { temperature: number; draftThreads: number; depthOf: (arm: string) => number | undefined },
 ): CostTable | undefined {
-  const same = new Map<number, number[]>();
-  const changed = new Map<number, number[]>();
+  const free: Passes = new Map();
+  const asked: Passes = new Map();
   const mixed: number[] = [];
   const contexts: number[] = [];
   const other = { asked: [] as number[], native: [] as number[] };
@@ -37,12 +37,7 @@ export function costsOfSteps(
       if (before !== undefined) {
         if (step.rows === 1 && (before.rows > 1 || before.modelTokens > 0 || step.modelTokens > 0))
           mixed.push(step.verifyMs);
-        else {
-          const times = before.rows === step.rows ? same : changed;
-          const list = times.get(step.rows);
-          if (list) list.push(step.verifyMs);
-          else times.set(step.rows, [step.verifyMs]);
-        }
+        else add(step.modelTokens > 0 ? asked : free, step, before.rows);
       }
       contexts.push(step.contextLength);
       others.push(step.otherMs);
@@ -50,25 +45,62 @@ export function costsOfSteps(
     }
   }
   const contextLength = Math.round(median(contexts));
-  const target = [...same]
-    .filter(([, times]) => times.length >= LEAST_STEPS)
-    .map(([rows, times]) => ({ rows, contextLength, ms: mean(times) }))
-    .sort((a, b) => a.rows - b.rows);
+  const afterMs = afterOf(free, asked);
+  const target: RowCost[] = [];
+  for (const rows of new Set([...free.keys(), ...asked.keys()])) {
+    const without = timeOf(free, rows);
+    const ms = without ?? minus(timeOf(asked, rows), afterMs);
+    if (ms !== undefined) target.push({ rows, contextLength, ms });
+  }
+  target.sort((a, b) => a.rows - b.rows);
   if (target.length === 0) return undefined;
-  const more = target.flatMap(({ rows, ms }) => {
-    const times = changed.get(rows) ?? [];
-    return times.length >= LEAST_STEPS ? [mean(times) - ms] : [];
-  });
+  const more = [free, asked].flatMap((passes) =>
+    [...passes].flatMap(([rows, { changed }]) => {
+      const ms = timeOf(passes, rows);
+      return ms !== undefined && changed.length >= LEAST_STEPS ? [mean(changed) - ms] : [];
+    }),
+  );
   const alone = target.find(({ rows }) => rows === 1)?.ms;
   const mixedMs = alone !== undefined && mixed.length >= LEAST_STEPS ? Math.max(0, mean(mixed) - alone) : 0;
   const overheadMs = other.native.length > 0 ? mean(other.native) : mean(other.asked);
   const callbackMs = other.native.length > 0 && other.asked.length > 0 ? mean(other.asked) - overheadMs : 0;
   return {
     target,
-    draft: { ...draftLine(drafts), threads: draftThreads },
+    draft: { ...draftLine(drafts), threads: draftThreads, afterMs },
     overheadMs,
     rebuildMs: more.length > 0 ? Math.max(0, median(more)) : 0,
     mixedMs,
     callbackMs: Math.max(0, callbackMs),
   };
+}
+
+/** By rows, the times of passes with as many rows as the pass before, and of others. */
+type Passes = Map<number, { same: number[]; changed: number[] }>;
+
+function add(
+  passes: Passes,
+  { rows, verifyMs }: { rows: number; verifyMs: number },
+  rowsBefore: number,
+): void {
+  const times = passes.get(rows) ?? { same: [], changed: [] };
+  passes.set(rows, times);
+  (rows === rowsBefore ? times.same : times.changed).push(verifyMs);
+}
+
+function timeOf(passes: Passes, rows: number): number | undefined {
+  const same = passes.get(rows)?.same ?? [];
+  return same.length >= LEAST_STEPS ? mean(same) : undefined;
+}
+
+/** What asking the model costs the pass: known of rows that were seen both ways, 0 where there are none. */
+function afterOf(free: Passes, asked: Passes): number {
+  const more = [...asked].flatMap(([rows, { same }]) => {
+    const without = timeOf(free, rows);
+    return without === undefined || same.length < LEAST_STEPS ? [] : same.map((ms) => ms - without);
+  });
+  return more.length > 0 ? Math.max(0, mean(more)) : 0;
+}
+
+function minus(ms: number | undefined, less: number): number | undefined {
+  return ms === undefined ? undefined : ms - less;
 }

@@ -8,7 +8,7 @@ import { cacheDir } from '../models/cache-dir.js';
 import { type CacheFacts, cacheKey } from './cache-key.js';
 
 /** Raised where the file's form or the meaning of its numbers changes: files of another version are not read. */
-const VERSION = 2;
+const VERSION = 3;
 
 export interface CachedCosts {
   table: CostTable;
@@ -33,7 +33,7 @@ const fileSchema = v.object({
       v.minLength(1),
       v.maxLength(4096),
     ),
-    draft: v.object({ msPerToken: ms, threads: whole(1), startMs: v.optional(ms) }),
+    draft: v.object({ msPerToken: ms, threads: whole(1), startMs: v.optional(ms), afterMs: v.optional(ms) }),
     overheadMs: ms,
     rebuildMs: ms,
     mixedMs: v.optional(ms),
@@ -69,6 +69,7 @@ export function writeCachedCosts(facts: CacheFacts, costs: CachedCosts, folder =
       msPerToken: draft.msPerToken,
       threads: draft.threads,
       ...(draft.startMs !== undefined && { startMs: draft.startMs }),
+      ...(draft.afterMs !== undefined && { afterMs: draft.afterMs }),
     },
     overheadMs,
     rebuildMs,

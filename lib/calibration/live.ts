@@ -24,12 +24,19 @@ export interface LiveCostsState {
   cells: [rows: number, cell: RowCellState][];
   rebuild: RobustMeanState;
   mixed: RobustMeanState;
+  after: RobustMeanState;
   slow: { plain: number; other: number };
   isPlain: boolean;
   draft: RobustMeanState;
   alone: RobustMeanState;
   asked: RobustMeanState;
 }
+
+/**
+ * A pass that follows no draft model's work in its step, and if it has one row no other step's rows either; a row beside
+ * such; several rows after the draft model.
+ */
+type Surroundings = 'free' | 'mixed' | 'asked';
 
 const MAX_ROWS = 65;
 /** Steps with so many rows until their mean is believed. */
@@ -66,6 +73,7 @@ export class LiveCosts {
   readonly #cells = new Map<number, RowCell>();
   readonly #rebuild: RobustMean;
   readonly #mixed: RobustMean;
+  readonly #after: RobustMean;
   readonly #draft: RobustMean;
   readonly #alone: RobustMean;
   readonly #asked: RobustMean;
@@ -92,6 +100,7 @@ export class LiveCosts {
     this.#learnsSlope = !base || new Set(base.target.map((point) => point.contextLength)).size < 2;
     this.#rebuild = new RobustMean(base?.rebuildMs);
     this.#mixed = new RobustMean(base?.mixedMs);
+    this.#after = new RobustMean(base?.draft.afterMs);
     this.#draft = new RobustMean(base && base.draft.msPerToken > 0 ? base.draft.msPerToken : undefined);
     this.#alone = new RobustMean(base?.overheadMs);
     this.#asked = new RobustMean(base ? base.overheadMs + base.callbackMs : undefined);
@@ -119,19 +128,20 @@ export class LiveCosts {
     return new Set(this.#points(1).map(({ rows }) => rows)).size;
   }
 
-  /** Takes a step in. `asked` is whether a controller was asked for its plan, which inside of one is true. */
-  observe(report: StepReport, asked = true): void {
+  /** Takes a step in. `isAsked` is whether a controller was asked for its plan, which inside of one is true. */
+  observe(report: StepReport, isAsked = true): void {
     if (report.step === 0 || report.load.running !== 1) {
       this.#lastRows = 0; // The next pass has another shape than this one.
       return;
     }
     this.#steps++;
     const wasPlain = this.#isPlain;
-    this.#isPlain = report.rows === 1 && !this.#asksModel(report);
-    const isMixed = report.rows === 1 && !(wasPlain && this.#isPlain);
-    this.#observePass(report.rows, report.contextLength - report.tokens.length, report.verifyMs, isMixed);
+    const asked = this.#asksModel(report);
+    this.#isPlain = report.rows === 1 && !asked;
+    const among = report.rows > 1 ? (asked ? 'asked' : 'free') : wasPlain && this.#isPlain ? 'free' : 'mixed';
+    this.#observePass(report.rows, report.contextLength - report.tokens.length, report.verifyMs, among);
     this.#observeDraft(report);
-    (asked ? this.#asked : this.#alone).add(report.otherMs);
+    (isAsked ? this.#asked : this.#alone).add(report.otherMs);
   }
 
   /** A draft whose first token its stop rule refused has none to show for its time. */
@@ -139,7 +149,7 @@ export class LiveCosts {
     return modelTokensOf(origins) > 0 || (this.#draft.count > 0 && 2 * draftMs > this.#draft.mean);
   }
 
-  #observePass(rows: number, contextLength: number, ms: number, isMixed: boolean): void {
+  #observePass(rows: number, contextLength: number, ms: number, among: Surroundings): void {
     const before = this.#lastRows;
     this.#lastRows = rows;
     // The first pass after a prompt, or after passes that others shared, finds other caches too.
@@ -158,19 +168,25 @@ export class LiveCosts {
     }
     const slope = this.#slope();
     const usual = this.#scale * expected * cell.at(contextLength, slope);
-    this.#countSlow(rows, isMixed, ms, usual);
-    if (isMixed && (this.#base !== undefined || cell.same >= ENOUGH)) {
+    this.#countSlow(rows, among, ms, usual);
+    // What surroundings add is told by passes of as many rows without them.
+    if (among === 'mixed' && (this.#base !== undefined || cell.same >= ENOUGH)) {
       this.#mixed.add(ms - usual);
       return;
     }
+    // These go on: they are most of the passes that tell how the machine drifts.
+    const change = changed ? this.#rebuild.mean : 0;
+    if (among === 'asked' && cell.free >= ENOUGH) this.#after.add(ms - usual - change);
+    const after = among === 'asked' ? Math.max(0, this.#after.mean) : 0;
+    if (among === 'free') cell.free++;
     if (changed) {
       // Only where this many rows were seen after as many is it known what the change adds.
-      if (cell.same >= ENOUGH) this.#rebuild.add(ms - usual);
+      if (cell.same >= ENOUGH) this.#rebuild.add(ms - usual - after);
     } else {
       if (cell.same === 0 && this.#rebuild.count === 0) cell = this.#restart(rows);
       cell.same++;
     }
-    const clean = changed ? Math.max(0.2 * ms, ms - this.#rebuild.mean) : ms;
+    const clean = Math.max(0.2 * ms, ms - after - (changed ? this.#rebuild.mean : 0));
     const settled = this.#isSettled(cell);
     const off = clean / (this.#scale * expected * cell.at(contextLength, slope)) - 1;
     const anchored = this.#isAnchored;
@@ -184,9 +200,10 @@ export class LiveCosts {
     this.#weigh(cell, 1);
   }
 
-  #countSlow(rows: number, isMixed: boolean, ms: number, usual: number): void {
-    const over = ms / (usual + (isMixed ? Math.max(0, this.#mixed.mean) : 0));
-    const kind = rows === 1 && !isMixed ? 'plain' : 'other';
+  #countSlow(rows: number, among: Surroundings, ms: number, usual: number): void {
+    const more = among === 'mixed' ? this.#mixed.mean : among === 'asked' ? this.#after.mean : 0;
+    const over = ms / (usual + Math.max(0, more));
+    const kind = rows === 1 && among === 'free' ? 'plain' : 'other';
     this.#slow[kind] += SLOW_SHARE * (Math.min(over, SLOW_MOST) - this.#slow[kind]);
   }
 
@@ -265,6 +282,7 @@ export class LiveCosts {
         msPerToken: drafts ? this.#draft.mean : 0,
         threads: draftThreads,
         ...(drafts && startMs > 0 && { startMs }),
+        ...(drafts && this.#after.count > 0 && { afterMs: Math.max(0, this.#after.mean) }),
       },
       overheadMs: alone.mean,
       rebuildMs: Math.max(0, this.#rebuild.mean),
@@ -334,6 +352,7 @@ export class LiveCosts {
       cells: [...this.#cells].map(([rows, cell]) => [rows, { ...cell }]),
       rebuild: this.#rebuild.snapshot(),
       mixed: this.#mixed.snapshot(),
+      after: this.#after.snapshot(),
       slow: { ...this.#slow },
       isPlain: this.#isPlain,
       draft: this.#draft.snapshot(),
@@ -356,6 +375,7 @@ export class LiveCosts {
     for (const [rows, cell] of state.cells) this.#cells.set(rows, new RowCell(cell));
     this.#rebuild.restore(state.rebuild);
     this.#mixed.restore(state.mixed);
+    this.#after.restore(state.after);
     this.#slow = { ...state.slow };
     this.#isPlain = state.isPlain;
     this.#draft.restore(state.draft);

@@ -4,6 +4,8 @@ export interface RowCellState {
   count: number;
   /** Of these, steps with as many rows as the step before. */
   same: number;
+  /** Of all, steps that asked no draft model, nor stood beside others where they have one row. */
+  free: number;
   meanContext: number;
   mean: number;
   /** Weighted variance of the context, and its covariance with the time. */
@@ -23,6 +25,7 @@ const FIRST_DEVIATION = 0.1;
 export class RowCell implements RowCellState {
   count = 0;
   same = 0;
+  free = 0;
   meanContext = 0;
   mean = 1;
   sxx = 0;

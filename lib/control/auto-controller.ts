@@ -237,7 +237,7 @@ export class AutoController implements DepthController {
     if (costs === undefined) return;
     const { draft, overheadMs, rebuildMs } = costs.table;
     const made = modelTokensOf(origins);
-    let ms = overheadMs + catchUpMs + costs.stepMs(rows, contextLength, this.#rows > 1 || made > 0);
+    let ms = overheadMs + catchUpMs + costs.stepMs(rows, contextLength, this.#rows > 1 || made > 0, made > 0);
     // A token that the stop rule refused took its time as well, and is in no list.
     ms += Math.min(draftMs, (made + 1) * draft.msPerToken + (draft.startMs ?? 0));
     if (this.#rows > 0 && rows !== this.#rows) ms += rebuildMs;

@@ -19,6 +19,7 @@ export const COST_TABLE: Kind = shape<CostTable>({
     msPerToken: AMOUNT,
     threads: whole(0, 4096),
     startMs: optional(AMOUNT),
+    afterMs: optional(AMOUNT),
   }),
   overheadMs: AMOUNT,
   rebuildMs: AMOUNT,
@@ -31,6 +32,7 @@ const MEAN: Kind = shape<RobustMeanState>({ mean: finite, deviation: AMOUNT, cou
 const CELL: Kind = shape<RowCellState>({
   count: COUNT,
   same: COUNT,
+  free: COUNT,
   meanContext: finite,
   mean: finite,
   sxx: finite,
@@ -62,6 +64,7 @@ export const LIVE_COSTS: Kind = shape<LiveCostsState>({
   ),
   rebuild: MEAN,
   mixed: MEAN,
+  after: MEAN,
   slow: shape({ plain: AMOUNT, other: AMOUNT }),
   isPlain: flag,
   draft: MEAN,

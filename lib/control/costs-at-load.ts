@@ -35,7 +35,7 @@ export function costsAtLoad(table: CostTable, sequences: number, maxRows = 65): 
       return { rows, contextLength, ms: curve[sequences * rows - 1]! + sequences * attention };
     }),
   );
-  const { msPerToken, startMs, threads } = table.draft;
+  const { msPerToken, startMs, afterMs, threads } = table.draft;
   const slower = curve[sequences - 1]! / curve[0]!;
   return {
     sequences,
@@ -44,6 +44,7 @@ export function costsAtLoad(table: CostTable, sequences: number, maxRows = 65): 
       msPerToken: slower * msPerToken,
       threads,
       ...(startMs !== undefined && { startMs: slower * startMs }),
+      ...(afterMs !== undefined && { afterMs: slower * afterMs }),
     },
     overheadMs: table.overheadMs * sequences,
     rebuildMs: table.rebuildMs,

@@ -18,6 +18,11 @@ export interface CostTable {
     threads: number;
     /** What a step's first draft token of a model costs more, with the tokens that it has yet to read. Default 0. */
     startMs?: number;
+    /**
+     * What a pass of several rows costs more in a step that asked the model: the draft's weights and the target's push each
+     * other out of the CPU's caches. Default 0.
+     */
+    afterMs?: number;
   };
   /** What a step costs besides: sampling, acceptance, roll-back, report. */
   overheadMs: number;
@@ -67,10 +72,14 @@ export class CostModel {
     return this.#base[i]! + this.#slope[i]! * Math.max(0, contextLength - this.#contextLength);
   }
 
-  /** What a step's pass costs: v(rows, contextLength), and what it adds that the steps around it are no plain ones. */
-  stepMs(rows: number, contextLength: number, isMixed: boolean): number {
-    const mixed = rows === 1 && isMixed ? (this.table.mixedMs ?? 0) : 0;
-    return this.verifyMs(rows, contextLength) + mixed;
+  /**
+   * What a step's pass costs: v(rows, contextLength), and what it adds that the steps around it are no plain ones, or that
+   * the step asked a draft model.
+   */
+  stepMs(rows: number, contextLength: number, isMixed: boolean, asked: boolean): number {
+    const { mixedMs = 0, draft } = this.table;
+    const more = rows === 1 ? (isMixed ? mixedMs : 0) : asked ? (draft.afterMs ?? 0) : 0;
+    return this.verifyMs(rows, contextLength) + more;
   }
 
   /** v(n, contextLength) for n = 1 to `rows`. */

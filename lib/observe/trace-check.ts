@@ -29,7 +29,12 @@ const costTable = v.object({
     v.array(v.object({ rows: v.pipe(whole, v.minValue(1)), contextLength: whole, ms: positive() })),
     v.minLength(1),
   ),
-  draft: v.object({ msPerToken: milliseconds, threads: whole, startMs: v.optional(milliseconds) }),
+  draft: v.object({
+    msPerToken: milliseconds,
+    threads: whole,
+    startMs: v.optional(milliseconds),
+    afterMs: v.optional(milliseconds),
+  }),
   overheadMs: milliseconds,
   rebuildMs: milliseconds,
   mixedMs: v.optional(milliseconds),

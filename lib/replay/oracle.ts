@@ -16,7 +16,7 @@ export interface OraclePath {
 /**
  * Shortest path over (output position, rows of the step before): rows matter because a change of them costs
  * `rebuildMs`, and one to a single row `mixedMs` besides. A step of depth k takes k draft tokens (an n-gram's for
- * nothing) and the model's start where there is one of its own, v(k + 1) and the overhead, and emits min(k, right) + 1 tokens;
+ * nothing), the model's start and what it costs the pass where there is one of its own, v(k + 1) and the overhead, and emits min(k, right) + 1 tokens;
  * the oracle asks no controller and drafts no token that it doesn't verify. A step that straddles the generation's
  * `end` counts by its share, as in a replay. All tokens have to be emitted, so the least time is the largest
  * throughput, which Dinkelbach's iteration over per-step choices would approach from below.
@@ -24,7 +24,7 @@ export interface OraclePath {
 export function oracle(generation: ReplayGeneration, costs: CostModel): OraclePath {
   const { end, right, contextLength, width, origins } = generation;
   const { draft, overheadMs, rebuildMs, mixedMs = 0 } = costs.table;
-  const startMs = draft.startMs ?? 0;
+  const { startMs = 0, afterMs = 0 } = draft;
   if (end === 0) return { ms: 0, depths: [] };
   // Least time from a position on: by the rows of the step there as if they were no change, and with the best change.
   const stride = width + 2;
@@ -42,7 +42,7 @@ export function oracle(generation: ReplayGeneration, costs: CostModel): OraclePa
       const { emitted, share } = emittedAt(generation, i, Math.min(k, right[i]!));
       const next = i + emitted;
       const after = next >= end ? 0 : Math.min(byRows[next * stride + rows]!, changed[next]!);
-      const drafting = computed > 0 ? startMs + computed * draftMs : 0;
+      const drafting = computed > 0 ? startMs + computed * draftMs + afterMs : 0;
       const ms = drafting + costs.verifyMs(rows, contextLength[i]!) + overheadMs;
       byRows[i * stride + rows] = share * ms + after;
       const withChange = share * (ms + rebuildMs + (rows === 1 ? mixedMs : 0)) + after;

@@ -254,7 +254,12 @@ class Replay {
     step.draftMs = draftMs;
     step.catchUpMs = catchUpMs;
     const isMixed = this.#rowsBefore !== 1 || step.computed > 0;
-    step.verifyMs = this.#costs.stepMs(rows, this.#generation.contextLength[step.position]!, isMixed);
+    step.verifyMs = this.#costs.stepMs(
+      rows,
+      this.#generation.contextLength[step.position]!,
+      isMixed,
+      step.computed > 0,
+    );
     if (rows !== this.#rowsBefore) step.verifyMs += rebuildMs;
     step.otherMs = overheadMs + (step.asked ? callbackMs : 0);
     this.#rowsBefore = rows;

@@ -269,6 +269,28 @@ describe('costs of steps', () => {
     expect(costs.draft.threads).toBe(2);
   });
 
+  it('tell what the draft model costs the pass, and leave it out of rows seen after it alone', () => {
+    const steps = (rows: number, verifyMs: number, modelTokens: number) =>
+      Array.from({ length: 8 }, () => step(1, 0, { rows, verifyMs, drafted: rows - 1, modelTokens }));
+    const of = (...parts: ReturnType<typeof steps>[]) =>
+      costsOfSteps([measuredOf(runOf('auto', 'code', 1, 1), parts.flat())], {
+        temperature: 0,
+        draftThreads: 1,
+        depthOf: () => undefined,
+      })!;
+    const both = of(steps(1, 3, 0), steps(3, 4, 0), steps(3, 4.5, 2), steps(5, 6.5, 4));
+    expect(both.draft.afterMs).toBeCloseTo(0.5, 9);
+    expect(both.target.map(({ rows, ms }) => [rows, ms])).toEqual([
+      [1, 3],
+      [3, 4],
+      [5, 6],
+    ]);
+    // Where nothing else drafts, it is part of the rows.
+    const alone = of(steps(1, 3, 0), steps(3, 4.5, 2));
+    expect(alone.draft.afterMs).toBe(0);
+    expect(alone.target[1]!.ms).toBe(4.5);
+  });
+
   it('are unknown where hardly a step ran', () => {
     const run = measuredOf({ ...runOf('plain', 'code', 1, 1), all: figures(1, 1) }, [step(1, 0)]);
     expect(costsOfSteps([run], { temperature: 0, draftThreads: 1, depthOf: () => 0 })).toBeUndefined();

@@ -1,6 +1,7 @@
 // Costs learned from steps: they find a known curve in noise, follow a drift, and leave strays alone.
 import { describe, expect, it } from 'vitest';
 import { LiveCosts } from '../../lib/calibration/live.js';
+import { ORIGIN } from '../../lib/control/controller.js';
 import { CostModel, type CostTable } from '../../lib/control/costs.js';
 import { random } from '../native/tiny-engine.js';
 import { stepReport } from './step-report.js';
@@ -25,6 +26,8 @@ interface World {
   /** What a row alone costs more beside drafts; one of these of a draft that was refused. */
   mixed?: number;
   refuses?: boolean;
+  /** What several rows cost more after the draft model, which then drafts in every second pair of such steps; else n-grams do. */
+  after?: number;
   /** Every fourth pass of several rows takes twice as long. */
   heldUp?: boolean;
   asked?: boolean;
@@ -35,7 +38,7 @@ interface World {
 function live(costs: LiveCosts, world: World): LiveCosts {
   const { depths, steps, speed = () => 1, noise = 0.05, strays = 0, seed = 1 } = world;
   const { contextLength = (step: number) => 50 + (step % 400), asked = true } = world;
-  const { mixed = 0, refuses = false, heldUp = false } = world;
+  const { mixed = 0, refuses = false, heldUp = false, after } = world;
   const next = random(seed);
   let before = 0;
   costs.observe(stepReport({ step: 0 }), asked);
@@ -46,17 +49,20 @@ function live(costs: LiveCosts, world: World): LiveCosts {
     const stray = strays > 0 && next() < 1 / strays ? 5 : 1;
     const context = contextLength(step);
     const isMixed = rows === 1 && (before > 1 || refuses);
-    const extra = (rows === before ? 0 : REBUILD) + (isMixed ? mixed : 0);
+    const byModel = after === undefined || step % 4 < 2;
+    const extra =
+      (rows === before ? 0 : REBUILD) + (isMixed ? mixed : 0) + (rows > 1 && byModel ? (after ?? 0) : 0);
     const slow = heldUp && rows > 1 && next() < 0.25 ? 2 : 1;
     costs.observe(
       stepReport({
         step,
         drafted,
+        ...(!byModel && { origins: new Uint8Array(drafted).fill(ORIGIN.ngram) }),
         drafter: drafted > 0 ? 'model' : '',
         accepted: 0,
         tokens: new Int32Array(1),
         verifyMs: slow * stray * wobble() * (verify(rows, context) + extra),
-        draftMs: stray * wobble() * DRAFT * (refuses && drafted === 0 ? 1 : drafted),
+        draftMs: stray * wobble() * DRAFT * (refuses && drafted === 0 ? 1 : byModel ? drafted : 0),
         otherMs: stray * wobble() * (OVERHEAD + (asked ? 0.1 : 0)),
         rows,
         contextLength: context + 1,
@@ -156,6 +162,24 @@ describe('without a table', () => {
     for (let step = 1; step < 100; step++)
       costs.observe(stepReport({ step, drafted: 4, drafter: 'ngram', rows: 5, verifyMs: 9, draftMs: 0.01 }));
     expect(costs.table()).toBeUndefined();
+  });
+});
+
+describe('several rows', () => {
+  const world = { depths: [0, 0, 4, 4, 4, 4, 8, 8, 8, 8], steps: 3000 };
+
+  it('cost more after the draft model, told by those after n-grams', () => {
+    for (const known of [{}, { base: { ...base, rebuildMs: REBUILD } }]) {
+      const costs = live(new LiveCosts(known), { ...world, after: 5 });
+      expectCurve(costs.table(), [1, 5, 9], 1, 0.06);
+      expect(Math.abs(costs.table()!.draft.afterMs! - 5)).toBeLessThan(1);
+    }
+  });
+
+  it('have the model in them where it drafts alone', () => {
+    const table = live(new LiveCosts(), { ...world }).table()!;
+    expect(table.draft.afterMs).toBeUndefined();
+    expectCurve(table, [5, 9], 1, 0.06);
   });
 });
 

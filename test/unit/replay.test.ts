@@ -377,6 +377,20 @@ describe('oracle', () => {
     expect(time({ ...costs, mixedMs: 4 }) - time(costs)).toBeCloseTo(3 * 4, 9);
   });
 
+  it('several rows cost more where the model drafted', () => {
+    const dear = { ...costs, draft: { ...costs.draft, afterMs: 4 } };
+    const run = (table: CostTable) => replay(byHand([2, 0, 0, 2, 0, 0]), () => 1, new CostModel(table));
+    // Four steps, of which the last one has no room for a draft.
+    expect(run(dear).ms - run(costs).ms).toBeCloseTo(3 * 4, 9);
+    const plain = (table: CostTable) => replay(byHand([2, 0, 0]), () => 0, new CostModel(table)).ms;
+    expect(plain(dear)).toBe(plain(costs));
+    // The oracle drafts where that pays all the same.
+    const [least, less] = [dear, costs].map(
+      (table) => oracle(byHand([2, 0, 0, 2, 0, 0]), new CostModel(table)).ms,
+    );
+    expect(least).toBeGreaterThan(less!);
+  });
+
   it('finds the shortest path of a case that a hand can check', () => {
     // Right drafts 2, 0, 0, 1, 0: depths 2 and 1 emit all in two steps.
     const { ms, depths } = oracle(byHand([2, 0, 0, 1, 0]), new CostModel({ ...costs, rebuildMs: 0 }));

@@ -52,7 +52,7 @@ export class RegretEstimate {
     const byModel = modelTokensOf(origins);
     const draftMs = byModel > 0 ? byModel * table.draft.msPerToken + (table.draft.startMs ?? 0) : 0;
     const rebuildMs = this.#lastRows > 0 && rows !== this.#lastRows ? table.rebuildMs : 0;
-    const verifyMs = this.#costs.verifyMs(rows, contextLength);
+    const verifyMs = this.#costs.stepMs(rows, contextLength, false, byModel > 0);
     this.#lastRows = rows;
     this.#ms = DISCOUNT * this.#ms + table.overheadMs + draftMs + verifyMs + rebuildMs;
     this.#tokens = DISCOUNT * this.#tokens + tokens.length;
@@ -83,7 +83,8 @@ export class RegretEstimate {
         survival *= acceptance[k - 1]!;
         expected += survival;
       }
-      const draftMs = k > 0 ? modelShare * ((draft.startMs ?? 0) + k * draft.msPerToken) : 0;
+      const draftMs =
+        k > 0 ? modelShare * ((draft.startMs ?? 0) + (draft.afterMs ?? 0) + k * draft.msPerToken) : 0;
       fixedMs.push((overheadMs + draftMs + costs.verifyMs(k + 1, context)) / expected);
     }
     const bestDepth = fixedMs.indexOf(Math.min(...fixedMs));
