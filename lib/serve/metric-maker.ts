@@ -66,7 +66,12 @@ export class MetricMaker {
   }
 
   /** A histogram with labels that are always the same. It is there from the start. Answers how it is given a value. */
-  histogram(name: string, help: string, buckets: readonly number[], labels: Labels = {}): (value: number) => void {
+  histogram(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labels: Labels = {},
+  ): (value: number) => void {
     return this.histograms(name, help, buckets, [labels])[0]!;
   }
 

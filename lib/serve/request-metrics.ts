@@ -32,8 +32,7 @@ export function answerMetrics(
   modelName: string,
 ): (result: GenerationResult, totalMs: number, queueMs: number) => void {
   const model = { model_name: modelName };
-  const histogram = (name: string, help: string) =>
-    make.histogram(`vllm:${name}`, help, SECONDS, model);
+  const histogram = (name: string, help: string) => make.histogram(`vllm:${name}`, help, SECONDS, model);
   const firstToken = histogram('time_to_first_token_seconds', "From a request's coming to its first token");
   const perToken = histogram('time_per_output_token_seconds', 'Mean time of a token, by request');
   const whole = histogram('e2e_request_latency_seconds', "From a request's coming to its end");

@@ -25,7 +25,11 @@ class Series {
     let count = 0;
     const buckets = this.#counts.map((own, at) => {
       count += own;
-      return { metricName: `${name}_bucket`, labels: { le: this.#buckets[at] ?? '+Inf', ...labels }, value: count };
+      return {
+        metricName: `${name}_bucket`,
+        labels: { le: this.#buckets[at] ?? '+Inf', ...labels },
+        value: count,
+      };
     });
     return [
       ...buckets,
@@ -52,5 +56,9 @@ export function tallyHistogram(
   };
   // All that a registry wants of a metric is its name and what `get` tells; its type names prom-client's classes.
   registry.registerMetric(metric as unknown as Parameters<Registry['registerMetric']>[0]);
-  return all.map(([series]) => (value) => series.observe(value));
+  return all.map(
+    ([series]) =>
+      (value) =>
+        series.observe(value),
+  );
 }
