@@ -36,7 +36,7 @@ import { isTrainedHead } from './trained-heads.js';
 export interface AutoConfig {
   /** Largest depth, in tokens; 1 to 64. Default 24. */
   maxDepth: number;
-  /** Share of a step's time that asking this controller may take: plans hold for more steps above it; 0 to 1. Default 0.01. */
+  /** Share of a step's time that asking this controller may take: plans hold for more steps above it; 0 to 1. Default 0.003. */
   askingShare: number;
 }
 
@@ -63,7 +63,7 @@ export interface AutoState {
   live: LiveCostsState | undefined;
 }
 
-const DEFAULTS: Readonly<AutoConfig> = { maxDepth: 24, askingShare: 0.01 };
+const DEFAULTS: Readonly<AutoConfig> = { maxDepth: 24, askingShare: 0.003 };
 const KINDS: Kinds<AutoConfig> = { maxDepth: whole(1, MAX_DEPTH), askingShare: real(0, 1) };
 const POSITIVE = real(0, Number.MAX_VALUE);
 /** The classifier checks its own state in `restore`. */

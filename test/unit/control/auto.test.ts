@@ -168,7 +168,7 @@ describe('auto', () => {
   });
 
   it('is asked so seldom that asking costs no more than its share', () => {
-    const dear = costs(0, { callbackMs: 0.45 });
+    const dear = costs(0, { callbackMs: 0.14 });
     const answer = begun(dear).nextPlan(stepReport()) as DetailedPlan;
     expect(answer.steps).toBe(5);
     expect((begun(costs()).nextPlan(stepReport()) as DetailedPlan).steps).toBe(1);
