@@ -1,6 +1,7 @@
 // The experiment's question, answered for an arm: is it 10 % faster than the best fixed depth, or as fast with less
 // spread between kinds of text?
 
+import { change } from '../percent.js';
 import { PLAIN } from './arms.js';
 import type { BenchResult, BenchRun, Comparison, Interval, Verdict } from './bench-result.js';
 import { BEST_FIXED, BETTER_OF_BOTH, bestFixed, isFixed } from './comparisons.js';
@@ -149,11 +150,11 @@ function summarise(
     spreadDifference: difference,
   } = verdict;
   const lines = [
-    `${arm} against ${best}, the best fixed depth: ${percent(gain.value)} (95 % ${percent(gain.low)} to ${percent(gain.high)}); at least +10 % is ${verdict.throughput}.`,
+    `${arm} against ${best}, the best fixed depth: ${change(gain.value)} (95 % ${change(gain.low)} to ${change(gain.high)}); at least +10 % is ${verdict.throughput}.`,
     `Spread over kinds: ${spreadOfArm.toFixed(3)} against ${spreadOfBestFixed.toFixed(3)}, difference ${signed(difference.value)} (95 % ${signed(difference.low)} to ${signed(difference.high)}); no slower with less spread is ${verdict.spread}.`,
   ];
   const plain = find(comparisons, arm, PLAIN, 'all');
-  if (plain) lines.push(`Against plain decoding: ${percent(plain.ratio.value - 1)}.`);
+  if (plain) lines.push(`Against plain decoding: ${change(plain.ratio.value - 1)}.`);
   const worst = comparisons
     .filter((one) => one.arm === arm && one.against === BETTER_OF_BOTH && one.kind !== 'all')
     .reduce<Comparison | undefined>(
@@ -162,13 +163,13 @@ function summarise(
     );
   if (worst) {
     lines.push(
-      `Weakest kind, against the better of plain and ${best}: ${worst.kind}, ${percent(worst.ratio.value - 1)} against ${worst.referenceArm}.`,
+      `Weakest kind, against the better of plain and ${best}: ${worst.kind}, ${change(worst.ratio.value - 1)} against ${worst.referenceArm}.`,
     );
   }
   const bestAgainstPlain = find(comparisons, best, PLAIN, 'all');
   if (bestAgainstPlain && bestAgainstPlain.ratio.value < 1)
     lines.push(
-      `Plain decoding is faster here than any fixed depth: ${best} is ${percent(bestAgainstPlain.ratio.value - 1)}.`,
+      `Plain decoding is faster here than any fixed depth: ${best} is ${change(bestAgainstPlain.ratio.value - 1)}.`,
     );
   if (doubts.length > 0) lines.push(`No answer is given, because ${doubts.join(', and ')}.`);
   return lines;
@@ -176,10 +177,6 @@ function summarise(
 
 function find(comparisons: readonly Comparison[], arm: string, against: string, kind: string) {
   return comparisons.find((one) => one.arm === arm && one.against === against && one.kind === kind);
-}
-
-function percent(share: number): string {
-  return `${share < 0 ? '−' : '+'}${Math.abs(100 * share).toFixed(1)} %`;
 }
 
 function signed(value: number): string {

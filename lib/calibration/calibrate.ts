@@ -2,6 +2,7 @@
 
 import type { CostModel } from '../control/costs.js';
 import type { Warning } from '../options.js';
+import { percent } from '../percent.js';
 import type { Calibration, CalibrationPart, MeasuredRow } from './calibration.js';
 import { type CpuTimes, type OthersLoad, othersLoad, readCpuTimes } from './load-meter.js';
 import { lowerQuartile, quantile } from './quantile.js';
@@ -149,7 +150,10 @@ class Run {
     return times;
   }
 
-  /** Costs of a step beside its passes, from real steps. They are left out where even a few take too long. */
+  /**
+   * Costs of a step beside its passes, from real steps. They are left out where even a few take too long. Plain ones run
+   * in #draftingSteps again, for their passes: those are left out on a busy machine, which needs these all the same.
+   */
   async #steps(samplingMs: number): Promise<{ alone: number[]; asked: number[] }> {
     const step = this.#samples.fastest() + samplingMs;
     const room = Math.max(0, this.#left(UNTIL.steps));
@@ -383,7 +387,7 @@ class Samples {
 function busy(others: OthersLoad | undefined, spread: number): Warning {
   const reasons = [
     ...(others?.disturbs ? [`others used ${others.cores.toFixed(1)} cores`] : []),
-    ...(spread > MUCH_SPREAD ? [`equal passes differed by ${Math.round(100 * spread)} %`] : []),
+    ...(spread > MUCH_SPREAD ? [`equal passes differed by ${percent(spread)}`] : []),
   ];
   return {
     code: 'MACHINE_BUSY',

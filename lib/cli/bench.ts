@@ -29,6 +29,7 @@ import { loadBinding } from '../binding.js';
 import { createEngine, type Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { checkEngineOptions, checkRequestOptions, DEFAULT_BRANCHES, type EngineOptions } from '../options.js';
+import { percent } from '../percent.js';
 import { runProgressPrinter } from './bench-progress.js';
 import { note, print } from './console.js';
 import { importController, isControllerFile } from './controller-flag.js';
@@ -260,7 +261,7 @@ function show(result: BenchResult): void {
         value.toFixed(1).padStart(7),
         `  ${`${low.toFixed(1)}–${high.toFixed(1)}`.padEnd(15)}`,
         one.tokensPerSecondAll.value.toFixed(1).padStart(8),
-        `${(100 * one.acceptanceRate).toFixed(1)} %`.padStart(10),
+        percent(one.acceptanceRate, 1).padStart(10),
         one.meanAcceptanceLength.toFixed(2).padStart(13),
         one.meanDepth.toFixed(1).padStart(8),
         (best ? best.ratio.value.toFixed(3) : '').padStart(15),

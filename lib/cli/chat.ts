@@ -7,6 +7,7 @@ import { createEngine, type Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import type { Generation } from '../generation.js';
 import { checkEngineOptions, type RequestOptions } from '../options.js';
+import { percent } from '../percent.js';
 import type { Statistics } from '../result.js';
 import { coloursFor, exitCodeOf, note, reportError } from './console.js';
 import { importController, isControllerFile } from './controller-flag.js';
@@ -151,8 +152,7 @@ async function show(answer: Generation): Promise<string> {
 /** K is what a step verified, on the average, as in the line that stood there before. */
 function summaryOf(stats: Statistics): string {
   const k = stats.steps > 0 ? (stats.verifiedTokens / stats.steps).toFixed(1) : '–';
-  const accepted =
-    stats.draftTokens > 0 ? `${Math.round(100 * stats.acceptanceRate)} % of ${stats.draftTokens}` : '–';
+  const accepted = stats.draftTokens > 0 ? `${percent(stats.acceptanceRate)} of ${stats.draftTokens}` : '–';
   return `${stats.tokensPerSecond.toFixed(1)} t/s   K ${k}   accepted ${accepted}   by ${stats.controller.name}`;
 }
 

@@ -12,6 +12,7 @@ import {
   DEFAULT_BRANCHES,
   type RequestOptions,
 } from '../options.js';
+import { percent } from '../percent.js';
 import type { GenerationResult } from '../result.js';
 import { note } from './console.js';
 import { importController, isControllerFile } from './controller-flag.js';
@@ -217,9 +218,7 @@ function summarise({ stats, steps, usage, finishReason, toolCalls }: GenerationR
   for (const [i, step] of (steps ?? []).entries())
     note(`step ${i + 1}: K ${step.depth}, drafted ${step.drafted}, accepted ${step.accepted}`);
   const accepted =
-    stats.draftTokens > 0
-      ? `, ${Math.round(100 * stats.acceptanceRate)} % of ${stats.draftTokens} accepted`
-      : '';
+    stats.draftTokens > 0 ? `, ${percent(stats.acceptanceRate)} of ${stats.draftTokens} accepted` : '';
   for (const call of toolCalls ?? []) note(`calls ${call.name}(${call.arguments})`);
   note(
     `${usage.completionTokens} tokens in ${stats.steps} steps, ${stats.tokensPerSecond.toFixed(1)} t/s${accepted} (${finishReason})`,

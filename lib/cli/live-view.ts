@@ -1,6 +1,7 @@
 // The live view: text as it streams, one line with speed, depth and acceptance that stays below it, and notes between.
 
 import type { StepReport } from '../control/controller.js';
+import { percent } from '../percent.js';
 import { coloursFor, divertNotes } from './console.js';
 
 const REFRESH_MS = 100;
@@ -35,7 +36,7 @@ export class StepMeter {
       accepted += step.accepted;
     }
     const speed = ms > 0 ? ((tokens * 1000) / ms).toFixed(1) : '–';
-    const share = drafted > 0 ? `${Math.round((100 * accepted) / drafted)} %` : '–';
+    const share = percent(accepted / drafted);
     const k = this.#recent.length > 0 ? (verified / this.#recent.length).toFixed(1) : '–';
     return `${speed} t/s   K ${k}   accepted ${share}`;
   }

@@ -1,6 +1,6 @@
 // A replay's report as text tables.
 
-import { percent } from '../replay/live.js';
+import { change, percent } from '../percent.js';
 import type { LoadReport, PolicyFigures } from '../replay/report.js';
 import { print } from './console.js';
 
@@ -34,14 +34,14 @@ export function showLoad({ sequences, bestFixed, oracle, fixed, figures }: LoadR
       f.tokensPerSecond.value.toFixed(1),
       gain(f.ratio.bestFixed),
       gain(f.geometricMeanOverKinds!),
-      percent(f.ratio.bestFixedOfKind.value - 1),
-      percent(f.ratio.bestFixedOfPrompt.value - 1),
-      percent(f.ratio.splitHalf.value - 1),
-      `${(f.ratio.oracle.value * 100).toFixed(1)} %`,
-      f.headroomShare === null ? '' : percent(f.headroomShare),
-      percent(f.timeRegret.oracle),
+      change(f.ratio.bestFixedOfKind.value - 1),
+      change(f.ratio.bestFixedOfPrompt.value - 1),
+      change(f.ratio.splitHalf.value - 1),
+      percent(f.ratio.oracle.value, 1),
+      f.headroomShare === null ? '' : change(f.headroomShare),
+      change(f.timeRegret.oracle),
       f.meanDepth.toFixed(1),
-      `${(f.acceptanceRate * 100).toFixed(1)} %`,
+      percent(f.acceptanceRate, 1),
       f.meanAcceptanceLength.toFixed(2),
     ]),
   );
@@ -55,7 +55,7 @@ export function showLoad({ sequences, bestFixed, oracle, fixed, figures }: LoadR
       f.controller,
       ...kinds.map((kind) => {
         const { tokensPerSecond, ratio } = of(f.controller, kind);
-        return `${tokensPerSecond.value.toFixed(1)} ${percent(ratio.bestFixed.value - 1)}`;
+        return `${tokensPerSecond.value.toFixed(1)} ${change(ratio.bestFixed.value - 1)}`;
       }),
       f.spreadOverKinds!.toFixed(3),
     ]),
@@ -63,7 +63,7 @@ export function showLoad({ sequences, bestFixed, oracle, fixed, figures }: LoadR
 }
 
 function gain({ value, low, high }: { value: number; low: number; high: number }): string {
-  return `${percent(value - 1)} (${percent(low - 1)} to ${percent(high - 1)})`;
+  return `${change(value - 1)} (${change(low - 1)} to ${change(high - 1)})`;
 }
 
 /** First column to the left, the others to the right. */

@@ -4,9 +4,10 @@ import type { Command } from 'commander';
 import type { BenchResult } from '../bench/bench-result.js';
 import { CostModel, type CostTable } from '../control/costs.js';
 import { AdaptiveSpecError } from '../errors.js';
+import { change, percent } from '../percent.js';
 import { costTableOf, readJson } from '../replay/cost-file.js';
 import { HOST96_MEASURED, host96Table } from '../replay/costs-host96.js';
-import { checkAgainstLive, NOT_CHECKED, percent, type Validation } from '../replay/live.js';
+import { checkAgainstLive, NOT_CHECKED, type Validation } from '../replay/live.js';
 import { beforeLoops, type LoadedTraces, loadTraces } from '../replay/load-trace.js';
 import { DEFAULT_CONTROLLERS, namedControllers } from '../replay/named-controllers.js';
 import { type LoadReport, reportAt } from '../replay/report.js';
@@ -133,7 +134,7 @@ function showHeader({ validation, tokens, counts, costsFrom }: Omit<ReplayResult
   if (validation.checked) {
     for (const { depth, live, replayed, error } of validation.depths) {
       print(
-        `  K = ${String(depth).padEnd(2)}  live ${live.toFixed(1)} t/s, replay ${replayed.toFixed(1)} t/s, ${percent(error)}`,
+        `  K = ${String(depth).padEnd(2)}  live ${live.toFixed(1)} t/s, replay ${replayed.toFixed(1)} t/s, ${change(error)}`,
       );
     }
   }
@@ -160,9 +161,9 @@ function showTable(traces: string[], flags: ReplayFlags): void {
   table.forEach(({ k, acceptance, tokensPerSecond }, i) => {
     const measured = HOST96_MEASURED[i]!.tokensPerSecond;
     print(
-      `${String(k).padStart(4)}  ${`${(acceptance * 100).toFixed(2)} %`.padStart(10)}   ${tokensPerSecond
+      `${String(k).padStart(4)}  ${percent(acceptance, 2).padStart(10)}   ${tokensPerSecond
         .toFixed(2)
-        .padStart(21)}   ${measured.toFixed(2).padStart(8)}  ${percent(tokensPerSecond / measured - 1)}`,
+        .padStart(21)}   ${measured.toFixed(2).padStart(8)}  ${change(tokensPerSecond / measured - 1)}`,
     );
   });
 }

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { trimDraft } from '../models/trim-draft.js';
+import { percent } from '../percent.js';
 import { print } from './console.js';
 import { numberOf } from './engine-flags.js';
 import { progressPrinter } from './progress.js';
@@ -41,10 +42,9 @@ export function addTrimDraft(program: Command): void {
         onProgress: progressPrinter(),
       });
       if (json) return print(JSON.stringify(result));
-      const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
       print(`${result.path}: ${result.size} tokens of ${result.from}`);
       print(
-        `it can propose ${percent(result.coverage)} of the corpus's ${result.corpusTokens} tokens, the draft ${percent(result.coverageBefore)}`,
+        `it can propose ${percent(result.coverage, 1)} of the corpus's ${result.corpusTokens} tokens, the draft ${percent(result.coverageBefore, 1)}`,
       );
     });
 }

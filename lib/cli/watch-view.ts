@@ -2,6 +2,7 @@
 
 import type { LiveTokens } from '../observe/running-slots.js';
 import type { WatchReading } from '../observe/server-watch.js';
+import { percent } from '../percent.js';
 import { coloursFor } from './console.js';
 
 const BARS = '▁▂▃▄▅▆▇█';
@@ -35,7 +36,15 @@ export function blockOf(
     [`${reading.server}  ${url.host}  ${reading.ts.slice(11, 19)}`, bold],
     [`accepted   ${curve}`, green],
     [`           ${partsOf(reading).join('  ')}`, String],
-    [`by place   ${(acceptancePerPosition ?? []).slice(0, PLACES).map(percent).join(' ') || '–'}`, String],
+    [
+      `by place   ${
+        (acceptancePerPosition ?? [])
+          .slice(0, PLACES)
+          .map((share) => percent(share))
+          .join(' ') || '–'
+      }`,
+      String,
+    ],
     [
       `in all     ${total.acceptance === undefined ? 'nothing drafted since it was started' : `${percent(total.acceptance)} of ${whole(total.drafted)}`}`,
       dim,
@@ -109,10 +118,6 @@ function advice({ server, k, serverDepth }: WatchReading): string {
 
 function bar(share: number): string {
   return BARS[Math.min(BARS.length - 1, Math.floor(share * BARS.length))]!;
-}
-
-function percent(share: number): string {
-  return `${Math.round(100 * share)} %`;
 }
 
 function whole(count: number): string {

@@ -1,5 +1,6 @@
 // Hedge of Freund and Schapire over the other policies, scored by what each would have done with the drafts seen.
 
+import { percent } from '../percent.js';
 import {
   type DepthController,
   MAX_DEPTH,
@@ -218,7 +219,7 @@ export class HedgeController extends PresetController<HedgeState> {
     const plain = depthOf(this.#plans[this.#followed]!) === 0;
     if (!plain) this.#looks = 0;
     const { lookInterval } = this.#config;
-    const share = `${Math.round(100 * this.#weights.share(this.#followed))} % of the weight`;
+    const share = `${percent(this.#weights.share(this.#followed))} of the weight`;
     this.#why = `follows ${name}, ${share}`;
     const interval = lookInterval * 2 ** Math.min(this.#looks, MOST_DOUBLINGS);
     const costs = this.#costs.model;

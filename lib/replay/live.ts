@@ -4,6 +4,7 @@ import type { BenchResult, BenchRun } from '../bench/bench-result.js';
 import type { CostModel } from '../control/costs.js';
 import { fixedDepth } from '../control/fixed-depth.js';
 import { AdaptiveSpecError } from '../errors.js';
+import { change, percent } from '../percent.js';
 import { countedTo, type ReplayGeneration } from './generation.js';
 import { replay } from './replay.js';
 
@@ -93,8 +94,8 @@ export function checkAgainstLive(
   return { checked: true, within, depths, missing, prompts: prompts.size, summary: summaryOf() };
 
   function summaryOf(): string {
-    const found = `the largest error of fixed depths against live speed is ${percent(worst.error)} (K = ${worst.depth})`;
-    const limit = `${LARGEST_ERROR * 100} %`;
+    const found = `the largest error of fixed depths against live speed is ${change(worst.error)} (K = ${worst.depth})`;
+    const limit = percent(LARGEST_ERROR);
     if (missing.length > 0)
       return `NOT WHOLLY CHECKED: ${found}, and K = ${missing.join(', ')} is missing live.`;
     return within
@@ -111,8 +112,4 @@ function depthOf({ arm }: BenchRun, drafter: string): number | undefined {
   if (arm === 'plain' || arm === 'off') return 0;
   const match = /^fixed:(\d+)(?:@(.+))?$/.exec(arm);
   return match && (match[2] ?? 'model') === drafter ? Number(match[1]) : undefined;
-}
-
-export function percent(share: number): string {
-  return `${share < 0 ? '−' : '+'}${(Math.abs(share) * 100).toFixed(1)} %`;
 }

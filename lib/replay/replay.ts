@@ -4,6 +4,7 @@ import { type Controller, MAX_DEPTH } from '../control/controller.js';
 import type { CostModel } from '../control/costs.js';
 import { ControllerDriver } from '../control/driver.js';
 import { nativeDepthOf } from '../control/fixed-depth.js';
+import { HeldPlan } from '../control/held-plan.js';
 import { type NativePlan, nativePlan } from '../control/native-plan.js';
 import { draftedBy, isFreeOrigin, trimmedTo } from '../control/stop-rule.js';
 import { emittedAt, type ReplayGeneration, roomAt } from './generation.js';
@@ -80,10 +81,7 @@ class Replay {
   readonly #buffer: ReportBuffer;
   readonly #driver: ControllerDriver | undefined;
   #plan: Readonly<NativePlan>;
-  /** Steps that the plan holds for after this one. */
-  #held = 0;
-  /** Asked for while the last one held for a step more, so that nothing waited for it. */
-  #early: Readonly<NativePlan> | undefined;
+  readonly #held = new HeldPlan<Readonly<NativePlan>>();
   #rowsBefore = 0;
   /** Accepted tokens that the drafter has not read; at first the prompt, which it reads with its first draft. */
   #lag: number;
@@ -176,28 +174,15 @@ class Replay {
     const step = this.#step;
     step.asked = false;
     if (this.#driver === undefined) return 0;
-    if (this.#early !== undefined) {
-      this.#plan = this.#early;
-      this.#early = undefined;
-      this.#held = this.#plan.steps - 1;
-      this.#driver.observe(this.#buffer.report);
-      return 0;
-    }
-    if (this.#held > 0) {
-      this.#held--;
-      if (this.#held > 0) this.#driver.observe(this.#buffer.report);
-      else {
-        // The driver's one object is the last plan's, which still holds.
-        this.#plan = { ...this.#plan };
-        this.#early = this.#driver.answer(this.#buffer.report);
-        step.asked = true;
-      }
-      return 0;
-    }
-    const ahead = this.#worthStarting() ? 1 : 0;
-    this.#plan = this.#driver.answer(this.#buffer.report);
-    this.#held = this.#plan.steps - 1;
-    step.asked = true;
+    step.asked = this.#held.isDue;
+    const ahead = this.#held.isOver && this.#worthStarting() ? 1 : 0;
+    let answer: Readonly<NativePlan> | undefined;
+    if (step.asked) {
+      // The driver's one object is the last plan's, which may still hold.
+      this.#plan = { ...this.#plan };
+      answer = this.#driver.answer(this.#buffer.report);
+    } else this.#driver.observe(this.#buffer.report);
+    this.#plan = this.#held.next(answer) ?? this.#plan;
     return ahead;
   }
 

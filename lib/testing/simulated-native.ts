@@ -12,6 +12,7 @@ import {
   type NativeToolPrompt,
   type NativeTurn,
 } from '../binding.js';
+import { HeldPlan } from '../control/held-plan.js';
 import type { AdaptiveSpecError } from '../errors.js';
 import { HEADER, PLAN } from '../exchange.js';
 import { CALL, type WrittenReply } from './reply.js';
@@ -211,32 +212,18 @@ export class SimulatedNative implements NativeEngine {
     let { depth } = request;
     /** Draft tokens verified at most. */
     let most = depth;
-    /** Steps that the last plan still holds for, and one that is asked for before it has run out. */
-    let held = 0;
-    let early: Float64Array | undefined;
-    const take = (plan: Float64Array) => {
-      depth = plan[PLAN.depth]!;
-      held = plan[PLAN.steps]! - 1;
-      most = plan[PLAN.verify]!;
-      const drafter = plan[PLAN.drafter]!;
-      steps.drafter = drafter < 0 ? request.drafter : drafter;
-    };
+    const held = new HeldPlan<TakenPlan>();
     const tell = (text: string, isLast: boolean) => {
       const { header, plan } = this.#exchange;
       header[HEADER.running] = this.#running.length;
       header[HEADER.waiting] = this.#waiting.length;
       header[HEADER.last] = isLast ? 1 : 0;
-      // As the native engine does: while the last plan holds for one step more.
-      header[HEADER.asked] = request.asks && held <= 1 && early === undefined ? 1 : 0;
+      header[HEADER.asked] = request.asks && held.isDue ? 1 : 0;
       const isAnswered = this.#tell(EVENT.step, request.id, text);
-      if (early !== undefined) {
-        take(early);
-        early = undefined;
-      } else if (isAnswered && held === 0) take(plan);
-      else {
-        if (isAnswered) early = plan.slice();
-        held = Math.max(0, held - 1);
-      }
+      const next = held.next(isAnswered ? takenFrom(plan) : undefined);
+      if (next === undefined) return;
+      ({ depth, verify: most } = next);
+      steps.drafter = next.drafter < 0 ? request.drafter : next.drafter;
     };
     steps.write(this.#exchange, {
       depth: 0,
@@ -320,6 +307,23 @@ export class SimulatedNative implements NativeEngine {
   #tell(kind: number, requestId: number, value: unknown): boolean {
     return this.#dispatch(kind, requestId, value);
   }
+}
+
+/** A plan as it was when it was answered: the memory that it comes in is reused. */
+interface TakenPlan {
+  depth: number;
+  steps: number;
+  verify: number;
+  drafter: number;
+}
+
+function takenFrom(plan: Float64Array): TakenPlan {
+  return {
+    depth: plan[PLAN.depth]!,
+    steps: plan[PLAN.steps]!,
+    verify: plan[PLAN.verify]!,
+    drafter: plan[PLAN.drafter]!,
+  };
 }
 
 /** What a step planned, drafted, verified and accepted, in tokens. */

@@ -9,7 +9,6 @@
 #include <cmath>
 
 #include "engine/clock.h"
-#include "engine/turn.h"
 #include "kernels/buffer_type.h"
 
 namespace adaptive_spec {
@@ -75,7 +74,7 @@ void TrainedDrafter::make_context(const Options& options, ggml_threadpool* pool)
     throw cannot_run(head_, std::string(": ") + error.what());
   }
   if (!context_) throw cannot_run(head_, "");
-  use(pool, options.threads);
+  threads_.attach(context_.get(), pool, options.threads);
 }
 
 // Two tokens through both, and a draft of one for each sequence: libcommon takes no count of accepted tokens before a
@@ -117,22 +116,10 @@ void TrainedDrafter::start() {
 
 void TrainedDrafter::compute(const std::function<void()>& task) {
   const ComputeScope scope(kernels_);
-  Cores& cores = Cores::of_process();
-  // As for the target (context.cc): a backend that changes pools puts the one that it had to sleep.
-  const Turn turn(cores, pool_, settled_on_ == pool_ ? threads_ : std::max(threads_, cores.count()));
-  const double start = now_ms();
-  task();
-  settled_on_ = pool_;
-  const double wall = now_ms() - start;
-  use_ += {wall, wall * threads_};
-  if (cores.is_wanted_elsewhere(pool_)) ggml_threadpool_pause(pool_);  // its threads would spin on another's cores
-}
-
-void TrainedDrafter::use(ggml_threadpool* pool, int threads) {
-  llama_attach_threadpool(context_.get(), pool, pool);
-  llama_set_n_threads(context_.get(), threads, threads);
-  pool_ = pool;
-  threads_ = threads;
+  threads_.compute([&] {
+    task();
+    return true;
+  });
 }
 
 void TrainedDrafter::forget(int seq, int position) {

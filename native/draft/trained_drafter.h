@@ -33,8 +33,8 @@ class TrainedDrafter : public Drafter {
   void follow(const llama_batch& read) override;
   void roll_back(int seq, int length, int kept) override;
   int lag(int seq, int length) const override { return std::max(0, length - std::max(0, read_[seq])); }
-  void use(ggml_threadpool* pool, int threads) override;
-  ThreadUse take_use() override { return std::exchange(use_, {}); }
+  void use(ggml_threadpool* pool, int threads) override { threads_.use(pool, threads); }
+  ThreadUse take_use() override { return threads_.take_use(); }
   void end(int seq, int kept) override;
   void wipe() override;
 
@@ -74,10 +74,7 @@ class TrainedDrafter : public Drafter {
   std::vector<bool> primed_;         // by sequence: libcommon has drafted for it, and takes what was accepted
   std::vector<Proposal> proposals_;  // by sequence
   std::vector<Proposal*> growing_;   // while libcommon drafts
-  ggml_threadpool* pool_ = nullptr;
-  ggml_threadpool* settled_on_ = nullptr;  // what llama.cpp's backend surely has, and no other
-  int threads_ = 1;
-  ThreadUse use_;
+  ContextThreads threads_;
 };
 
 }  // namespace adaptive_spec

@@ -8,9 +8,7 @@
 #include <algorithm>
 #include <mutex>
 
-#include "engine/clock.h"
 #include "engine/model_share.h"
-#include "engine/turn.h"
 #include "kernels/buffer_type.h"
 #include "kernels/huge_pages.h"
 #include "kernels/instruction_set.h"
@@ -207,8 +205,7 @@ void Context::create(llama_model* model, const ContextOptions& options, ggml_thr
                       "Use a smaller contextSize, a smaller kvCacheType or a smaller model.");
   graphs_.emplace(ctx_.get());
   flash_attention_ = flash_attention;
-  settled_on_ = nullptr;
-  use(pool, options.threads);
+  threads_.attach(ctx_.get(), pool, options.threads);
 }
 
 Context::~Context() { llama_batch_free(batch_); }
@@ -249,17 +246,13 @@ DecodeStatus Context::decode() {
   last_log_error.clear();
   last_error_.clear();
   const ComputeScope scope(kernels_, has_branches_, shares_cells_);
-  Cores& cores = Cores::of_process();
-  // A backend that changes pools puts the one that it had to sleep, which mustn't happen while others compute on it.
-  const Turn turn(cores, pool_, settled_on_ == pool_ ? threads_ : std::max(threads_, cores.count()));
   try {
-    const double start = now_ms();
-    graphs_->take(batch_.n_tokens, rows_with_logits_);
-    const int status = llama_decode(ctx_.get(), batch_);
-    const double wall = now_ms() - start;
-    use_ += {wall, wall * threads_};
-    if (status == 0 || status == 2) settled_on_ = pool_;
-    if (cores.is_wanted_elsewhere(pool_)) ggml_threadpool_pause(pool_);  // idle threads would spin on another's cores
+    int status = 0;
+    threads_.compute([&] {
+      graphs_->take(batch_.n_tokens, rows_with_logits_);
+      status = llama_decode(ctx_.get(), batch_);
+      return status == 0 || status == 2;
+    });
     if (status == 0) return DecodeStatus::kOk;
     if (status == 2) return DecodeStatus::kAborted;
     last_error_ = "llama_decode answered " + std::to_string(status) +
@@ -268,13 +261,6 @@ DecodeStatus Context::decode() {
     last_error_ = error.what();
   }
   return DecodeStatus::kFailed;
-}
-
-void Context::use(ggml_threadpool* pool, int threads) {
-  llama_attach_threadpool(ctx_.get(), pool, pool);
-  llama_set_n_threads(ctx_.get(), threads, threads);
-  pool_ = pool;
-  threads_ = threads;
 }
 
 float* Context::logits(int row) {

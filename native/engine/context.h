@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/context_threads.h"
 #include "engine/graph_shelf.h"
-#include "engine/load_watch.h"
 #include "kernels/kernel_set.h"
 
 namespace adaptive_spec {
@@ -99,9 +99,9 @@ class Context {
   void outputs_changed() { graphs_.emplace(ctx_.get()); }
   // Decodes on these threads from now on; at most as many as the pool has. What was used before must live until the next
   // decode.
-  void use(struct ggml_threadpool* pool, int threads);
+  void use(struct ggml_threadpool* pool, int threads) { threads_.use(pool, threads); }
   // Of all decodes since the last call.
-  ThreadUse take_use() { return std::exchange(use_, {}); }
+  ThreadUse take_use() { return threads_.take_use(); }
   // The logits of a row that was added with logits; n_vocab() floats, ours to change until the next decode.
   float* logits(int row);
   // Keeps the first `length` positions of a sequence.
@@ -146,10 +146,7 @@ class Context {
   int branches_ = 0;
   bool flash_attention_ = false, has_branches_ = false, shares_cells_ = false;
   std::string last_error_;
-  struct ggml_threadpool* pool_ = nullptr;
-  struct ggml_threadpool* settled_on_ = nullptr;  // what llama.cpp's backend surely has, and no other
-  int threads_ = 1;
-  ThreadUse use_;
+  ContextThreads threads_;
 };
 
 // Bytes of a token as text; control tokens give none, or their names.

@@ -48,6 +48,7 @@ class Step {
   // `is_asking`: some sequence is due for a plan.
   void tell(Sequence& sequence, const AcceptedPath& accepted, bool is_asking);
   // Whether it is time to ask: the last plan holds for one step more at most, or was made for another load.
+  // For a request alone, lib/control/held-plan.ts says the same.
   bool is_due(const Sequence& sequence) const;
   int depth_of(const Sequence& sequence) const;
   int drafter_of(const Sequence& sequence) const;

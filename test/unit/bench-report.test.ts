@@ -7,11 +7,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BenchResult } from '../../lib/bench/bench-result.js';
 import { csvCell, figuresCsv, runsCsv } from '../../lib/bench/render/csv.js';
 import { headings, headline, warnings } from '../../lib/bench/render/findings.js';
-import { change, duration, interval, number } from '../../lib/bench/render/format.js';
+import { duration, interval, number } from '../../lib/bench/render/format.js';
 import { escapeHtml, htmlReport } from '../../lib/bench/render/html.js';
 import { escapeMarkdown, markdownReport } from '../../lib/bench/render/markdown.js';
 import { renderReport } from '../../lib/bench/render/render.js';
 import { visible } from '../../lib/bench/render/visible.js';
+import { change } from '../../lib/percent.js';
 import { HOSTILE, madeUpResult } from './bench-result-sample.js';
 
 let folder: string;

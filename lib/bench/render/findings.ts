@@ -1,9 +1,10 @@
 // What a report says in words: headings with the result's own numbers, and what each figure shows.
 
 import { CostModel } from '../../control/costs.js';
+import { change, isNumber, percent } from '../../percent.js';
 import type { BenchFindings, BenchResult, Comparison, Verdict } from '../bench-result.js';
 import { bestFixed, figuresOf, mainArm, roleOf } from './arms.js';
-import { change, changeInterval, isNumber, number, percent } from './format.js';
+import { changeInterval, number } from './format.js';
 
 /** The report's first sentence. */
 export function headline(findings: BenchFindings): string {

@@ -1,25 +1,11 @@
 // Figures as a reader of a report sees them.
 
+import { change, isNumber } from '../../percent.js';
 import type { Interval } from '../bench-result.js';
-
-const NOTHING = '–';
 
 /** A number with so many decimals; – where there is none. */
 export function number(value: number | null | undefined, decimals = 1): string {
-  return isNumber(value) ? value.toFixed(decimals) : NOTHING;
-}
-
-/** A share as a percentage: 0.123 is 12.3 %. */
-export function percent(share: number | null | undefined, decimals = 0): string {
-  return isNumber(share) ? `${(100 * share).toFixed(decimals)} %` : NOTHING;
-}
-
-/** A change with its sign: 0.123 is +12.3 %. */
-export function change(share: number | null | undefined, decimals = 1): string {
-  if (!isNumber(share)) return NOTHING;
-  const rounded = Number((100 * share).toFixed(decimals));
-  const sign = rounded > 0 ? '+' : rounded < 0 ? '−' : '±';
-  return `${sign}${Math.abs(rounded).toFixed(decimals)} %`;
+  return isNumber(value) ? value.toFixed(decimals) : '–';
 }
 
 /** '12.3 (11.8 to 12.9)'; only the value where one prompt gives no interval. */
@@ -39,8 +25,4 @@ export function duration(seconds: number): string {
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-}
-
-export function isNumber(value: number | null | undefined): value is number {
-  return typeof value === 'number' && Number.isFinite(value);
 }

@@ -2,11 +2,12 @@
 
 import * as Plot from '@observablehq/plot';
 import { CostModel, type CostTable, type RowCost } from '../../control/costs.js';
+import { change, percent } from '../../percent.js';
 import type { BenchFindings, BenchResult, Interval } from '../bench-result.js';
 import { armsOf, figuresOf, kindsOf, roleOf } from './arms.js';
 import { armColour, kindColour } from './colours.js';
 import { againstBestFixed, drafts } from './findings.js';
-import { change, number, percent } from './format.js';
+import { number } from './format.js';
 import { drawSvg } from './svg.js';
 import { visible } from './visible.js';
 

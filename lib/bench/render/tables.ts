@@ -1,8 +1,9 @@
 // The tables that Markdown and HTML have in common: rows of cells, as text.
 
+import { change, isNumber, percent } from '../../percent.js';
 import type { BenchFindings, BenchResult } from '../bench-result.js';
 import { armsOf, figuresOf, kindsOf } from './arms.js';
-import { change, duration, interval, isNumber, number, percent } from './format.js';
+import { duration, interval, number } from './format.js';
 
 /** A table; `text` says which columns hold words, the others hold numbers. */
 export interface Table {
