@@ -132,35 +132,28 @@ function mustChat({ info }: Engine): void {
 /** Writes an answer as it comes, then a line on how it went. */
 async function show(answer: Generation): Promise<string> {
   const view = new LiveView();
-  const depths: number[] = [];
   let text = '';
   try {
     for await (const part of answer.events()) {
       if (part.type === 'text') {
-        process.stdout.write(part.text);
+        view.text(part.text);
         text += part.text;
-      } else if (part.type === 'step') {
-        view.step(part.step);
-        if (part.step.step > 0) depths.push(part.step.depth);
-      }
+      } else if (part.type === 'step') view.step(part.step);
     }
   } finally {
-    if (text !== '' && !text.endsWith('\n')) process.stdout.write('\n');
     view.end();
   }
   const { stats, usage, finishReason } = await answer;
   const end = finishReason === 'stop' ? '' : ` (${finishReason})`;
-  note(
-    coloursFor(process.stderr).dim(`${usage.completionTokens} tokens${end}   ${summaryOf(stats, depths)}`),
-  );
+  note(coloursFor(process.stderr).dim(`${usage.completionTokens} tokens${end}   ${summaryOf(stats)}`));
   return text;
 }
 
-function summaryOf(stats: Statistics, depths: readonly number[]): string {
-  const [least, most] = [Math.min(...depths), Math.max(...depths)];
-  const range = depths.length === 0 ? '–' : least === most ? `${least}` : `${least} to ${most}`;
+/** K is what a step verified, on the average, as in the line that stood there before. */
+function summaryOf(stats: Statistics): string {
+  const k = stats.steps > 0 ? (stats.verifiedTokens / stats.steps).toFixed(1) : '–';
   const accepted = stats.draftTokens > 0 ? `${percent(stats.acceptanceRate)} of ${stats.draftTokens}` : '–';
-  return `${stats.tokensPerSecond.toFixed(1)} t/s   K ${range}   accepted ${accepted}   by ${stats.controller.name}`;
+  return `${stats.tokensPerSecond.toFixed(1)} t/s   K ${k}   accepted ${accepted}   by ${stats.controller.name}`;
 }
 
 /** A context that is full is the one error that a conversation runs into by itself. */

@@ -33,8 +33,22 @@ export function reportError(error: unknown): void {
   }
 }
 
-/** One line on stderr. */
+let writeNote = toStderr;
+
+/** One line on stderr; while text streams to the same terminal, between two lines of it. */
 export function note(line: string): void {
+  writeNote(line);
+}
+
+/** Gives notes to who writes to the terminal meanwhile. Answers how that ends. */
+export function divertNotes(write: (line: string) => void): () => void {
+  writeNote = write;
+  return () => {
+    if (writeNote === write) writeNote = toStderr;
+  };
+}
+
+function toStderr(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 

@@ -203,16 +203,12 @@ async function controllerOf(value: string): Promise<Controller | string> {
 /** Writes text as it comes; a text that ends without a newline gets one. */
 async function stream(generation: ReturnType<Awaited<ReturnType<typeof createEngine>>['generate']>) {
   const view = new LiveView();
-  let text = '';
   try {
     for await (const part of generation.events()) {
-      if (part.type === 'text') {
-        process.stdout.write(part.text);
-        text = part.text;
-      } else if (part.type === 'step') view.step(part.step);
+      if (part.type === 'text') view.text(part.text);
+      else if (part.type === 'step') view.step(part.step);
     }
   } finally {
-    if (text !== '' && !text.endsWith('\n')) process.stdout.write('\n');
     view.end();
   }
   return await generation;

@@ -10,6 +10,7 @@ import { checkEngineOptions, type EngineOptions } from '../options.js';
 import { checkServerOptions, type RequestDefaults, type ServerOptions } from '../serve/options.js';
 import { createServer, type Server } from '../serve/server.js';
 import { ServerState } from '../serve/state.js';
+import { warmUp } from '../serve/warm-up.js';
 import { note, print } from './console.js';
 import { importController, isControllerFile } from './controller-flag.js';
 import { addEngineFlags, type EngineFlags, engineOptionsOf, numberOf } from './engine-flags.js';
@@ -99,6 +100,8 @@ async function serve(engineOptions: EngineOptions, serverOptions: ServerOptions)
   let server: Server | undefined;
   try {
     engine = await createEngine(engineOptions);
+    // Where this machine has no loopback there is nothing lost but the first refusals' speed.
+    await warmUp(engine).catch(() => {});
     server = createServer(engine, serverOptions);
     const address = await server.listen();
     print(`listening on ${address}`);

@@ -250,6 +250,7 @@ export class AutoController implements DepthController {
 
   nextPlan(report: StepReport): Plan {
     this.observe(report);
+    if (this.#isHopeless(report.contextLength)) return { depth: 0, steps: MOST_PLAIN_STEPS };
     this.#surroundings = {
       kind: this.#kind.kind,
       recent: this.#recent,
@@ -273,7 +274,6 @@ export class AutoController implements DepthController {
       };
     }
     const tokensPerMs = this.#worth(verifyMs[0]! + costs.table.overheadMs);
-    if (this.#running > 1 && !canPay(verifyMs, tokensPerMs)) return { depth: 0, steps: MOST_PLAIN_STEPS };
     return {
       depth: this.#limit,
       drafter: level.drafter,
@@ -290,6 +290,14 @@ export class AutoController implements DepthController {
         },
       },
     };
+  }
+
+  /** Whether no draft can be worth its rows, whatever the text, since so many share a step. */
+  #isHopeless(contextLength: number): boolean {
+    const costs = this.#costs;
+    if (this.#running === 1 || this.#limit === 0 || costs === undefined) return false;
+    const verifyMs = this.#curveOf(costs, contextLength);
+    return !canPay(verifyMs, this.#worth(verifyMs[0]! + costs.table.overheadMs));
   }
 
   get #guard(): LossGuard {

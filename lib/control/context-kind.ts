@@ -60,6 +60,8 @@ const OPEN_FENCE_BONUS = 6;
 const JSON_CHARACTER = 1 / 6;
 /** Characters of the prompt's end that are looked at. */
 const PROMPT_TAIL = 1024;
+/** Characters that are kept unread at most. */
+const MOST_UNREAD = 4096;
 /** Points that a prompt's own text, and the words of its request, are worth at most. A word of prose is a point. */
 const PROMPT_POINTS = 3;
 
@@ -70,16 +72,36 @@ const PROMPT_POINTS = 3;
  * closes. Where the points come from, and how often it is right: docs/context-kind.md.
  *
  * Constant time per character and constant memory. How the text is cut into pieces makes no difference, not even
- * within a surrogate pair: characters are UTF-16 units. No text throws.
+ * within a surrogate pair: characters are UTF-16 units. No text throws. Text is read when its kind is asked for: of many
+ * requests that share steps nobody may ever ask.
  */
 export class ContextKindClassifier {
   #state: ContextKindState = start();
+  #prompt: string | undefined;
+  #unread = '';
 
   /** Begins a new text. The prompt's request and its last characters are weak evidence: a few words outweigh them. */
   begin(promptText: string): void {
-    const prompt = promptText.slice(-PROMPT_TAIL);
     this.#state = start();
-    this.push(prompt);
+    this.#prompt = promptText.slice(-PROMPT_TAIL);
+    this.#unread = '';
+  }
+
+  /** Takes in the next piece of text. */
+  push(text: string): void {
+    this.#unread += text;
+    if (this.#unread.length > MOST_UNREAD) this.#read();
+  }
+
+  #read(): void {
+    if (this.#prompt !== undefined) this.#readPrompt(this.#prompt);
+    this.#prompt = undefined;
+    this.#readText(this.#unread);
+    this.#unread = '';
+  }
+
+  #readPrompt(prompt: string): void {
+    this.#readText(prompt);
     const shares = this.#shares();
     // Nearly every request is prose, whatever it asks for.
     shares[PROSE] = 0;
@@ -92,24 +114,26 @@ export class ContextKindClassifier {
     this.#choose();
   }
 
-  /** Takes in the next piece of text. */
-  push(text: string): void {
+  #readText(text: string): void {
     for (let i = 0; i < text.length; i++) this.#take(text.charCodeAt(i));
   }
 
   /** The kind of text at its end; 'prose' before the first evidence. */
   get kind(): ContextKind {
+    this.#read();
     return CONTEXT_KINDS[this.#state.kind]!;
   }
 
   /** Each kind's share of the evidence, 0 to 1 and 1 in sum; prose has all of it where there is none. */
   scores(): Readonly<Record<ContextKind, number>> {
+    this.#read();
     const [prose, code, math, json, list] = this.#shares() as [number, number, number, number, number];
     return { prose, code, math, json, list };
   }
 
   /** Plain data for `restore`. */
   snapshot(): ContextKindState {
+    this.#read();
     return copy(this.#state);
   }
 
@@ -123,6 +147,8 @@ export class ContextKindClassifier {
       );
     }
     this.#state = copy(state);
+    this.#prompt = undefined;
+    this.#unread = '';
   }
 
   #take(c: number): void {

@@ -1,6 +1,7 @@
-// Makes the metrics of one registry.
+// Makes the metrics of one registry. What may move at every step is a plain number until metrics are read.
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
+import { tallyHistogram } from './tally-histogram.js';
 
 export type Labels = Record<string, string>;
 
@@ -17,14 +18,27 @@ export class MetricMaker {
    * start, at 0. Answers how it is raised.
    */
   counters(names: Record<string, Labels>, help: string): (value: number) => void {
-    const made = Object.entries(names).map(
-      ([name, labels]) => [this.counter(name, help, Object.keys(labels)), labels] as const,
-    );
-    const raise = (value: number) => {
-      for (const [counter, labels] of made) counter.inc(labels, value);
+    let total = 0;
+    for (const [name, labels] of Object.entries(names)) {
+      this.#countedElsewhere(`${name}_total`, help, Object.keys(labels), (set) => set(labels, total));
+    }
+    return (value) => {
+      total += value;
     };
-    raise(0);
-    return raise;
+  }
+
+  /** The same, counted for each place from 0 on, which the label `position` tells. Answers how a place's is raised by 1. */
+  countersByPlace(names: Record<string, Labels>, help: string): (place: number) => void {
+    const totals: number[] = [];
+    for (const [name, labels] of Object.entries(names)) {
+      this.#countedElsewhere(`${name}_total`, help, [...Object.keys(labels), 'position'], (set) => {
+        for (const [place, total] of totals.entries()) set({ ...labels, position: `${place}` }, total);
+      });
+    }
+    return (place) => {
+      while (totals.length <= place) totals.push(0);
+      totals[place]!++;
+    };
   }
 
   /** A number that is asked for when metrics are read; by several names, as `counters` has them. */
@@ -48,18 +62,45 @@ export class MetricMaker {
 
   /** A number that is asked for and never falls, by a name of its own, as llama-server has one. */
   highest(name: string, help: string, read: () => number): void {
+    this.#countedElsewhere(name, help, [], (set) => set({}, read()));
+  }
+
+  /** A histogram with labels that are always the same. It is there from the start. Answers how it is given a value. */
+  histogram(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labels: Labels = {},
+  ): (value: number) => void {
+    return this.histograms(name, help, buckets, [labels])[0]!;
+  }
+
+  /** The same, of several series. */
+  histograms(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labels: readonly Labels[],
+  ): ((value: number) => void)[] {
+    return tallyHistogram(this.registry, { name, help, buckets }, labels);
+  }
+
+  /** A counter whose values are set when metrics are read: prom-client's own look labels up by their text each time. */
+  #countedElsewhere(
+    name: string,
+    help: string,
+    labelNames: string[],
+    read: (set: (labels: Labels, value: number) => void) => void,
+  ): void {
     new Counter({
       name,
       help,
+      labelNames,
       registers: [this.registry],
       collect() {
         this.reset();
-        this.inc(read());
+        read((labels, value) => this.inc(labels, value));
       },
     });
-  }
-
-  histogram(name: string, help: string, buckets: readonly number[], labelNames: string[] = []): Histogram {
-    return new Histogram({ name, help, buckets: [...buckets], labelNames, registers: [this.registry] });
   }
 }

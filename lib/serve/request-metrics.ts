@@ -32,8 +32,7 @@ export function answerMetrics(
   modelName: string,
 ): (result: GenerationResult, totalMs: number, queueMs: number) => void {
   const model = { model_name: modelName };
-  const histogram = (name: string, help: string) =>
-    make.histogram(`vllm:${name}`, help, SECONDS, ['model_name']);
+  const histogram = (name: string, help: string) => make.histogram(`vllm:${name}`, help, SECONDS, model);
   const firstToken = histogram('time_to_first_token_seconds', "From a request's coming to its first token");
   const perToken = histogram('time_per_output_token_seconds', 'Mean time of a token, by request');
   const whole = histogram('e2e_request_latency_seconds', "From a request's coming to its end");
@@ -53,11 +52,11 @@ export function answerMetrics(
     asked(usage.promptTokens);
     cached(stats.reusedPromptTokens);
     success.inc({ ...model, finished_reason: finishReason });
-    firstToken.observe(model, (queueMs + stats.timeToFirstTokenMs) / 1000);
-    perToken.observe(model, stats.decodeMs / Math.max(1, usage.completionTokens) / 1000);
-    whole.observe(model, totalMs / 1000);
-    queue.observe(model, (queueMs + stats.queueMs) / 1000);
-    prefill.observe(model, stats.promptMs / 1000);
-    decode.observe(model, stats.decodeMs / 1000);
+    firstToken((queueMs + stats.timeToFirstTokenMs) / 1000);
+    perToken(stats.decodeMs / Math.max(1, usage.completionTokens) / 1000);
+    whole(totalMs / 1000);
+    queue((queueMs + stats.queueMs) / 1000);
+    prefill(stats.promptMs / 1000);
+    decode(stats.decodeMs / 1000);
   };
 }

@@ -67,13 +67,9 @@ export function createServer(engine: ServedEngine, options: ServerOptions = {}):
   app.server.maxConnections = checked.maxConnections;
 
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
-    try {
-      done(null, readJson(body as Buffer));
-    } catch (error) {
-      done(error as HttpError, undefined);
-    }
-  });
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request: unknown, body: Buffer) =>
+    readJson(body),
+  );
 
   const mayAsk = hostGuard([...checked.allowedHosts, checked.host]);
   const hasKey = keyGuard(checked.keys);

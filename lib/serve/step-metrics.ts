@@ -25,12 +25,9 @@ export function stepMetrics(
     { ...both('spec_decode_num_accepted_tokens'), 'llamacpp:draft_accepted': {} },
     'Draft tokens accepted',
   );
-  const byPlace = ['llamacpp', 'vllm'].map((prefix) =>
-    make.counter(
-      `${prefix}:spec_decode_num_accepted_tokens_per_pos`,
-      'Draft tokens accepted, by their place in the draft, from 0',
-      prefix === 'vllm' ? ['model_name', 'position'] : ['position'],
-    ),
+  const acceptedAt = make.countersByPlace(
+    both('spec_decode_num_accepted_tokens_per_pos'),
+    'Draft tokens accepted, by their place in the draft, from 0',
   );
   const emitted = make.counters(
     { 'llamacpp:tokens_predicted': {}, 'vllm:generation_tokens': model },
@@ -51,12 +48,13 @@ export function stepMetrics(
     'Draft tokens accepted, by step that drafted',
     depths,
   );
-  const phases = make.histogram('adaptive_spec_step_seconds', 'Time of a step, by phase', STEP_SECONDS, [
-    'phase',
-  ]);
-  const whole = make.histogram('vllm:inter_token_latency_seconds', 'Time of a step', STEP_SECONDS, [
-    'model_name',
-  ]);
+  const [draft, verify, catchUp, other] = make.histograms(
+    'adaptive_spec_step_seconds',
+    'Time of a step, by phase',
+    STEP_SECONDS,
+    ['draft', 'verify', 'catch_up', 'other'].map((phase) => ({ phase })),
+  );
+  const whole = make.histogram('vllm:inter_token_latency_seconds', 'Time of a step', STEP_SECONDS, model);
 
   let longest = 0;
   let steps = 0;
@@ -87,22 +85,19 @@ export function stepMetrics(
       drafts(1);
       drafted(report.drafted);
       accepted(report.accepted);
-      for (let place = 0; place < report.accepted; place++) {
-        byPlace[0]!.inc({ position: place });
-        byPlace[1]!.inc({ ...model, position: place });
-      }
-      length.observe(report.accepted);
+      for (let place = 0; place < report.accepted; place++) acceptedAt(place);
+      length(report.accepted);
     }
     emitted(report.tokens.length);
     emittedSeconds(seconds);
     texts.seconds += seconds;
     texts.tokens += report.tokens.length;
     if (report.late) late(1);
-    depth.observe(report.depth);
-    whole.observe(model, seconds);
-    phases.observe({ phase: 'draft' }, draftMs / 1000);
-    phases.observe({ phase: 'verify' }, verifyMs / 1000);
-    phases.observe({ phase: 'catch_up' }, catchUpMs / 1000);
-    phases.observe({ phase: 'other' }, otherMs / 1000);
+    depth(report.depth);
+    whole(seconds);
+    draft!(draftMs / 1000);
+    verify!(verifyMs / 1000);
+    catchUp!(catchUpMs / 1000);
+    other!(otherMs / 1000);
   };
 }

@@ -32,11 +32,15 @@ class LoadWatch {
     window_ += step;
     if (window_.wall_ms < kWindowMs) return threads_;
     const bool disturbed = cpu_ms - cpu_before_ms_ < (1 - kLost) * window_.wanted_ms;
+    // One window alone is a moment's: what it lost is less than a thread that is given up for the shortest hold. A probe
+    // asks about who was there before.
+    const bool lasts = disturbed && (was_disturbed_ || probing_);
+    was_disturbed_ = disturbed;
     since_change_ms_ += window_.wall_ms;
     window_ = {};
     cpu_before_ms_ = cpu_ms;
     const int before = threads_;
-    if (disturbed && threads_ > 1) {
+    if (lasts && threads_ > 1) {
       // A probe that failed makes the next one wait longer.
       if (threads_ == most_) hold_ms_ = std::min(probing_ ? 2 * hold_ms_ : kFirstHoldMs, kLongestHoldMs);
       threads_ = threads_ == most_ ? most_ - 1 : std::max(1, most_ - 2 * (most_ - threads_));
@@ -47,7 +51,10 @@ class LoadWatch {
     } else if (!disturbed) {
       probing_ = false;
     }
-    if (threads_ != before) since_change_ms_ = 0;
+    if (threads_ != before) {
+      since_change_ms_ = 0;
+      was_disturbed_ = false;
+    }
     return threads_;
   }
 
@@ -59,7 +66,7 @@ class LoadWatch {
   ThreadUse window_;
   double cpu_before_ms_ = 0;
   double since_change_ms_ = 0, hold_ms_ = kFirstHoldMs;
-  bool probing_ = false;
+  bool was_disturbed_ = false, probing_ = false;
 };
 
 }  // namespace adaptive_spec

@@ -46,6 +46,18 @@ TEST("a busy neighbour takes no thread, or keeps it when it has gone") {
   CHECK_EQUAL(machine.threads, 2);
 }
 
+TEST("a moment's loss takes no thread") {
+  Machine machine{2};
+  for (int i = 0; i < 20; ++i) {
+    machine.run(40, 1);
+    CHECK_EQUAL(machine.threads, 2);
+    machine.run(40, 0);
+    CHECK_EQUAL(machine.threads, 2);
+  }
+  machine.run(80, 1);
+  CHECK_EQUAL(machine.threads, 1);
+}
+
 TEST("a neighbour that stays is asked about again and again at the same cost") {
   Machine machine{2};
   machine.run(20000, 1);

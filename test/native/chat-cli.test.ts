@@ -64,7 +64,7 @@ describe('a chat', () => {
     expect(stdout).toBe(ended(first.text) + ended(second.text));
     expect(code).toBe(0);
     expect(stderr).toMatch(/^12 tokens \(length\) .* t\/s {3}K .* by auto$/m);
-    expect(stderr).toMatch(/t\/s {3}K 3 {3}accepted \d+ % of \d+ {3}by fixed$/m);
+    expect(stderr).toMatch(/t\/s {3}K \d\.\d {3}accepted \d+ % of \d+ {3}by fixed$/m);
     const saved = JSON.parse(readFileSync(join(folder, 'said.json'), 'utf8'));
     expect(saved.messages).toEqual([...messages, { role: 'assistant', content: second.text }]);
   });
