@@ -16,10 +16,11 @@ export interface OraclePath {
 /**
  * Shortest path over (output position, rows of the step before): rows matter because a change of them costs
  * `rebuildMs`, and one to a single row `mixedMs` besides. A step of depth k takes k draft tokens (an n-gram's for
- * nothing), the model's start and what it costs the pass where there is one of its own, v(k + 1) and the overhead, and emits min(k, right) + 1 tokens;
- * the oracle asks no controller and drafts no token that it doesn't verify. A step that straddles the generation's
- * `end` counts by its share, as in a replay. All tokens have to be emitted, so the least time is the largest
- * throughput, which Dinkelbach's iteration over per-step choices would approach from below.
+ * nothing), the model's start and what it costs the pass where there is one of its own, v(k + 1) and the overhead,
+ * and emits min(k, right) + 1 tokens; the oracle asks no controller and drafts no token that it doesn't verify. A
+ * step that straddles the generation's `end` counts by its share, as in a replay. All tokens have to be emitted, so
+ * the least time is the largest throughput, which Dinkelbach's iteration over per-step choices would approach from
+ * below.
  */
 export function oracle(generation: ReplayGeneration, costs: CostModel): OraclePath {
   const { end, right, contextLength, width, origins } = generation;

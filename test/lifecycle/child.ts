@@ -35,7 +35,7 @@ export async function runFixture(
   const child = spawn(process.execPath, [...flags, join(fixtures, name), JSON.stringify(argument)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
-    timeout: 120_000,
+    timeout: 100_000, // before the test itself is given up, so that how it ended can be told
     killSignal: 'SIGKILL',
   });
   let at = 0;
