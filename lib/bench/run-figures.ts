@@ -22,6 +22,8 @@ export interface StepSample {
   otherMs: number;
   rows: number;
   contextLength: number;
+  /** Accepted tokens that the drafter has not read after the step. */
+  lag: number;
   text: string;
 }
 
@@ -58,6 +60,7 @@ export function sampleOf(report: StepReport): StepSample {
     otherMs,
     rows,
     contextLength,
+    lag: report.drafterLag,
     text,
   };
 }

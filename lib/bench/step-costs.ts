@@ -1,8 +1,9 @@
 // What steps cost, from the steps that a benchmark ran anyway.
 
 import { draftLine } from '../calibration/draft-line.js';
-import type { CostTable, RowCost } from '../control/costs.js';
+import { askedModel, type CostTable, isPlain, type RowCost, tokensBehind } from '../control/costs.js';
 import type { MeasuredRun } from './run.js';
+import type { StepSample } from './run-figures.js';
 import { mean, median } from './statistics.js';
 
 /** Fewer steps of a number of rows say too little. */
@@ -26,22 +27,31 @@ export function costsOfSteps(
   const mixed: number[] = [];
   const contexts: number[] = [];
   const other = { asked: [] as number[], native: [] as number[] };
-  const drafts: { tokens: number; ms: number }[] = [];
-  for (const { run, steps } of measured) {
-    // Drawing a token takes longer than finding the likeliest: means over several temperatures hold at none of them.
-    if (run.temperature !== temperature) continue;
+  const read = { tokens: 0, ms: 0 };
+  // Drawing a token takes longer than finding the likeliest: means over several temperatures hold at none of them.
+  const runs = measured.filter(({ run }) => run.temperature === temperature);
+  const drafts = runs.flatMap(({ steps }) => steps.filter(({ modelTokens }) => modelTokens > 0));
+  const line = draftLine(drafts.map(({ modelTokens, draftMs }) => ({ tokens: modelTokens, ms: draftMs })));
+  for (const { run, steps } of runs) {
     const others = depthOf(run.arm) === undefined ? other.asked : other.native;
+    const isAsked = (step: StepSample) => askedModel(step.modelTokens, step.draftMs, line.msPerToken);
     for (const [i, step] of steps.entries()) {
       const before = steps[i - 1];
       // The first step comes after the prompt's batch, and finds other caches too.
       if (before !== undefined) {
-        if (step.rows === 1 && (before.rows > 1 || before.modelTokens > 0 || step.modelTokens > 0))
-          mixed.push(step.verifyMs);
-        else add(step.modelTokens > 0 ? asked : free, step, before.rows);
+        const asks = isAsked(step);
+        const isMixed = asks || !isPlain(before.rows, isAsked(before));
+        if (step.rows === 1 && isMixed) mixed.push(step.verifyMs);
+        else add(asks ? asked : free, step, before.rows);
       }
       contexts.push(step.contextLength);
       others.push(step.otherMs);
-      if (step.modelTokens > 0) drafts.push({ tokens: step.modelTokens, ms: step.draftMs });
+      // At first the whole prompt is to be read.
+      const behind = tokensBehind(before?.lag ?? step.contextLength - step.tokens);
+      if (step.catchUpMs > 0 && behind > 0) {
+        read.tokens += behind;
+        read.ms += step.catchUpMs;
+      }
     }
   }
   const contextLength = Math.round(median(contexts));
@@ -66,7 +76,12 @@ export function costsOfSteps(
   const callbackMs = other.native.length > 0 && other.asked.length > 0 ? mean(other.asked) - overheadMs : 0;
   return {
     target,
-    draft: { ...draftLine(drafts), threads: draftThreads, afterMs },
+    draft: {
+      ...line,
+      threads: draftThreads,
+      afterMs,
+      ...(read.tokens > 0 && { readMs: read.ms / read.tokens }),
+    },
     overheadMs,
     rebuildMs: more.length > 0 ? Math.max(0, median(more)) : 0,
     mixedMs,

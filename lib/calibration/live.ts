@@ -1,7 +1,14 @@
 // Learns what steps cost from the reports of real ones. Pure: the same reports give the same table; O(1) a step.
 
 import type { StepReport } from '../control/controller.js';
-import { CostModel, type CostTable, type RowCost } from '../control/costs.js';
+import {
+  askedModel,
+  CostModel,
+  type CostTable,
+  isPlain,
+  type RowCost,
+  tokensBehind,
+} from '../control/costs.js';
 import { modelTokensOf } from '../control/stop-rule.js';
 import { RobustMean, type RobustMeanState } from './robust-mean.js';
 import { RowCell, type RowCellState } from './row-cell.js';
@@ -25,6 +32,8 @@ export interface LiveCostsState {
   rebuild: RobustMeanState;
   mixed: RobustMeanState;
   after: RobustMeanState;
+  reading: RobustMeanState;
+  lag: number;
   slow: { plain: number; other: number };
   isPlain: boolean;
   draft: RobustMeanState;
@@ -45,6 +54,8 @@ const ENOUGH = 5;
 const PRIOR_STEPS = 4;
 /** Own steps from which on a cell is known well enough that what is off is put down to the whole machine. */
 const SETTLED = 12;
+/** What a number of rows has of its own up to this share says nothing of others. */
+const OWN_NOISE = 0.05;
 /** How fast the scale that all numbers of rows share follows. Faster than a cell, so that it takes up most of a drift. */
 const SCALE_SHARE = 0.05;
 const SCALE_CLIP = 0.3;
@@ -74,6 +85,7 @@ export class LiveCosts {
   readonly #rebuild: RobustMean;
   readonly #mixed: RobustMean;
   readonly #after: RobustMean;
+  readonly #reading: RobustMean;
   readonly #draft: RobustMean;
   readonly #alone: RobustMean;
   readonly #asked: RobustMean;
@@ -85,6 +97,8 @@ export class LiveCosts {
   #least = Number.POSITIVE_INFINITY;
   #most = 0;
   #lastRows = 0;
+  /** Accepted tokens that the draft model had not read after the step before. */
+  #lag = 0;
   /**
    * Mean of time over what is usual, slow passes included, which a cell leaves out: of plain steps and of others, since
    * threads that compute more are held up more.
@@ -101,6 +115,7 @@ export class LiveCosts {
     this.#rebuild = new RobustMean(base?.rebuildMs);
     this.#mixed = new RobustMean(base?.mixedMs);
     this.#after = new RobustMean(base?.draft.afterMs);
+    this.#reading = new RobustMean(base?.draft.readMs);
     this.#draft = new RobustMean(base && base.draft.msPerToken > 0 ? base.draft.msPerToken : undefined);
     this.#alone = new RobustMean(base?.overheadMs);
     this.#asked = new RobustMean(base ? base.overheadMs + base.callbackMs : undefined);
@@ -132,21 +147,18 @@ export class LiveCosts {
   observe(report: StepReport, isAsked = true): void {
     if (report.step === 0 || report.load.running !== 1) {
       this.#lastRows = 0; // The next pass has another shape than this one.
+      this.#lag = report.drafterLag;
       return;
     }
     this.#steps++;
     const wasPlain = this.#isPlain;
-    const asked = this.#asksModel(report);
-    this.#isPlain = report.rows === 1 && !asked;
+    const asked = askedModel(modelTokensOf(report.origins), report.draftMs, this.#draft.mean);
+    this.#isPlain = isPlain(report.rows, asked);
     const among = report.rows > 1 ? (asked ? 'asked' : 'free') : wasPlain && this.#isPlain ? 'free' : 'mixed';
     this.#observePass(report.rows, report.contextLength - report.tokens.length, report.verifyMs, among);
     this.#observeDraft(report);
+    this.#observeReading(report);
     (isAsked ? this.#asked : this.#alone).add(report.otherMs);
-  }
-
-  /** A draft whose first token its stop rule refused has none to show for its time. */
-  #asksModel({ origins, draftMs }: StepReport): boolean {
-    return modelTokensOf(origins) > 0 || (this.#draft.count > 0 && 2 * draftMs > this.#draft.mean);
   }
 
   #observePass(rows: number, contextLength: number, ms: number, among: Surroundings): void {
@@ -163,7 +175,9 @@ export class LiveCosts {
     if (!cell) {
       cell = new RowCell();
       // What the table says counts for as much as many steps: else the first few would take up the machine's drift.
-      if (this.#base) Object.assign(cell, { count: PRIOR_STEPS, meanContext: contextLength });
+      if (this.#base) {
+        Object.assign(cell, { count: PRIOR_STEPS, meanContext: contextLength, mean: this.#ownOf(rows) });
+      }
       this.#cells.set(rows, cell);
     }
     const slope = this.#slope();
@@ -198,6 +212,25 @@ export class LiveCosts {
     const relative = first ? cell.at(contextLength, slope) : clean / (this.#scale * expected);
     cell.add(relative, contextLength, slope);
     this.#weigh(cell, 1);
+  }
+
+  /**
+   * What numbers of rows that were not seen have of their own: what the nearest that were have, since what is wrong of two
+   * and three rows will be wrong of four. Else rows that a table holds too dear, and that nobody verifies for it, would
+   * stay so for good.
+   */
+  #ownOf(rows: number): number {
+    let below: [rows: number, own: number] | undefined;
+    let above: [rows: number, own: number] | undefined;
+    for (const [seen, { count, mean }] of this.#cells) {
+      if (count < ENOUGH) continue;
+      const own = 1 + Math.sign(mean - 1) * Math.max(0, Math.abs(mean - 1) - OWN_NOISE);
+      if (seen <= rows && seen > (below?.[0] ?? 0)) below = [seen, own];
+      if (seen >= rows && seen < (above?.[0] ?? Number.POSITIVE_INFINITY)) above = [seen, own];
+    }
+    if (below === undefined || above === undefined) return (below ?? above)?.[1] ?? 1;
+    if (below[0] === above[0]) return below[1];
+    return below[1] + ((rows - below[0]) / (above[0] - below[0])) * (above[1] - below[1]);
   }
 
   #countSlow(rows: number, among: Surroundings, ms: number, usual: number): void {
@@ -249,6 +282,12 @@ export class LiveCosts {
     this.#draft.add(Math.min(most, Math.max(least, known)));
   }
 
+  #observeReading({ catchUpMs, drafterLag }: StepReport): void {
+    const behind = tokensBehind(this.#lag);
+    if (catchUpMs > 0 && behind > 0) this.#reading.add(catchUpMs / behind);
+    this.#lag = drafterLag;
+  }
+
   /** Not learned: a step's first token can't be told from the others, but by drafts of several lengths. */
   get #startMs(): number {
     return this.#options.base?.draft.startMs ?? 0;
@@ -283,6 +322,7 @@ export class LiveCosts {
         threads: draftThreads,
         ...(drafts && startMs > 0 && { startMs }),
         ...(drafts && this.#after.count > 0 && { afterMs: Math.max(0, this.#after.mean) }),
+        ...(drafts && this.#reading.count > 0 && { readMs: this.#reading.mean }),
       },
       overheadMs: alone.mean,
       rebuildMs: Math.max(0, this.#rebuild.mean),
@@ -314,7 +354,7 @@ export class LiveCosts {
         ...rowsOf(contextLength).map(({ rows, ms }) => ({
           rows,
           contextLength,
-          ms: meanOf(rows, this.#scale * ms),
+          ms: meanOf(rows, this.#scale * this.#ownOf(rows) * ms),
           weight: PRIOR_STEPS,
         })),
         ...cells.map(([rows, cell]) => {
@@ -353,6 +393,8 @@ export class LiveCosts {
       rebuild: this.#rebuild.snapshot(),
       mixed: this.#mixed.snapshot(),
       after: this.#after.snapshot(),
+      reading: this.#reading.snapshot(),
+      lag: this.#lag,
       slow: { ...this.#slow },
       isPlain: this.#isPlain,
       draft: this.#draft.snapshot(),
@@ -376,6 +418,8 @@ export class LiveCosts {
     this.#rebuild.restore(state.rebuild);
     this.#mixed.restore(state.mixed);
     this.#after.restore(state.after);
+    this.#reading.restore(state.reading);
+    this.#lag = state.lag;
     this.#slow = { ...state.slow };
     this.#isPlain = state.isPlain;
     this.#draft.restore(state.draft);

@@ -35,7 +35,7 @@ export function costsAtLoad(table: CostTable, sequences: number, maxRows = 65): 
       return { rows, contextLength, ms: curve[sequences * rows - 1]! + sequences * attention };
     }),
   );
-  const { msPerToken, startMs, afterMs, threads } = table.draft;
+  const { msPerToken, startMs, afterMs, readMs, threads } = table.draft;
   const slower = curve[sequences - 1]! / curve[0]!;
   return {
     sequences,
@@ -45,6 +45,7 @@ export function costsAtLoad(table: CostTable, sequences: number, maxRows = 65): 
       threads,
       ...(startMs !== undefined && { startMs: slower * startMs }),
       ...(afterMs !== undefined && { afterMs: slower * afterMs }),
+      ...(readMs !== undefined && { readMs: sequences * readMs }),
     },
     overheadMs: table.overheadMs * sequences,
     rebuildMs: table.rebuildMs,

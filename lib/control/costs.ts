@@ -23,6 +23,11 @@ export interface CostTable {
      * other out of the CPU's caches. Default 0.
      */
     afterMs?: number;
+    /**
+     * Reading an accepted token, where the model has more than two of them to read before its first draft token.
+     * Default: that of a draft token for every sixteen of them.
+     */
+    readMs?: number;
   };
   /** What a step costs besides: sampling, acceptance, roll-back, report. */
   overheadMs: number;
@@ -37,6 +42,26 @@ export interface CostTable {
   callbackMs: number;
   /** Sequences that share the steps, all with as many rows as `target` says. Default 1: a sequence that runs alone. */
   sequences?: number;
+}
+
+/** Accepted tokens that a draft model reads along with its first draft token. */
+const USUAL_LAG = 2;
+/** Tokens that it reads in the time of a draft token, where a table doesn't say. */
+const READ_AT_ONCE = 16;
+
+/** Of `lag` accepted tokens that a draft model has not read, those that it catches up on: all, but for the usual two. */
+export function tokensBehind(lag: number): number {
+  return lag > USUAL_LAG ? lag : 0;
+}
+
+/** Whether a step asked a draft model. A draft whose first token its stop rule refused has only its time to show for it. */
+export function askedModel(modelTokens: number, draftMs: number, msPerToken: number): boolean {
+  return modelTokens > 0 || (msPerToken > 0 && 2 * draftMs > msPerToken);
+}
+
+/** Whether a step was one of plain decoding: one row beside another such step is not `isMixed`. */
+export function isPlain(rows: number, asked: boolean): boolean {
+  return rows === 1 && !asked;
 }
 
 /** Reads times between and beyond a table's points. Times are in milliseconds. */
@@ -80,6 +105,15 @@ export class CostModel {
     const { mixedMs = 0, draft } = this.table;
     const more = rows === 1 ? (isMixed ? mixedMs : 0) : asked ? (draft.afterMs ?? 0) : 0;
     return this.verifyMs(rows, contextLength) + more;
+  }
+
+  /** What reading `lag` accepted tokens costs a draft model more than a draft token of `msPerToken`. */
+  catchUpMs(lag: number, msPerToken = this.table.draft.msPerToken): number {
+    if (tokensBehind(lag) === 0) return 0;
+    const { readMs } = this.table.draft;
+    return readMs === undefined
+      ? msPerToken * Math.ceil((lag - 1) / READ_AT_ONCE)
+      : readMs * tokensBehind(lag);
   }
 
   /** v(n, contextLength) for n = 1 to `rows`. */

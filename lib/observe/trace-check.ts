@@ -34,6 +34,7 @@ const costTable = v.object({
     threads: whole,
     startMs: v.optional(milliseconds),
     afterMs: v.optional(milliseconds),
+    readMs: v.optional(milliseconds),
   }),
   overheadMs: milliseconds,
   rebuildMs: milliseconds,
@@ -64,6 +65,7 @@ const generation = v.object({
     seed: v.pipe(v.number(), v.finite()),
     controller: v.optional(v.string()),
     drafters: v.optional(v.pipe(v.array(v.string()), v.maxLength(64))),
+    drafter: v.optional(v.string()),
     costs: v.optional(costTable),
   }),
 });

@@ -1,7 +1,7 @@
 // Runs a controller over an exhaustive trace: the same plans as live, and the time of each step by a cost model.
 
 import { type Controller, MAX_DEPTH } from '../control/controller.js';
-import type { CostModel } from '../control/costs.js';
+import { type CostModel, isPlain } from '../control/costs.js';
 import { ControllerDriver } from '../control/driver.js';
 import { nativeDepthOf } from '../control/fixed-depth.js';
 import { HeldPlan } from '../control/held-plan.js';
@@ -9,11 +9,6 @@ import { type NativePlan, nativePlan } from '../control/native-plan.js';
 import { draftedBy, isFreeOrigin, trimmedTo } from '../control/stop-rule.js';
 import { emittedAt, type ReplayGeneration, roomAt } from './generation.js';
 import { ReportBuffer } from './report-buffer.js';
-
-/** Tokens that a drafter reads in one pass while it catches up, for the price of one draft token. */
-const CATCH_UP_ROWS = 16;
-/** Accepted tokens that the drafter reads along with its first draft token; more is catching up. */
-const USUAL_LAG = 2;
 
 export interface ReplayOptions {
   /** Sequences that run at the same time, for a controller's eyes: the cost model has their price. Default 1. */
@@ -83,6 +78,8 @@ class Replay {
   #plan: Readonly<NativePlan>;
   readonly #held = new HeldPlan<Readonly<NativePlan>>();
   #rowsBefore = 0;
+  /** Whether the step before was one of plain decoding. */
+  #isPlain = false;
   /** Accepted tokens that the drafter has not read; at first the prompt, which it reads with its first draft. */
   #lag: number;
   /** The same as reports have it, which are made before wrong draft tokens are taken back. */
@@ -253,13 +250,11 @@ class Replay {
     const rows = step.verified + 1;
     step.draftMs = draftMs;
     step.catchUpMs = catchUpMs;
-    const isMixed = this.#rowsBefore !== 1 || step.computed > 0;
-    step.verifyMs = this.#costs.stepMs(
-      rows,
-      this.#generation.contextLength[step.position]!,
-      isMixed,
-      step.computed > 0,
-    );
+    const asked = step.computed > 0;
+    const isMixed = !this.#isPlain || asked;
+    this.#isPlain = isPlain(rows, asked);
+    const contextLength = this.#generation.contextLength[step.position]!;
+    step.verifyMs = this.#costs.stepMs(rows, contextLength, isMixed, asked);
     if (rows !== this.#rowsBefore) step.verifyMs += rebuildMs;
     step.otherMs = overheadMs + (step.asked ? callbackMs : 0);
     this.#rowsBefore = rows;
@@ -296,9 +291,11 @@ class Replay {
     const { position, computed } = this.#step;
     if (computed === 0) return { draftMs: 0, catchUpMs: 0 };
     const perToken = draftMsAt(this.#generation, position, this.#costs);
-    const passes = this.#lag > USUAL_LAG ? Math.ceil((this.#lag - 1) / CATCH_UP_ROWS) : 0;
     const startMs = this.#costs.table.draft.startMs ?? 0;
-    return { draftMs: startMs + computed * perToken, catchUpMs: passes * perToken };
+    return {
+      draftMs: startMs + computed * perToken,
+      catchUpMs: this.#costs.catchUpMs(this.#lag, perToken),
+    };
   }
 }
 

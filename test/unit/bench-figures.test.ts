@@ -271,7 +271,9 @@ describe('costs of steps', () => {
 
   it('tell what the draft model costs the pass, and leave it out of rows seen after it alone', () => {
     const steps = (rows: number, verifyMs: number, modelTokens: number) =>
-      Array.from({ length: 8 }, () => step(1, 0, { rows, verifyMs, drafted: rows - 1, modelTokens }));
+      Array.from({ length: 8 }, () =>
+        step(1, 0, { rows, verifyMs, drafted: rows - 1, modelTokens, draftMs: modelTokens }),
+      );
     const of = (...parts: ReturnType<typeof steps>[]) =>
       costsOfSteps([measuredOf(runOf('auto', 'code', 1, 1), parts.flat())], {
         temperature: 0,
@@ -289,6 +291,26 @@ describe('costs of steps', () => {
     const alone = of(steps(1, 3, 0), steps(3, 4.5, 2));
     expect(alone.draft.afterMs).toBe(0);
     expect(alone.target[1]!.ms).toBe(4.5);
+  });
+
+  it('tell what the draft model takes to read a token', () => {
+    const steps = Array.from({ length: 8 }, (_, i) =>
+      step(1, 0, {
+        rows: 2,
+        drafted: 1,
+        modelTokens: 1,
+        catchUpMs: i % 2 === 0 ? 0.5 : 0,
+        lag: i % 2 ? 10 : 1,
+      }),
+    );
+    // The first reads a prompt of 90 tokens, the others ten.
+    steps[0] = { ...steps[0]!, contextLength: 91, tokens: 1, catchUpMs: 4.5 };
+    const table = costsOfSteps([measuredOf(runOf('auto', 'code', 1, 1), steps)], {
+      temperature: 0,
+      draftThreads: 1,
+      depthOf: () => undefined,
+    })!;
+    expect(table.draft.readMs).toBeCloseTo(0.05, 9);
   });
 
   it('are unknown where hardly a step ran', () => {

@@ -19,6 +19,7 @@ export function step(position: number, accepted: number, more: Partial<StepSampl
     otherMs: 0.5,
     rows: 5,
     contextLength: 100 + position,
+    lag: 1,
     text: 'ab',
     ...more,
   };

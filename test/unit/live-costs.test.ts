@@ -183,6 +183,27 @@ describe('several rows', () => {
   });
 });
 
+describe('reading', () => {
+  it('costs so much for each token that the draft model is behind, where they are more than two', () => {
+    const costs = live(new LiveCosts(), { depths: [4], steps: 40 });
+    expect(costs.table()!.draft.readMs).toBeUndefined();
+    for (let step = 41; step < 80; step++) {
+      // Behind after every other step, and then catching up.
+      const isBehind = step % 2 === 0;
+      costs.observe(
+        stepReport({
+          step,
+          rows: 5,
+          verifyMs: 9,
+          drafterLag: isBehind ? 1 : 20,
+          catchUpMs: isBehind ? 1 : 0,
+        }),
+      );
+    }
+    expect(costs.table()!.draft.readMs).toBeCloseTo(0.05, 6);
+  });
+});
+
 describe('a row alone', () => {
   const quick = { ...base, rebuildMs: 0 };
 
@@ -278,6 +299,16 @@ describe('with a table', () => {
     expect(costs.scale).toBeGreaterThan(1.3);
     expectCurve(costs.table(), [1, 9], 1.5);
     expectCurve(costs.table(), [33], 1.5, 0.12);
+  });
+
+  it('takes rows that were not seen for as wrong as those next to them', () => {
+    // As a table that was kept in a bad hour: from two rows on three times as dear.
+    const ms = ({ rows, ms }: { rows: number; ms: number }) => (rows === 1 ? ms : 3 * ms);
+    const dear = { ...base, target: base.target.map((point) => ({ ...point, ms: ms(point) })) };
+    const costs = live(new LiveCosts({ base: dear }), { depths: [0, 0, 0, 1, 1], steps: 900 });
+    expectCurve(costs.table(), [1, 2], 1, 0.05);
+    // Nobody verified so many.
+    expectCurve(costs.table(), [5, 8, 16, 33], 1, 0.15);
   });
 
   it('follows a machine that becomes slower and quick again', () => {

@@ -374,7 +374,17 @@ describe('oracle', () => {
     };
     const time = (table: CostTable) =>
       replay(byHand([0, 0, 0, 0, 0, 0]), alternate(), new CostModel(table)).ms;
-    expect(time({ ...costs, mixedMs: 4 }) - time(costs)).toBeCloseTo(3 * 4, 9);
+    // The last step has no room for a draft, and follows one whose token, drafted ahead, the plan didn't want.
+    expect(time({ ...costs, mixedMs: 4 }) - time(costs)).toBeCloseTo(4 * 4, 9);
+  });
+
+  it('a text that the model has not read costs so much a token', () => {
+    const read = { ...costs, draft: { ...costs.draft, readMs: 0.25 } };
+    const generation = { ...byHand([2, 0, 0, 2, 0, 0]), promptTokens: 40 };
+    const time = (readMs: number) =>
+      replay(generation, () => 1, new CostModel({ ...read, draft: { ...read.draft, readMs } })).ms;
+    // The prompt, with the first draft token.
+    expect(time(0.25) - time(0)).toBeCloseTo(0.25 * 40, 9);
   });
 
   it('several rows cost more where the model drafted', () => {
