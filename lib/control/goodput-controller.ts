@@ -165,14 +165,14 @@ export class GoodputController extends PresetController<GoodputState> {
   /** Fills in the rates of depth 0 to `most`. */
   #weigh(costs: CostModel, most: number): void {
     const { overheadMs, callbackMs, rebuildMs } = costs.table;
-    const perToken = this.#costs.draftMsPerToken;
+    const { draftMsPerToken: perToken, asksModel } = this.#costs;
     let tokens = 1;
     let survival = 1;
     let reached = 1;
     /** Time of the drafts that end before the depth looked at. */
     let ended = 0;
     for (let k = 0; k <= most; k++) {
-      let full = k * perToken + costs.verifyMs(k + 1, this.#contextLength);
+      let full = k * perToken + costs.stepMs(k + 1, this.#contextLength, false, asksModel);
       if (this.#rowsBefore > 0 && k + 1 !== this.#rowsBefore) full += rebuildMs / LASTS;
       this.#rates[k] = tokens / Math.max(ended + reached * full + overheadMs + callbackMs, 1e-9);
       if (k === most) break;

@@ -14,6 +14,7 @@ import { PENDING_DRAFTS, type PendingDraft, PendingDrafts, type PlanOutcome } fr
 import { PresetController } from './preset.js';
 import { clamp, flag, type Kinds, list, readSettings, real, text, whole } from './settings.js';
 import { STEP_COSTS, StepCosts, type StepCostsState } from './step-costs.js';
+import { modelTokensOf } from './stop-rule.js';
 
 /** Settings of a `HedgeController`. */
 export interface HedgeConfig {
@@ -155,7 +156,8 @@ export class HedgeController extends PresetController<HedgeState> {
   ): PlanOutcome {
     const costs = this.#costs.model;
     if (!isKnown || costs === undefined) return { verified: -1, ms: 0 };
-    return { verified, ms: this.#stepMs(computed, verified + 1, rowsBefore, report.contextLength) };
+    const ms = this.#stepMs(computed > 0, verified + 1, rowsBefore, report.contextLength);
+    return { verified, ms: computed * this.#draftMsPerToken() + ms };
   }
 
   #replaceDraftMs(outcome: PlanOutcome, { computed }: Counterfactual, draftMs: number): void {
@@ -167,23 +169,19 @@ export class HedgeController extends PresetController<HedgeState> {
     return msPerToken > 0 ? msPerToken : this.#costs.draftMsPerToken;
   }
 
-  #stepMs(computed: number, rows: number, rowsBefore: number, contextLength: number): number {
+  /** A step without its draft's own time. */
+  #stepMs(asked: boolean, rows: number, rowsBefore: number, contextLength: number): number {
     const costs = this.#costs.model!;
     const { overheadMs, rebuildMs, callbackMs } = costs.table;
     const change = rows !== rowsBefore && rowsBefore > 0 ? rebuildMs : 0;
-    return (
-      computed * this.#draftMsPerToken() +
-      costs.verifyMs(rows, contextLength) +
-      change +
-      overheadMs +
-      callbackMs
-    );
+    const passMs = costs.stepMs(rows, contextLength, asked || rowsBefore > 1, asked);
+    return passMs + change + overheadMs + callbackMs;
   }
 
   /** The step as it was, by the cost model, for the rate that is reached anyway. */
-  #book({ tokens, draftMs, catchUpMs, rows, contextLength }: StepReport): void {
+  #book({ tokens, origins, draftMs, catchUpMs, rows, contextLength }: StepReport): void {
     if (this.#costs.model === undefined) return;
-    const ms = draftMs + catchUpMs + this.#stepMs(0, rows, rows, contextLength);
+    const ms = draftMs + catchUpMs + this.#stepMs(modelTokensOf(origins) > 0, rows, rows, contextLength);
     this.#tokens = DISCOUNT * this.#tokens + tokens.length;
     this.#ms = DISCOUNT * this.#ms + ms;
   }

@@ -70,6 +70,12 @@ export class StepCosts {
     return this.model?.table.draft.msPerToken ?? 0;
   }
 
+  /** Whether most draft tokens of the last steps are a model's. */
+  get asksModel(): boolean {
+    const { msPerToken } = this.model?.table.draft ?? { msPerToken: 0 };
+    return msPerToken > 0 && 2 * this.draftMsPerToken > msPerToken;
+  }
+
   learn(report: StepReport): void {
     if (report.drafted > 0) {
       this.#drafted = DISCOUNT * this.#drafted + report.drafted;

@@ -101,7 +101,10 @@ export class VllmController extends StopRulePreset<VllmState> {
       // no length of draft could still be worth verifying: what is verified is the same.
       draftMs: 0,
       ahead: 1,
-      verifyMs: costs.curve(this.maxDepth + 1, contextLength),
+      // By then the draft model has been asked, whatever is verified.
+      verifyMs: Float64Array.from({ length: this.maxDepth + 1 }, (_, i) =>
+        costs.stepMs(i + 1, contextLength, true, true),
+      ),
       rebuildMs: costs.table.rebuildMs,
     };
     return { stop: { acceptance: this.#fit.model, value }, trim: true };
@@ -115,7 +118,8 @@ export class VllmController extends StopRulePreset<VllmState> {
 
   #stepMs(costs: CostModel, drafted: number, rows: number, contextLength: number): number {
     const { draft, overheadMs, callbackMs } = costs.table;
-    return drafted * draft.msPerToken + costs.verifyMs(rows, contextLength) + overheadMs + callbackMs;
+    const passMs = costs.stepMs(rows, contextLength, drafted > 0, drafted > 0);
+    return drafted * draft.msPerToken + passMs + overheadMs + callbackMs;
   }
 
   protected override why(): string {

@@ -297,6 +297,13 @@ describe('vllm', () => {
     expect(stop!.value!.tokensPerMs).toBeLessThan(4.3 / 218);
   });
 
+  it("counts what asking the model costs the target's pass, whatever is verified", () => {
+    const dear = { ...costs, mixedMs: 3, draft: { ...costs.draft, afterMs: 7 } };
+    const curve = (table: CostTable) => (trained(table).plan as DetailedPlan).stop!.value!.verifyMs;
+    expect(curve(dear)[0]! - curve(costs)[0]!).toBeCloseTo(3, 9);
+    expect(curve(dear)[4]! - curve(costs)[4]!).toBeCloseTo(7, 9);
+  });
+
   it('learns more confidence in what the drafter is sure of', () => {
     const { acceptance } = (trained(costs).plan as DetailedPlan).stop!;
     expect(acceptance!.logit).toBeGreaterThan(0);
