@@ -24,11 +24,11 @@ import type { StepSample } from './calibration/step-samples.js';
 import type { Controller, RequestInfo, StepReport } from './control/controller.js';
 import { ControllerPool } from './control/controller-pool.js';
 import type { CostTable } from './control/costs.js';
+import { tellsProbabilities } from './control/drafter-names.js';
 import { ControllerDriver } from './control/driver.js';
 import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
 import { modelTokensOf } from './control/stop-rule.js';
-import { isTrainedHead } from './control/trained-heads.js';
 import { ControlNames } from './control-names.js';
 import { deferred } from './deferred.js';
 import { AdaptiveSpecError, type ErrorCode } from './errors.js';
@@ -553,6 +553,7 @@ export class Engine implements AsyncDisposable {
       begin: () => {
         const { costs } = this;
         const info: RequestInfo = { ...prompt, maxDepth, drafters };
+        if (request.drafter !== undefined) info.drafter = request.drafter;
         if (costs) info.costs = costs;
         trace?.begin(info);
         driver?.begin(info);
@@ -987,11 +988,12 @@ export class Engine implements AsyncDisposable {
     );
   }
 
-  /** The request's controller. 'auto' goes by probabilities, which a trained head doesn't give: 'goodput' needs none. */
+  /** The request's controller. 'auto' goes by probabilities, which not every drafter gives: 'goodput' needs none. */
   #policyOf({ controller, depth, drafter }: CheckedRequest): Controller | string | undefined {
     const chosen = controller as Controller | string | undefined;
     const isAuto = chosen === 'auto' || (chosen === undefined && depth === undefined);
-    return isAuto && isTrainedHead(drafter ?? this.#info.drafters[0]) ? 'goodput' : chosen;
+    const name = drafter ?? this.#info.drafters[0];
+    return isAuto && name !== undefined && !tellsProbabilities(name) ? 'goodput' : chosen;
   }
 
   /** Where a plan that names no drafter goes: an index into the engine's. */

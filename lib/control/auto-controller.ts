@@ -12,11 +12,13 @@ import {
   type StepReport,
 } from './controller.js';
 import { COST_TABLE, LIVE_COSTS } from './cost-kinds.js';
-import type { CostModel, CostTable } from './costs.js';
+import { askedModel, type CostModel, type CostTable, isPlain } from './costs.js';
 import { costModelAtLoad } from './costs-at-load.js';
+import { tellsProbabilities } from './drafter-names.js';
 import { LossGuard, type LossGuardState } from './loss-guard.js';
 import { positionPhase } from './position-phase.js';
 import {
+  finite,
   flag,
   type Kinds,
   list,
@@ -30,7 +32,6 @@ import {
   whole,
 } from './settings.js';
 import { isFreeOrigin, modelTokensOf } from './stop-rule.js';
-import { isTrainedHead } from './trained-heads.js';
 
 /** Settings of an `AutoController`. */
 export interface AutoConfig {
@@ -46,6 +47,9 @@ export interface AutoState {
   kind: ContextKindState;
   /** By context kind. */
   guards: LossGuardState[];
+  modelGuards: LossGuardState[];
+  gains: number[];
+  forgone: number;
   tokens: number;
   ms: number;
   recent: number;
@@ -55,6 +59,10 @@ export interface AutoState {
   drafters: string[];
   position: number;
   rows: number;
+  modelRows: number;
+  isPlain: boolean;
+  lag: number;
+  alone: number;
   /** Context length that the cost curve in use is of; undefined before the first. */
   curveAt: number | undefined;
   surroundings: Surroundings;
@@ -72,6 +80,9 @@ const STATE_KINDS: Kinds<AutoState> = {
   learner: AcceptanceLearner.kind,
   kind: PART,
   guards: list(LossGuard.kind, CONTEXT_KINDS.length, CONTEXT_KINDS.length),
+  modelGuards: list(LossGuard.kind, CONTEXT_KINDS.length, CONTEXT_KINDS.length),
+  gains: list(finite, CONTEXT_KINDS.length, CONTEXT_KINDS.length),
+  forgone: POSITIVE,
   tokens: POSITIVE,
   ms: POSITIVE,
   recent: real(0, 1),
@@ -81,6 +92,10 @@ const STATE_KINDS: Kinds<AutoState> = {
   drafters: list(text, 0, 64),
   position: whole(0, Number.MAX_SAFE_INTEGER),
   rows: whole(0, Number.MAX_SAFE_INTEGER),
+  modelRows: whole(0, Number.MAX_SAFE_INTEGER),
+  isPlain: flag,
+  lag: whole(0, Number.MAX_SAFE_INTEGER),
+  alone: whole(0, Number.MAX_SAFE_INTEGER),
   curveAt: optional(whole(0, Number.MAX_SAFE_INTEGER)),
   surroundings: shape<Surroundings>({ kind: oneOf(...CONTEXT_KINDS), recent: real(0, 1), isEarly: flag }),
   running: whole(1, 4096),
@@ -122,6 +137,23 @@ const STEPS_PER_SEQUENCE = 4;
 const CURVE_SPAN = 32;
 /** A draft model whose tokens cost so much is never asked, so that n-grams alone draft. */
 const NEVER_MS = 1e9;
+/**
+ * What asking the model gains a step, in plain steps' time: before any is known, at least (it has to be tried to know), and
+ * the weight of a step in its mean.
+ */
+const GAIN_PRIOR = 0.1;
+const LEAST_GAIN = 0.02;
+const GAIN_SHARE = 0.02;
+/** Steps that a text is expected to go on for, whatever its length. */
+const HORIZON = 32;
+/**
+ * Steps of one row after which a few are drafted whatever they seem to cost: a table in which several rows are too dear is
+ * only ever corrected by verifying some. N-grams' tokens, where there are any, since they take no time.
+ */
+const LOOK_AFTER = 512;
+const LOOK = { depth: 2, steps: 12 };
+/** Accepted tokens that the model may be behind in passing, after a run of n-grams; more is a text that it was not asked about. */
+const IN_PASSING = 16;
 /** Depths of the first steps where nothing is known of costs: what they take says what rows cost. */
 const EXPLORING = [0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 7, 7, 7, 7, 7, 7];
 
@@ -129,8 +161,9 @@ const EXPLORING = [0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 7, 7, 7, 7, 7, 7];
  * Expected tokens against time, token by token (docs/controllers/auto.md): drafting goes on while some m >= 1 has
  * sum of survival - lambda * (m * c + v(k + m + 1) - v(k + 1)) > 0, then what is verified is trimmed by the same rule.
  * lambda is the rate reached anyway, a ratio of sums, at least that of plain decoding. Survival comes from a logistic
- * regression that learns on line. Guards, one a context kind, count what speculation has lost against plain decoding and,
- * with back-off, leave first the draft model and then all drafting alone.
+ * regression that learns on line. Guards, two a context kind, count what the draft model and what all drafting has lost
+ * against plain decoding and, with back-off, leave it alone. A draft model that has much to read first is asked once what
+ * was forgone without it would have paid for that.
  *
  * One object serves one request after another and keeps what it learnt. Throws INVALID_ARGUMENT for a wrong setting.
  */
@@ -140,7 +173,13 @@ export class AutoController implements DepthController {
   readonly #learner = new AcceptanceLearner();
   readonly #kind = new ContextKindClassifier();
   /** One a context kind: what one kind of text loses says nothing of another, and is remembered over requests. */
-  #guards: readonly LossGuard[] = guardsOf(0);
+  #guards = CONTEXT_KINDS.map(() => new LossGuard());
+  /** The same of what a draft model adds. */
+  #modelGuards = CONTEXT_KINDS.map(() => new LossGuard());
+  /** By context kind, what asking that model gains a step, in plain steps' time. */
+  #gains = CONTEXT_KINDS.map(() => GAIN_PRIOR);
+  /** The same of the steps since it was asked last, and would have gained. */
+  #forgone = 0;
   /** Of a sequence alone: costs that were measured; without them those that the steps themselves teach. */
   #table: CostTable | undefined;
   /** Of a step that `#running` sequences share, as if all drafted alike: then what is best for one is best for all. */
@@ -155,12 +194,20 @@ export class AutoController implements DepthController {
   #ahead = AHEAD_PRIOR;
   /** Tokens verified a step, of late. */
   #depth = 0;
-  /** Whom the guard lets draft, from nobody on: who drafts, and whether a draft model is asked. */
-  #levels: readonly Level[] = [NOBODY];
   #limit = 0;
   #drafters: string[] = [];
+  /** Of these, the one that drafts, if any: what this policy does hangs on probabilities. */
+  #drafter: string | undefined;
   #position = 0;
   #rows = 0;
+  /** Of these, those of tokens that a model made. */
+  #modelRows = 0;
+  /** Whether the step before was one of plain decoding. */
+  #isPlain = false;
+  /** Accepted tokens that the draft model has not read. */
+  #lag = 0;
+  /** Steps of one row since the last one of several, of all requests. */
+  #alone = 0;
   /** As the steps now running are drafted. */
   #surroundings: Surroundings = { kind: 'prose', recent: 0.5, isEarly: true };
 
@@ -168,18 +215,30 @@ export class AutoController implements DepthController {
     this.#config = readSettings(KINDS, DEFAULTS, config);
   }
 
-  begin({ promptText, drafters, maxDepth, costs }: RequestInfo): void {
+  begin({ promptText, drafter, maxDepth, costs, ...request }: RequestInfo): void {
     this.#kind.begin(promptText);
-    this.#levels = levelsOf(drafters);
-    if (drafters.join() !== this.#drafters.join()) this.#guards = guardsOf(this.#levels.length - 1);
-    this.#drafters = [...drafters];
+    const drafters = drafter === undefined ? request.drafters : [drafter];
+    if (drafters.join() !== this.#drafters.join()) {
+      this.#guards = CONTEXT_KINDS.map(() => new LossGuard());
+      this.#modelGuards = CONTEXT_KINDS.map(() => new LossGuard());
+      this.#gains = CONTEXT_KINDS.map(() => GAIN_PRIOR);
+    }
+    this.#draftWith(drafters);
+    this.#forgone = 0;
     this.#limit = drafters.length > 0 ? Math.min(maxDepth, this.#config.maxDepth) : 0;
     this.#take(costs);
     this.#position = 0;
     this.#rows = 0;
+    this.#modelRows = 0;
+    this.#isPlain = false;
     this.#tokens = 0;
     this.#ms = 0;
     this.#recent = 0.5;
+  }
+
+  #draftWith(drafters: readonly string[]): void {
+    this.#drafters = [...drafters];
+    this.#drafter = drafters.includes('hybrid') ? 'hybrid' : drafters.find(tellsProbabilities);
   }
 
   #take(costs: CostTable | undefined): void {
@@ -199,7 +258,10 @@ export class AutoController implements DepthController {
       this.#running = Math.max(1, report.load.running);
       this.#price(this.#table);
     }
-    if (report.step === 0) return;
+    if (report.step === 0) {
+      this.#lag = report.drafterLag;
+      return;
+    }
     this.#learnCosts(report);
     this.#learner.learn(report, this.#surroundings);
     this.#learnOutcomes(report);
@@ -208,6 +270,9 @@ export class AutoController implements DepthController {
     this.#depth += DEPTH_SHARE * (report.verified - this.#depth);
     this.#position = report.position;
     this.#rows = report.rows;
+    this.#modelRows = modelTokensOf(report.origins.subarray(0, report.verified));
+    this.#lag = report.drafterLag;
+    this.#alone = report.rows > 1 ? 0 : this.#alone + 1;
   }
 
   #learnCosts(report: StepReport): void {
@@ -232,20 +297,40 @@ export class AutoController implements DepthController {
   }
 
   /** What the step took by the cost model, so that a stall of the machine is not taken for a property of the text. */
-  #count({ tokens, origins, rows, contextLength, catchUpMs, draftMs }: StepReport): void {
+  #count(report: StepReport): void {
     const costs = this.#costs;
     if (costs === undefined) return;
+    const { tokens, origins, rows, verified, accepted, contextLength, catchUpMs, draftMs } = report;
     const { draft, overheadMs, rebuildMs } = costs.table;
     const made = modelTokensOf(origins);
-    let ms = overheadMs + catchUpMs + costs.stepMs(rows, contextLength, this.#rows > 1 || made > 0, made > 0);
+    const asked = askedModel(made, draftMs, draft.msPerToken);
+    const passMs = costs.stepMs(rows, contextLength, asked || !this.#isPlain, asked);
+    this.#isPlain = isPlain(rows, asked);
     // A token that the stop rule refused took its time as well, and is in no list.
-    ms += Math.min(draftMs, (made + 1) * draft.msPerToken + (draft.startMs ?? 0));
-    if (this.#rows > 0 && rows !== this.#rows) ms += rebuildMs;
+    const draftingMs = Math.min(draftMs, (made + 1) * draft.msPerToken + (draft.startMs ?? 0));
+    const changeMs = this.#rows > 0 && rows !== this.#rows ? rebuildMs : 0;
+    const ms = overheadMs + catchUpMs + passMs + draftingMs + changeMs;
     this.#tokens = RATE_KEEP * this.#tokens + tokens.length;
     this.#ms = RATE_KEEP * this.#ms + ms;
     const plainMs = overheadMs + costs.verifyMs(1, contextLength);
+    // The step as it would have been without the model, and what that added.
+    const withoutRows = rows - modelTokensOf(origins.subarray(0, verified));
+    const withoutMs = costs.stepMs(withoutRows, contextLength, this.#rows - this.#modelRows > 1, false);
+    const modelTokens = this.#hasModel ? modelTokensOf(origins.subarray(0, accepted)) : 0;
+    // Reading a whole text is for `#paysReading` to weigh, which looks further than a guard.
+    const readingMs = this.#hasModel && this.#lag > IN_PASSING ? catchUpMs : 0;
+    const modelMs = this.#hasModel ? passMs - withoutMs + draftingMs + catchUpMs - readingMs : 0;
     // Of the kind that the plan was made for: the step's own text may begin another.
-    this.#guard.step(tokens.length - ms / plainMs);
+    const kind = CONTEXT_KINDS.indexOf(this.#surroundings.kind);
+    const modelGain = modelTokens - modelMs / plainMs;
+    this.#modelGuards[kind]!.step(modelGain);
+    const gain = tokens.length - modelTokens - (ms - modelMs - readingMs) / plainMs;
+    this.#guards[kind]!.step(gain, this.#modelGuards[kind]!.credit);
+    if (!this.#hasModel) return;
+    if (asked) {
+      this.#gains[kind]! += GAIN_SHARE * (modelGain - this.#gains[kind]!);
+      this.#forgone = 0;
+    } else this.#forgone += Math.max(LEAST_GAIN, this.#gains[kind]!);
   }
 
   nextPlan(report: StepReport): Plan {
@@ -258,11 +343,16 @@ export class AutoController implements DepthController {
     };
     if (this.#limit === 0) return 0;
     const costs = this.#costs;
-    const level = this.#levels[this.#guard.level]!;
+    const level = this.#level(report.contextLength);
     if (costs === undefined) {
       // Steps that others share teach nothing of what rows cost: until some are had alone, nothing is drafted.
       if (this.#running > 1) return 0;
       return { depth: Math.min(EXPLORING[report.step] ?? 3, this.#limit), ...named(level.drafter) };
+    }
+    if (this.#running === 1 && this.#alone >= LOOK_AFTER && this.#drafter !== undefined) {
+      this.#alone = 0;
+      const drafter = this.#drafters.includes('ngram') ? 'ngram' : this.#drafter;
+      return { ...LOOK, depth: Math.min(LOOK.depth, this.#limit), drafter };
     }
     const verifyMs = this.#curveOf(costs, report.contextLength);
     const steps = this.#stepsOf(costs, verifyMs[0]!);
@@ -270,7 +360,7 @@ export class AutoController implements DepthController {
       const least = this.#running > 1 ? steps : 1;
       return {
         depth: 0,
-        steps: steps === 1 ? 1 : Math.min(Math.max(least, this.#guard.wait), MOST_PLAIN_STEPS),
+        steps: steps === 1 ? 1 : Math.min(Math.max(least, this.#wait), MOST_PLAIN_STEPS),
       };
     }
     const tokensPerMs = this.#worth(verifyMs[0]! + costs.table.overheadMs);
@@ -300,8 +390,37 @@ export class AutoController implements DepthController {
     return !canPay(verifyMs, this.#worth(verifyMs[0]! + costs.table.overheadMs));
   }
 
-  get #guard(): LossGuard {
-    return this.#guards[CONTEXT_KINDS.indexOf(this.#surroundings.kind)]!;
+  get #hasModel(): boolean {
+    return this.#drafter === 'hybrid' || this.#drafter === 'model';
+  }
+
+  /** Steps until drafting is tried again. */
+  get #wait(): number {
+    const kind = CONTEXT_KINDS.indexOf(this.#surroundings.kind);
+    const wait = this.#guards[kind]!.wait;
+    return this.#drafter === 'model' ? Math.max(wait, this.#modelGuards[kind]!.wait) : wait;
+  }
+
+  #level(contextLength: number): Level {
+    const kind = CONTEXT_KINDS.indexOf(this.#surroundings.kind);
+    const drafter = this.#drafter;
+    if (drafter === undefined || !this.#guards[kind]!.isOpen) return NOBODY;
+    const asksModel =
+      this.#hasModel && this.#modelGuards[kind]!.isOpen && this.#paysReading(kind, contextLength);
+    return asksModel || drafter !== 'model' ? { drafter, asksModel } : NOBODY;
+  }
+
+  /**
+   * What the model gains is known only by asking it, and for how long it will gain by nobody: it is asked once what was
+   * forgone without it, and what is to be expected, comes up to what reading the text takes (as one who skis rents skis
+   * until the rent has come up to their price).
+   */
+  #paysReading(kind: number, contextLength: number): boolean {
+    const costs = this.#costs;
+    if (costs === undefined) return true;
+    const plainMs = costs.table.overheadMs + costs.verifyMs(1, contextLength);
+    const expected = this.#forgone + HORIZON * Math.max(0, this.#gains[kind]!);
+    return expected * plainMs >= costs.catchUpMs(this.#lag);
   }
 
   #curveOf(costs: CostModel, contextLength: number): Float64Array {
@@ -346,8 +465,9 @@ export class AutoController implements DepthController {
 
   /** `k` is what a step verifies of late, rounded; `acceptance` that of first tokens, of late. */
   explain(): { k: number; acceptance: number; reason: string; tokensPerMs: number; ahead: number } {
-    const { drafter, asksModel } = this.#levels[this.#guard.level]!;
-    const who = drafter === undefined ? 'speculation lost' : asksModel ? 'value' : 'value, n-grams alone';
+    const kind = CONTEXT_KINDS.indexOf(this.#surroundings.kind);
+    const alone = this.#modelGuards[kind]!.isOpen ? '' : ', n-grams alone';
+    const who = this.#wait > 0 ? 'speculation lost' : `value${alone}`;
     return {
       k: Math.round(this.#depth),
       acceptance: this.#recent,
@@ -362,6 +482,9 @@ export class AutoController implements DepthController {
       learner: this.#learner.snapshot(),
       kind: this.#kind.snapshot(),
       guards: this.#guards.map((guard) => guard.snapshot()),
+      modelGuards: this.#modelGuards.map((guard) => guard.snapshot()),
+      gains: [...this.#gains],
+      forgone: this.#forgone,
       tokens: this.#tokens,
       ms: this.#ms,
       recent: this.#recent,
@@ -371,6 +494,10 @@ export class AutoController implements DepthController {
       drafters: [...this.#drafters],
       position: this.#position,
       rows: this.#rows,
+      modelRows: this.#modelRows,
+      isPlain: this.#isPlain,
+      lag: this.#lag,
+      alone: this.#alone,
       curveAt: this.#curve && this.#curveAt,
       surroundings: { ...this.#surroundings },
       running: this.#running,
@@ -384,10 +511,11 @@ export class AutoController implements DepthController {
     const s = readState(STATE_KINDS, state, this.name);
     this.#kind.restore(s.kind);
     this.#learner.restore(s.learner);
-    this.#drafters = s.drafters;
-    this.#levels = levelsOf(s.drafters);
-    this.#guards = guardsOf(this.#levels.length - 1);
+    this.#draftWith(s.drafters);
     for (const [i, state] of s.guards.entries()) this.#guards[i]!.restore(state);
+    for (const [i, state] of s.modelGuards.entries()) this.#modelGuards[i]!.restore(state);
+    this.#gains = s.gains;
+    this.#forgone = s.forgone;
     this.#running = s.running;
     this.#take(s.costs);
     if (s.live !== undefined) {
@@ -402,6 +530,10 @@ export class AutoController implements DepthController {
     this.#limit = s.limit;
     this.#position = s.position;
     this.#rows = s.rows;
+    this.#modelRows = s.modelRows;
+    this.#isPlain = s.isPlain;
+    this.#lag = s.lag;
+    this.#alone = s.alone;
     this.#surroundings = s.surroundings;
     if (s.curveAt !== undefined && this.#costs !== undefined) this.#curveOf(this.#costs, s.curveAt);
   }
@@ -417,19 +549,6 @@ const NOBODY: Level = { asksModel: false };
 /** Whether any number of tokens would be worth its rows if all of them were free and right. */
 function canPay(verifyMs: Float64Array, tokensPerMs: number): boolean {
   return verifyMs.some((ms, tokens) => tokens > tokensPerMs * (ms - verifyMs[0]!));
-}
-
-function guardsOf(highest: number): LossGuard[] {
-  return CONTEXT_KINDS.map(() => new LossGuard(highest));
-}
-
-function levelsOf(drafters: readonly string[]): Level[] {
-  if (drafters.includes('hybrid')) {
-    return [NOBODY, { drafter: 'hybrid', asksModel: false }, { drafter: 'hybrid', asksModel: true }];
-  }
-  // What it does hangs on probabilities, which a trained head doesn't give.
-  const first = drafters.find((name) => !isTrainedHead(name));
-  return first === undefined ? [NOBODY] : [NOBODY, { drafter: first, asksModel: first !== 'ngram' }];
 }
 
 function named(drafter: string | undefined): { drafter?: string } {

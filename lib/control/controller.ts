@@ -145,6 +145,8 @@ export interface RequestInfo {
    * possible.
    */
   drafters: readonly string[];
+  /** The one that the request asks for: who drafts where a plan names none, and what `auto` keeps to. */
+  drafter?: string;
   temperature: number;
   /** What a step costs on this machine, as far as it is known. */
   costs?: CostTable;

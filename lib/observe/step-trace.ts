@@ -112,8 +112,9 @@ export class RequestTrace {
   }
 
   /** What the controller was told before its first plan. */
-  begin({ drafters, costs }: RequestInfo): void {
+  begin({ drafters, drafter, costs }: RequestInfo): void {
     this.#generation.drafters = [...drafters];
+    if (drafter !== undefined) this.#generation.drafter = drafter;
     if (costs) this.#generation.costs = costs;
   }
 

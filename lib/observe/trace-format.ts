@@ -38,6 +38,7 @@ export interface TraceGeneration {
     /** With mode 'steps': the controller's name; and where it was asked for plans, what it was told at its begin. */
     controller?: string;
     drafters?: string[];
+    drafter?: string;
     costs?: CostTable;
   };
 }

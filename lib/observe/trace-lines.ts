@@ -47,10 +47,11 @@ export function recordedReport(line: TraceStep): StepReport {
 /** What the controller of a recorded generation, mode 'steps', was told before its first plan. */
 export function recordedRequest(
   { maxDepth }: TraceHeader,
-  { promptTokens, promptText, maxTokens, temperature, drafters = [], costs }: TraceGeneration['generation'],
+  { promptTokens, promptText, maxTokens, temperature, ...told }: TraceGeneration['generation'],
 ): RequestInfo {
+  const { drafters = [], drafter, costs } = told;
   const request = { promptTokens, promptText, maxTokens, maxDepth, drafters, temperature };
-  return costs ? { ...request, costs } : request;
+  return { ...request, ...(drafter !== undefined && { drafter }), ...(costs && { costs }) };
 }
 
 /**

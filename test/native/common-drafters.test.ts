@@ -40,6 +40,8 @@ describe.each(NAMES)('%s', (drafter) => {
       const result = await engine.generate({ prompt: looping, maxTokens: 30, drafter, ...how });
       expect(result.finishReason).toBe('length');
     }
+    const { stats } = await engine.generate({ prompt: looping, maxTokens: 8, drafter });
+    expect(stats.controller.name).toBe('goodput');
     await engine.close();
     const drafts = reports.filter((report) => report.drafted > 0 && report.drafter === drafter);
     expect(drafts.length).toBeGreaterThan(0);

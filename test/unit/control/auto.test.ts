@@ -146,25 +146,81 @@ describe('auto', () => {
     expect(acceptanceOf(last.stop!.acceptance, signals, 0)).toBeLessThan(0.4);
   });
 
-  it('gives the draft model up before n-grams, and all drafting after them, where the rule has missed a cost', () => {
-    const table = costs();
-    const auto = begun(table);
-    const levels: string[] = [];
-    for (let step = 1; step <= 400; step++) {
-      // Catching up takes as long as two plain steps, which no cost table knows of.
-      const plan = auto.nextPlan(
-        stepReport({
-          step,
-          position: step,
-          rows: 1,
-          tokens: new Int32Array(1),
-          catchUpMs: levels.length < 3 ? 20 : 0,
-        }),
-      ) as DetailedPlan;
-      const level = plan.depth === 0 ? 'nobody' : plan.stop!.value!.draftMs > 1e6 ? 'ngrams' : 'model';
-      if (levels.at(-1) !== level) levels.push(level);
+  describe('takes back what loses, and tries it again:', () => {
+    const plainStep = (step: number, fields: Partial<StepReport> = {}) =>
+      stepReport({ step, position: step, rows: 1, tokens: new Int32Array(1), ...fields });
+    /** Four n-grams' tokens, `right` of them. */
+    const ngramStep = (step: number, right: number) =>
+      plainStep(step, {
+        drafted: 4,
+        verified: 4,
+        accepted: right,
+        rows: 5,
+        tokens: new Int32Array(right + 1),
+        origins: new Uint8Array(4).fill(ORIGIN.ngram),
+      });
+    const levelOf = (plan: DetailedPlan) =>
+      plan.depth === 0 ? 'nobody' : plan.stop!.value!.draftMs > 1e6 ? 'ngrams' : 'model';
+    /** Who drafts, from one to the next, where a step goes as `of` says. */
+    function levels(auto: AutoController, steps: number, of: (step: number, level: string) => StepReport) {
+      const seen = [levelOf(auto.nextPlan(stepReport()) as DetailedPlan)];
+      for (let step = 1; step <= steps; step++) {
+        const level = levelOf(auto.nextPlan(of(step, seen.at(-1)!)) as DetailedPlan);
+        if (seen.at(-1) !== level) seen.push(level);
+      }
+      return seen;
     }
-    expect(levels).toEqual(['model', 'ngrams', 'nobody', 'ngrams', 'model']);
+
+    it('the draft model alone, where n-grams gain', () => {
+      // Catching up in passing takes as long as two plain steps, which the rule doesn't count.
+      const lost = (step: number, level: string) =>
+        level === 'model' ? plainStep(step, { catchUpMs: 20, drafterLag: 9 }) : ngramStep(step, 2);
+      expect(levels(begun(costs(5)), 150, lost)).toEqual(['model', 'ngrams', 'model', 'ngrams']);
+    });
+
+    it('all drafting, where n-grams lose', () => {
+      const lost = (step: number, level: string) =>
+        level === 'nobody' ? plainStep(step) : ngramStep(step, 0);
+      expect(levels(begun(costs(5)), 150, lost)).toEqual(['model', 'nobody', 'model', 'nobody']);
+    });
+
+    it('nothing, where the model makes good what n-grams lose', () => {
+      const mixed = (step: number) => {
+        const origins = Uint8Array.of(ORIGIN.model, ORIGIN.model, ORIGIN.ngram, ORIGIN.ngram);
+        return plainStep(step, {
+          ...{ drafted: 4, verified: 4, accepted: 2, rows: 5, tokens: new Int32Array(3), origins },
+        });
+      };
+      expect(levels(begun(costs(5)), 150, mixed)).toEqual(['model']);
+    });
+  });
+
+  describe('where the draft model has much to read first', () => {
+    const table = costs(0, { draft: { msPerToken: 0.5, threads: 1, readMs: 0.2 } });
+    const asks = (plan: unknown) => (plan as DetailedPlan).stop!.value!.draftMs < 1e6;
+    const behind = (step: number, drafterLag: number) =>
+      stepReport({ step, position: step, rows: 1, tokens: new Int32Array(1), drafterLag });
+
+    it('asks it at once where that is soon paid for, and later where it is not', () => {
+      expect(asks(begun(table).nextPlan(behind(0, 100)))).toBe(true);
+      const auto = begun(table);
+      let step = 0;
+      while (!asks(auto.nextPlan(behind(step, 1000)))) step++;
+      // 200 ms of reading are 20 plain steps; each step without it is held to forgo a tenth of one.
+      expect(step).toBeGreaterThan(100);
+      expect(step).toBeLessThan(200);
+    });
+
+    it('asks it later again where it gained nothing of late', () => {
+      const auto = begun(table);
+      // Always wrong, at almost no cost: the guard has nothing against it.
+      for (let step = 1; step < 200; step++) {
+        auto.nextPlan({ ...behind(step, 1), drafted: 1, draftMs: 0.5, origins: new Uint8Array(1) });
+      }
+      auto.begin(requestInfo({ drafters: DRAFTERS, costs: table }));
+      expect(asks(auto.nextPlan(behind(0, 100)))).toBe(false);
+      expect(asks(auto.nextPlan(behind(0, 2)))).toBe(true);
+    });
   });
 
   it('is asked so seldom that asking costs no more than its share', () => {
@@ -182,15 +238,16 @@ describe('auto', () => {
       [0.45, 64],
       [0, 1],
     ] as const) {
-      const auto = begun(costs(0, { callbackMs }));
+      // Eight tokens of n-grams, all wrong, cost as much as two plain steps.
+      const auto = begun(costs(20, { callbackMs }));
       const held: number[] = [];
       for (let step = 1; step <= 200; step++) {
         const report = stepReport({
           step,
           position: step,
-          rows: 1,
           tokens: new Int32Array(1),
-          catchUpMs: 20,
+          drafted: 8,
+          origins: new Uint8Array(8).fill(ORIGIN.ngram),
         });
         const plan = auto.nextPlan(report) as DetailedPlan;
         if (plan.depth === 0) held.push(plan.steps!);
@@ -213,6 +270,30 @@ describe('auto', () => {
     const auto = new AutoController();
     auto.begin(requestInfo({ drafters: [], costs: costs() }));
     expect(auto.nextPlan(stepReport())).toBe(0);
+  });
+
+  it('verifies a few tokens of n-grams now and then where its costs say that none is worth its row', () => {
+    const auto = begun(costs(0, { target: [1, 2, 9].map((rows) => ({ rows, contextLength: 0, ms: 10 * rows })) }));
+    const looks: number[] = [];
+    for (let step = 0; step < 2000; step++) {
+      const plan = auto.nextPlan(stepReport({ step, position: step, tokens: new Int32Array(1) }));
+      if (typeof plan !== 'number' && plan.stop === undefined && plan.depth > 0) {
+        expect(plan).toEqual({ depth: 2, steps: 12, drafter: 'ngram' });
+        looks.push(step);
+      }
+    }
+    expect(looks).toEqual([512, 1024, 1536]);
+  });
+
+  it('keeps to the drafter that the request asks for', () => {
+    const drafterOf = (drafter?: string) => {
+      const auto = new AutoController();
+      auto.begin(requestInfo({ drafters: DRAFTERS, costs: costs(), ...(drafter && { drafter }) }));
+      return (auto.nextPlan(stepReport()) as DetailedPlan).drafter;
+    };
+    expect([drafterOf(), drafterOf('ngram'), drafterOf('model')]).toEqual(['hybrid', 'ngram', 'model']);
+    // One that doesn't say how sure it is can't be drafted with by value.
+    expect(drafterOf('ngram-mod')).toBeUndefined();
   });
 
   it('gives the same plans for the same reports, and goes on from a snapshot that went through JSON', () => {
@@ -252,22 +333,30 @@ describe('auto', () => {
 });
 
 describe('the loss guard', () => {
-  it('lowers the level at a loss, waits twice as long after each, and starts over after a gain', () => {
-    const guard = new LossGuard(1);
+  it('closes at a loss, waits twice as long after each, and starts over after a gain', () => {
+    const guard = new LossGuard();
     const waits: number[] = [];
     let waited = 0;
     for (let step = 0; step < 1000; step++) {
-      guard.step(guard.level === 1 ? -0.5 : 0);
-      if (guard.level === 0) waited++;
+      guard.step(guard.isOpen ? -0.5 : 0);
+      if (!guard.isOpen) waited++;
       else if (waited > 0) {
         waits.push(waited);
         waited = 0;
       }
     }
     expect(waits.slice(0, 3)).toEqual([128, 256, 512]);
-    for (let step = 0; step < 2000 && guard.level === 0; step++) guard.step(0);
+    for (let step = 0; step < 2000 && !guard.isOpen; step++) guard.step(0);
     for (let step = 0; step < 10; step++) guard.step(1);
     expect(guard.snapshot().backOff).toBe(128);
+  });
+
+  it('stays open as long as something makes the loss good', () => {
+    const guard = new LossGuard();
+    for (let step = 0; step < 10; step++) guard.step(-0.5, 3);
+    expect(guard.isOpen).toBe(true);
+    for (let step = 0; step < 3; step++) guard.step(-0.5, 3);
+    expect(guard.isOpen).toBe(false);
   });
 });
 
