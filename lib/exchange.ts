@@ -57,11 +57,12 @@ export const PLAN = {
   ngramLogit: 20,
   tokensPerMs: 21,
   draftMs: 22,
-  rebuildMs: 23,
-  ahead: 24,
-  curveLength: 25,
+  startMs: 23,
+  rebuildMs: 24,
+  ahead: 25,
+  curveLength: 26,
 } as const;
-const CURVE_START = 26;
+const CURVE_START = 27;
 
 const HEADER_LENGTH = Object.keys(HEADER).length;
 /** Of a plain step: its request, its header, its token. */
@@ -218,6 +219,7 @@ export class StepExchange {
     if (value) {
       target[PLAN.tokensPerMs] = value.tokensPerMs;
       target[PLAN.draftMs] = value.draftMs;
+      target[PLAN.startMs] = value.startMs ?? 0;
       target[PLAN.rebuildMs] = value.rebuildMs ?? 0;
       target[PLAN.ahead] = value.ahead;
       for (let i = 0; i < value.verifyMs.length; i++) target[CURVE_START + i] = value.verifyMs[i]!;

@@ -23,7 +23,7 @@ void fill(Napi::Reference<Array>& reference, const Values& values, Part part = {
 enum PlanPlace {
   kDepth, kDrafter, kSteps, kVerify, kTrim, kTreeNodes, kBranches, kMinProbability, kMaxEntropy, kMinAcceptance, kMinSurvival,
   kKeep, kHasModel, kBias, kLogit, kMargin, kEntropy, kPlace, kMatch, kNgramBias, kNgramLogit,
-  kTokensPerMs, kDraftMs, kRebuildMs, kAhead, kCurveLength, kCurveStart
+  kTokensPerMs, kDraftMs, kStartMs, kRebuildMs, kAhead, kCurveLength, kCurveStart
 };
 
 // lib/control/driver.ts has checked the numbers; the clamps are for arrays that a controller has laid hands on.
@@ -57,6 +57,7 @@ Plan read_plan(Napi::Float64Array& array) {
   stop.curve = whole(kCurveLength, 0, StopRule::kCurve);
   stop.tokens_per_ms = stop.curve > 0 ? a[kTokensPerMs] : 0;
   stop.draft_ms = a[kDraftMs];
+  stop.start_ms = a[kStartMs];
   stop.rebuild_ms = a[kRebuildMs];
   stop.ahead = a[kAhead];
   for (int i = 0; i < stop.curve; ++i) stop.verify_ms[i] = a[kCurveStart + i];

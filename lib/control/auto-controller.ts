@@ -147,6 +147,11 @@ const GAIN_SHARE = 0.02;
 /** Steps that a text is expected to go on for, whatever its length. */
 const HORIZON = 32;
 /**
+ * The pass of a step that asks the draft model is slower by `afterMs`, and so are those of the next twenty steps, ever less:
+ * together about as much again (docs/benchmarks.md).
+ */
+const AFTERMATH = 2;
+/**
  * Steps of one row after which a few are drafted whatever they seem to cost: a table in which several rows are too dear is
  * only ever corrected by verifying some. N-grams' tokens, where there are any, since they take no time.
  */
@@ -307,7 +312,9 @@ export class AutoController implements DepthController {
     const passMs = costs.stepMs(rows, contextLength, asked || !this.#isPlain, asked);
     this.#isPlain = isPlain(rows, asked);
     // A token that the stop rule refused took its time as well, and is in no list.
-    const draftingMs = Math.min(draftMs, (made + 1) * draft.msPerToken + (draft.startMs ?? 0));
+    const draftingMs =
+      Math.min(draftMs, (made + 1) * draft.msPerToken + (draft.startMs ?? 0)) +
+      (asked ? (AFTERMATH - 1) * (draft.afterMs ?? 0) : 0);
     const changeMs = this.#rows > 0 && rows !== this.#rows ? rebuildMs : 0;
     const ms = overheadMs + catchUpMs + passMs + draftingMs + changeMs;
     this.#tokens = RATE_KEEP * this.#tokens + tokens.length;
@@ -364,6 +371,7 @@ export class AutoController implements DepthController {
       };
     }
     const tokensPerMs = this.#worth(verifyMs[0]! + costs.table.overheadMs);
+    const { draft } = costs.table;
     return {
       depth: this.#limit,
       drafter: level.drafter,
@@ -373,7 +381,8 @@ export class AutoController implements DepthController {
         acceptance: this.#learner.model(this.#surroundings),
         value: {
           tokensPerMs,
-          draftMs: level.asksModel ? costs.table.draft.msPerToken : NEVER_MS,
+          draftMs: level.asksModel ? draft.msPerToken : NEVER_MS,
+          startMs: (draft.startMs ?? 0) + AFTERMATH * (draft.afterMs ?? 0),
           verifyMs: this.#amongDrafts(verifyMs),
           rebuildMs: costs.table.rebuildMs,
           ahead: this.#ahead,

@@ -31,13 +31,16 @@ export interface AcceptanceModel {
  * some m >= 1 has sum over i = 1..m of S * ahead^i > tokensPerMs * (m * draftMs + v(k + m + 1) - v(k + 1)), where k
  * tokens are drafted, S is the probability that all of them are accepted (by `acceptance`) and v(n) is the time of
  * n rows. Looking m tokens ahead carries it over the steps of a staircase. Where an n-gram proposes the next token,
- * which takes no time to draft, its own acceptance stands for the first `ahead`, and draftMs is counted m - 1 times.
+ * which takes no time to draft, its own acceptance stands for the first `ahead`, and draftMs is counted m - 1 times. startMs
+ * is counted with the first draftMs of a draft.
  */
 export interface ValueRule {
   /** What a millisecond is worth, in tokens: the rate that is reached anyway. Above 0. */
   tokensPerMs: number;
   /** Time of one draft token, in milliseconds. */
   draftMs: number;
+  /** What the first token that a model is asked for costs more, in milliseconds. Default 0. */
+  startMs?: number;
   /** v(n) in milliseconds, from n = 1 on; a further row costs what the last one does. 1 to 65 numbers. */
   verifyMs: ArrayLike<number>;
   /** What a number of rows other than the step's before costs more, in milliseconds. Default 0. */

@@ -125,7 +125,7 @@ function readModel(read: Reader, value: unknown): Required<AcceptanceModel> {
 }
 
 function readValue(read: Reader, value: unknown): ValueRule {
-  const { tokensPerMs, draftMs, verifyMs, rebuildMs, ahead } = read.object('value', value);
+  const { tokensPerMs, draftMs, startMs, verifyMs, rebuildMs, ahead } = read.object('value', value);
   const ms = (name: string, t: unknown, otherwise?: number) =>
     read.number(`value.${name}`, t, 0, 1e9, otherwise);
   const curve = read.object('value.verifyMs', verifyMs) as unknown as ArrayLike<unknown>;
@@ -134,6 +134,7 @@ function readValue(read: Reader, value: unknown): ValueRule {
     tokensPerMs: read.number('value.tokensPerMs', tokensPerMs, Number.MIN_VALUE, 1e9),
     draftMs: ms('draftMs', draftMs),
     verifyMs: Float64Array.from({ length }, (_, i) => ms('verifyMs', curve[i])),
+    startMs: ms('startMs', startMs, 0),
     rebuildMs: ms('rebuildMs', rebuildMs, 0),
     ahead: read.number('value.ahead', ahead, 0, 1),
   };

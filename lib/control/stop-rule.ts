@@ -56,10 +56,19 @@ function verifyMs({ verifyMs: curve }: ValueRule, rows: number): number {
 }
 
 /**
- * Whether a draft of `k` tokens that all are accepted with probability `survival` should grow; `depth` is its limit.
- * `free` is the acceptance of the next token where an n-gram proposes it.
+ * Whether a draft of `k` tokens that all are accepted with probability `survival` should grow; `depth` is its limit, and
+ * `asked` whether a model was for one of them. `free` is the acceptance of the next token where an n-gram proposes it.
  */
-function isWorthMore(rule: ValueRule, k: number, survival: number, depth: number, free?: number): boolean {
+function isWorthMore(
+  rule: ValueRule,
+  {
+    k,
+    survival,
+    depth,
+    asked,
+    free,
+  }: { k: number; survival: number; depth: number; asked: boolean; free?: number | undefined },
+): boolean {
   const now = verifyMs(rule, k + 1);
   let gain = 0;
   let alive = survival;
@@ -67,7 +76,8 @@ function isWorthMore(rule: ValueRule, k: number, survival: number, depth: number
     alive *= m === 1 && free !== undefined ? free : rule.ahead;
     gain += alive;
     const toDraft = free === undefined ? m : m - 1;
-    if (gain > rule.tokensPerMs * (toDraft * rule.draftMs + verifyMs(rule, k + m + 1) - now)) return true;
+    const draftingMs = toDraft * rule.draftMs + (toDraft > 0 && !asked ? (rule.startMs ?? 0) : 0);
+    if (gain > rule.tokensPerMs * (draftingMs + verifyMs(rule, k + m + 1) - now)) return true;
   }
   return false;
 }
@@ -91,7 +101,8 @@ export function draftedBy(stop: StopRule, signals: DraftSignals, depth: number):
     const acceptance = acceptanceOf(stop.acceptance, signals, k);
     const isFree = isFreeOrigin(signals.origins?.[k]);
     const free = isFree ? acceptance : undefined;
-    if (stop.value !== undefined && !isWorthMore(stop.value, k, survival, depth, free)) {
+    const asked = computed > 0;
+    if (stop.value !== undefined && !isWorthMore(stop.value, { k, survival, depth, asked, free })) {
       return { drafted: k, computed, wantsMore: false };
     }
     if (!isFree) computed++;
@@ -104,7 +115,8 @@ export function draftedBy(stop: StopRule, signals: DraftSignals, depth: number):
     survival *= acceptance;
   }
   const wantsMore =
-    most < depth && (stop.value === undefined || isWorthMore(stop.value, most, survival, depth));
+    most < depth &&
+    (stop.value === undefined || isWorthMore(stop.value, { k: most, survival, depth, asked: computed > 0 }));
   return { drafted: most, computed, wantsMore };
 }
 

@@ -45,9 +45,17 @@ struct Draft {
   // Whether it may grow at all.
   bool wants_any() const { return !stopped && static_cast<int>(tokens.size()) < depth; }
   // Whether a model should be asked for another token.
-  bool wants_more() const { return wants_any() && (!stop || stop->worth_more(tokens.size(), survival, depth)); }
+  bool wants_more() const {
+    return wants_any() && (!stop || stop->worth_more(tokens.size(), survival, depth, has_asked()));
+  }
   // Whether this token, which costs nothing to draft, is worth verifying.
-  bool wants(const Signals& match) const { return !stop || stop->worth_more(tokens.size(), survival, depth, &match); }
+  bool wants(const Signals& match) const {
+    return !stop || stop->worth_more(tokens.size(), survival, depth, has_asked(), &match);
+  }
+  // Whether a model was asked for one of its tokens.
+  bool has_asked() const {
+    return std::any_of(signals.begin(), signals.end(), [](const Signals& of) { return !of.is_free(); });
+  }
   // Takes a proposal in, or stops at it: then it is the last token or none, as the stop rule says.
   void offer(int32_t token, const Signals& of_token, Distribution from = {}) {
     if (guide && !guide->take(token)) {

@@ -45,7 +45,7 @@ double StopRule::verify(int rows) const {
   return verify_ms[last] + (rows - 1 - last) * step;
 }
 
-bool StopRule::worth_more(int k, double survival, int depth, const Signals* next) const {
+bool StopRule::worth_more(int k, double survival, int depth, bool asked, const Signals* next) const {
   if (tokens_per_ms <= 0 || (next && !next->told())) return true;
   const double now = verify(k + 1);
   double gain = 0, alive = survival;
@@ -53,7 +53,8 @@ bool StopRule::worth_more(int k, double survival, int depth, const Signals* next
     alive *= m == 1 && next ? acceptance.of(*next, k) : ahead;
     gain += alive;
     const int to_draft = next ? m - 1 : m;
-    if (gain > tokens_per_ms * (to_draft * draft_ms + verify(k + m + 1) - now)) return true;
+    const double drafting = to_draft * draft_ms + (to_draft > 0 && !asked ? start_ms : 0);
+    if (gain > tokens_per_ms * (drafting + verify(k + m + 1) - now)) return true;
   }
   return false;
 }

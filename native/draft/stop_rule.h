@@ -55,12 +55,14 @@ struct StopRule {
   // What a millisecond is worth, in tokens. 0: time has no price, nothing is stopped or trimmed by value.
   double tokens_per_ms = 0;
   double draft_ms = 0, rebuild_ms = 0, ahead = 0;
+  double start_ms = 0;  // more for a draft's first token of a model
   int curve = 0;  // entries of verify_ms
   std::array<double, kCurve> verify_ms{};  // of 1, 2, … rows
 
   // Whether a draft of `k` tokens, all of them right with probability `survival`, should grow towards `depth`.
   // `next`: the token that a match proposes, which costs nothing to draft; without one the model would be asked.
-  bool worth_more(int k, double survival, int depth, const Signals* next = nullptr) const;
+  // `asked`: it has been, for one of the `k`.
+  bool worth_more(int k, double survival, int depth, bool asked, const Signals* next = nullptr) const;
   // Whether the token at place `k` ends the draft; else `survival` becomes that with it.
   bool refuses(const Signals& signals, int k, double& survival) const;
   // Of the tokens with these signals, how many are worth verifying, after a step of `rows_before` rows (0: none).

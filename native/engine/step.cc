@@ -106,7 +106,7 @@ void Step::start_drafts() {
     s->draft.others_wait = sequences_.size() > 1;
     s->draft.wants_guesses = tree_nodes_of(*s) > 0;
     s->tree.clear();
-    if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s))) to_extend_.push_back(s);
+    if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s), false)) to_extend_.push_back(s);
   }
   extend();
 }

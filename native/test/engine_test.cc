@@ -806,6 +806,7 @@ Plan random_plan(test::Random& random) {
     plan.trim = random.uniform() < 0.7;
     stop.tokens_per_ms = 0.05 + random.uniform();
     stop.draft_ms = 0.2 * random.uniform();
+    stop.start_ms = 0.3 * random.uniform();
     stop.rebuild_ms = 0.3 * random.uniform();
     stop.ahead = random.uniform();
     stop.curve = 10;

@@ -96,6 +96,18 @@ TEST("stop rule: drafting goes on while a further token is worth its time, and l
   CHECK_EQUAL(drafted(staircase(0.1, 0.1), doubtful, 8), 1);
 }
 
+TEST("stop rule: a draft's first token of a model has to be worth asking it") {
+  StopRule rule = staircase(0.1, 0.5);
+  const std::vector<Signals> sure(3, {.probability = 1, .margin = 1, .entropy = 0});
+  CHECK_EQUAL(drafted(rule, sure, 3), 3);
+  rule.start_ms = 12;  // 1.2 tokens, where 0.875 are to be expected
+  CHECK(!rule.worth_more(0, 1, 3, false));
+  CHECK(rule.worth_more(1, 1, 3, true));
+  // A match is taken all the same.
+  const Signals match = Signals::of_match(0.9f, Origin::kNgram);
+  CHECK(rule.worth_more(0, 1, 3, false, &match));
+}
+
 TEST("stop rule: what is verified is what is worth its rows") {
   const StopRule rule = staircase(0.1, 0.5);
   const std::vector<Signals> sure(8, {.probability = 0.9f, .margin = 0.8f, .entropy = 0});

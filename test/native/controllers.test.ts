@@ -336,6 +336,7 @@ describe('a controller', () => {
               tokensPerMs: 0.05 + next(),
               draftMs: 0.3 * next(),
               verifyMs: [2, 2.2, 2.4 + next(), 3.5, 3.6, 3.7 + next(), 5],
+              startMs: 0.3 * next(),
               rebuildMs: 0.4 * next(),
               ahead: next(),
             };

@@ -20,6 +20,7 @@ export function moody(seed: number, width: number): { controller: Controller; he
       ...{
         tokensPerMs: 0.2 + next(),
         draftMs: 0.1,
+        startMs: 0.3 * next(),
         verifyMs: [1, 1.2, 1.4, 1.6, 3, 3.2, 3.4],
         rebuildMs: 0.1,
       },

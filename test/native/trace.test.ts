@@ -53,6 +53,7 @@ function trimming(): Controller {
   const value = {
     tokensPerMs: 0.7,
     draftMs: 0.1,
+    startMs: 0.1,
     verifyMs: [1, 1.2, 1.4, 1.6, 3],
     rebuildMs: 0.1,
     ahead: 0.8,

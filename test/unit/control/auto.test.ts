@@ -272,8 +272,15 @@ describe('auto', () => {
     expect(auto.nextPlan(stepReport())).toBe(0);
   });
 
+  it('holds asking the model against what that costs the passes after it', () => {
+    const plan = begun(costs(0, { draft: { msPerToken: 0.5, threads: 1, startMs: 0.2, afterMs: 1.5 } }));
+    expect((plan.nextPlan(stepReport()) as DetailedPlan).stop!.value!.startMs).toBeCloseTo(0.2 + 2 * 1.5, 9);
+  });
+
   it('verifies a few tokens of n-grams now and then where its costs say that none is worth its row', () => {
-    const auto = begun(costs(0, { target: [1, 2, 9].map((rows) => ({ rows, contextLength: 0, ms: 10 * rows })) }));
+    const auto = begun(
+      costs(0, { target: [1, 2, 9].map((rows) => ({ rows, contextLength: 0, ms: 10 * rows })) }),
+    );
     const looks: number[] = [];
     for (let step = 0; step < 2000; step++) {
       const plan = auto.nextPlan(stepReport({ step, position: step, tokens: new Int32Array(1) }));
