@@ -19,8 +19,8 @@ export interface CostTable {
     /** What a step's first draft token of a model costs more, with the tokens that it has yet to read. Default 0. */
     startMs?: number;
     /**
-     * What a pass of several rows costs more in a step that asked the model: the draft's weights and the target's push each
-     * other out of the CPU's caches. Default 0.
+     * What a pass of several rows costs more in a step that asked the model: the target is slower for a while after it
+     * (docs/benchmarks.md). Default 0.
      */
     afterMs?: number;
     /**
