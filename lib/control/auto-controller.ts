@@ -270,12 +270,13 @@ export class AutoController implements DepthController {
     this.#learnCosts(report);
     this.#learner.learn(report, this.#surroundings);
     this.#learnOutcomes(report);
-    this.#count(report);
+    const modelRows = modelTokensOf(report.origins.subarray(0, report.verified));
+    this.#count(report, modelRows);
     this.#kind.push(report.text);
     this.#depth += DEPTH_SHARE * (report.verified - this.#depth);
     this.#position = report.position;
     this.#rows = report.rows;
-    this.#modelRows = modelTokensOf(report.origins.subarray(0, report.verified));
+    this.#modelRows = modelRows;
     this.#lag = report.drafterLag;
     this.#alone = report.rows > 1 ? 0 : this.#alone + 1;
   }
@@ -302,10 +303,10 @@ export class AutoController implements DepthController {
   }
 
   /** What the step took by the cost model, so that a stall of the machine is not taken for a property of the text. */
-  #count(report: StepReport): void {
+  #count(report: StepReport, modelRows: number): void {
     const costs = this.#costs;
     if (costs === undefined) return;
-    const { tokens, origins, rows, verified, accepted, contextLength, catchUpMs, draftMs } = report;
+    const { tokens, origins, rows, accepted, contextLength, catchUpMs, draftMs } = report;
     const { draft, overheadMs, rebuildMs } = costs.table;
     const made = modelTokensOf(origins);
     const asked = askedModel(made, draftMs, draft.msPerToken);
@@ -321,14 +322,13 @@ export class AutoController implements DepthController {
     this.#ms = RATE_KEEP * this.#ms + ms;
     const plainMs = overheadMs + costs.verifyMs(1, contextLength);
     // The step as it would have been without the model, and what that added.
-    const withoutRows = rows - modelTokensOf(origins.subarray(0, verified));
-    const withoutMs = costs.stepMs(withoutRows, contextLength, this.#rows - this.#modelRows > 1, false);
+    const withoutMs = costs.stepMs(rows - modelRows, contextLength, this.#rows - this.#modelRows > 1, false);
     const modelTokens = this.#hasModel ? modelTokensOf(origins.subarray(0, accepted)) : 0;
     // Reading a whole text is for `#paysReading` to weigh, which looks further than a guard.
     const readingMs = this.#hasModel && this.#lag > IN_PASSING ? catchUpMs : 0;
     const modelMs = this.#hasModel ? passMs - withoutMs + draftingMs + catchUpMs - readingMs : 0;
     // Of the kind that the plan was made for: the step's own text may begin another.
-    const kind = CONTEXT_KINDS.indexOf(this.#surroundings.kind);
+    const kind = this.#kindIndex;
     const modelGain = modelTokens - modelMs / plainMs;
     this.#modelGuards[kind]!.step(modelGain);
     const gain = tokens.length - modelTokens - (ms - modelMs - readingMs) / plainMs;
@@ -399,19 +399,24 @@ export class AutoController implements DepthController {
     return !canPay(verifyMs, this.#worth(verifyMs[0]! + costs.table.overheadMs));
   }
 
+  /** Place of the kind that the running steps were planned for in the lists by kind. */
+  get #kindIndex(): number {
+    return CONTEXT_KINDS.indexOf(this.#surroundings.kind);
+  }
+
   get #hasModel(): boolean {
     return this.#drafter === 'hybrid' || this.#drafter === 'model';
   }
 
   /** Steps until drafting is tried again. */
   get #wait(): number {
-    const kind = CONTEXT_KINDS.indexOf(this.#surroundings.kind);
+    const kind = this.#kindIndex;
     const wait = this.#guards[kind]!.wait;
     return this.#drafter === 'model' ? Math.max(wait, this.#modelGuards[kind]!.wait) : wait;
   }
 
   #level(contextLength: number): Level {
-    const kind = CONTEXT_KINDS.indexOf(this.#surroundings.kind);
+    const kind = this.#kindIndex;
     const drafter = this.#drafter;
     if (drafter === undefined || !this.#guards[kind]!.isOpen) return NOBODY;
     const asksModel =
@@ -474,8 +479,7 @@ export class AutoController implements DepthController {
 
   /** `k` is what a step verifies of late, rounded; `acceptance` that of first tokens, of late. */
   explain(): { k: number; acceptance: number; reason: string; tokensPerMs: number; ahead: number } {
-    const kind = CONTEXT_KINDS.indexOf(this.#surroundings.kind);
-    const alone = this.#modelGuards[kind]!.isOpen ? '' : ', n-grams alone';
+    const alone = this.#modelGuards[this.#kindIndex]!.isOpen ? '' : ', n-grams alone';
     const who = this.#wait > 0 ? 'speculation lost' : `value${alone}`;
     return {
       k: Math.round(this.#depth),

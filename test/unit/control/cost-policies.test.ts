@@ -31,7 +31,7 @@ function costs({ level = 64, riser = 0, draft = {} } = {}): CostTable {
 
 const depthOf = (plan: Plan) => (typeof plan === 'number' ? plan : plan.depth);
 
-/** Depths over steps in which token after token is right with `acceptance`, but for every such stretch one. */
+/** The depths of `steps` steps in which each draft token is right with probability `acceptance`, up to the first that is not. */
 function depthsOf(
   controller: DepthController,
   table: CostTable,
