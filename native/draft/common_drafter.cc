@@ -80,17 +80,18 @@ void CommonDrafter::extend(std::span<Draft*> drafts) {
     const double start = now_ms();
     Text& text = texts_[draft->seq];
     if (text.proposed_at != draft->accepted.size()) propose(draft->seq, draft->accepted);
-    // What was drafted before may be a part of the proposal or, where the plan has changed the drafter, another's.
-    size_t at = draft->tokens.size();
-    if (at > text.proposal.size() || !std::equal(draft->tokens.begin(), draft->tokens.end(), text.proposal.begin()))
-      draft->stopped = true;
-    while (draft->wants_any()) {
-      const bool ends = at == text.proposal.size() ||
-                        (draft->mask_eog && std::find(never_.begin(), never_.end(), text.proposal[at]) != never_.end());
-      if (ends)
+    while (draft->take_forced(), draft->wants_any()) {
+      // What was drafted before may be a part of the proposal, or not: forced by a grammar, or, where the plan has changed
+      // the drafter, another's.
+      const size_t at = draft->tokens.size();
+      const bool goes_on = at < text.proposal.size() &&
+                           std::equal(draft->tokens.begin(), draft->tokens.end(), text.proposal.begin());
+      const bool is_never = goes_on && draft->mask_eog &&
+                            std::find(never_.begin(), never_.end(), text.proposal[at]) != never_.end();
+      if (!goes_on || is_never)
         draft->stopped = true;
       else
-        draft->offer(text.proposal[at++], kUntold);
+        draft->offer(text.proposal[at], kUntold);
     }
     draft->draft_ms += now_ms() - start;
   }
