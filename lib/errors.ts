@@ -27,6 +27,7 @@ export type ErrorCode =
   | 'UNREACHABLE'
   | 'REFUSED'
   | 'NO_SPECULATION'
+  | 'PACKAGE_INCOMPLETE'
   | 'NATIVE_MISSING'
   | 'CPU_UNSUPPORTED'
   | 'NATIVE_FAILURE';

@@ -30,7 +30,10 @@ export interface Server extends AsyncDisposable {
   readonly app: FastifyInstance;
   /** The default controller, which may be changed at any time; the queue; events of requests. */
   readonly state: ServerState;
-  /** Listens, and answers the address, such as 'http://127.0.0.1:8080'. Throws INVALID_ARGUMENT where it can't be had. */
+  /**
+   * Listens, and answers the address, such as 'http://127.0.0.1:8080'. Throws INVALID_ARGUMENT where it can't be had, and
+   * PACKAGE_INCOMPLETE where the dashboard's files can't be read.
+   */
   listen(): Promise<string>;
   /**
    * Ends: `/readyz` says 503 at once, requests that wait are refused, running ones may go on for `drainMs`. The engine
@@ -110,6 +113,8 @@ export function createServer(engine: ServedEngine, options: ServerOptions = {}):
     state,
     listen: async () => {
       const { host, port } = checked;
+      // What is wrong with the routes has nothing to do with the address.
+      await app.ready();
       try {
         return await app.listen({ host, port });
       } catch (cause) {

@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import * as v from 'valibot';
 import { packageRoot } from '../../binding.js';
 import { MAX_DEPTH } from '../../control/controller.js';
+import { AdaptiveSpecError } from '../../errors.js';
 import { EventStream, type EventStreamOptions } from '../event-stream.js';
 import { readBody, text, whole } from '../fields.js';
 import { invalidField } from '../http-error.js';
@@ -40,7 +41,7 @@ export interface DashboardParts {
   stream: EventStreamOptions;
 }
 
-/** Adds the routes. The feed begins to listen when the first page is opened. */
+/** Adds the routes. The feed begins to listen when the first page is opened. Throws PACKAGE_INCOMPLETE. */
 export function dashboardPlugin(app: FastifyInstance, { engine, state, stream }: DashboardParts): void {
   let feed: DashboardFeed | undefined;
   app.addHook('onClose', async () => feed?.close());
@@ -53,12 +54,12 @@ export function dashboardPlugin(app: FastifyInstance, { engine, state, stream }:
     });
   });
 
-  const page = readFileSync(join(FOLDER, 'index.html'));
+  const page = fileOfPage('index.html');
   app.get('/dashboard', (_request, reply) => {
     reply.type('text/html; charset=utf-8').send(page);
   });
   const files = new Map(
-    Object.entries(FILES).map(([name, type]) => [name, { type, file: readFileSync(join(FOLDER, name)) }]),
+    Object.entries(FILES).map(([name, type]) => [name, { type, file: fileOfPage(name) }]),
   );
   app.get<{ Params: { file: string } }>('/dashboard/:file', ({ params }, reply) => {
     const found = files.get(params.file);
@@ -83,4 +84,17 @@ export function dashboardPlugin(app: FastifyInstance, { engine, state, stream }:
     state.set(depth == null ? { controller } : { controller, depth });
     return { controller: state.controller, depth: state.depth ?? null };
   });
+}
+
+function fileOfPage(name: string): Buffer {
+  try {
+    return readFileSync(join(FOLDER, name));
+  } catch (cause) {
+    throw new AdaptiveSpecError(
+      'PACKAGE_INCOMPLETE',
+      `The dashboard's ${name} can't be read: ${(cause as Error).message}`,
+      `Install the package again, or copy lib/serve/dashboard/page to ${packageRoot} too.`,
+      { cause },
+    );
+  }
 }
