@@ -24,7 +24,7 @@ import type { StepSample } from './calibration/step-samples.js';
 import type { Controller, RequestInfo, StepReport } from './control/controller.js';
 import { ControllerPool } from './control/controller-pool.js';
 import type { CostTable } from './control/costs.js';
-import { tellsProbabilities } from './control/drafter-names.js';
+import { drafterIndex, tellsProbabilities } from './control/drafter-names.js';
 import { ControllerDriver } from './control/driver.js';
 import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
@@ -463,7 +463,7 @@ export class Engine implements AsyncDisposable {
     const controller = this.#controllers.take(chosen, { depth: request.depth });
     const maxDepth = Math.min(request.maxDepth ?? this.#info.maxDepth, this.#info.maxDepth);
     const nativeDepth = this.#nativeDepth(controller, maxDepth);
-    const drafter = this.#drafterIndex(request.drafter);
+    const drafter = drafterIndex(this.#info.drafters, request.drafter);
     this.#mustBranch(request.tree);
     this.#mustKnow(request.logitBias);
     const seed = request.seed ?? Math.floor(Math.random() * 2 ** 32);
@@ -994,19 +994,6 @@ export class Engine implements AsyncDisposable {
     const isAuto = chosen === 'auto' || (chosen === undefined && depth === undefined);
     const name = drafter ?? this.#info.drafters[0];
     return isAuto && name !== undefined && !tellsProbabilities(name) ? 'goodput' : chosen;
-  }
-
-  /** Where a plan that names no drafter goes: an index into the engine's. */
-  #drafterIndex(name: string | undefined): number {
-    if (name === undefined) return 0;
-    const { drafters } = this.#info;
-    const index = drafters.indexOf(name);
-    if (index >= 0) return index;
-    throw new AdaptiveSpecError(
-      'INVALID_ARGUMENT',
-      `This engine has no drafter named ${JSON.stringify(name.slice(0, 80))}`,
-      drafters.length > 0 ? `It has: ${drafters.join(', ')}.` : 'Its target runs without speculation.',
-    );
   }
 
   /** Whether a request's prompt takes long to become tokens. */

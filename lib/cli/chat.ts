@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { MAX_DEPTH } from '../control/controller.js';
 import { controllerNames } from '../control/controllers.js';
+import { drafterIndex } from '../control/drafter-names.js';
 import { createEngine, type Engine } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import type { Generation } from '../generation.js';
@@ -20,6 +21,7 @@ interface Flags extends EngineFlags {
   system?: string;
   controller?: string;
   depth?: string;
+  drafter?: string;
   maxTokens?: string;
   temperature?: string;
   topP?: string;
@@ -33,6 +35,11 @@ export function addChat(program: Command): void {
     .option('--system <text>', 'what the model is told first')
     .option('-c, --controller <name|file>', `${controllerNames.join(', ')}, or a module's default export`)
     .option('-k, --depth <k>', 'the same depth at every step; 0 is plain decoding')
+    .option('--drafter <name>', 'who drafts where a plan names none: model, ngram, hybrid, …')
+    .option(
+      '--ngram-store <file>',
+      'draft from the texts that earlier chats left in this file, and add this one',
+    )
     .option('-n, --max-tokens <n>', 'most tokens of an answer (default: 1024)')
     .option('--temperature <t>', '0 takes the likeliest token (default: 0)')
     .option('--top-p <p>', 'draw among the likeliest tokens that hold this probability')
@@ -62,6 +69,7 @@ async function run(flags: Flags): Promise<void> {
   try {
     engine = await createEngine(engineOptions);
     mustChat(engine);
+    drafterIndex(engine.info.drafters, flags.drafter);
     conversation.maxDepth = engine.info.maxDepth;
     // So that an answer reads no more than what was said since the last.
     const session = engine.session();
@@ -113,6 +121,7 @@ async function settingsOf(flags: Flags): Promise<RequestOptions> {
   if (controller !== undefined)
     settings.controller = isControllerFile(controller) ? await importController(controller) : controller;
   if (flags.depth !== undefined) settings.depth = numberOf('--depth', flags.depth);
+  if (flags.drafter !== undefined) settings.drafter = flags.drafter;
   if (flags.maxTokens !== undefined) settings.maxTokens = numberOf('--max-tokens', flags.maxTokens);
   if (flags.temperature !== undefined) settings.temperature = numberOf('--temperature', flags.temperature);
   if (flags.topP !== undefined) settings.topP = numberOf('--top-p', flags.topP);

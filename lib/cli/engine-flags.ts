@@ -20,9 +20,9 @@ export interface EngineFlags {
   numa?: string;
   mlock?: boolean;
   mmap?: boolean;
-  /** Of `generate` alone. */
+  /** Of the same. */
   calibrate?: string;
-  /** Of `generate` alone: a benchmark's runs must know nothing of each other. */
+  /** Of `generate`, `chat` and `serve`: a benchmark's runs must know nothing of each other. */
   ngramStore?: string;
   audit?: string;
   chatTemplateFile?: string;

@@ -23,10 +23,14 @@ interface Flags extends EngineFlags {
   modelName?: string;
   controller?: string;
   depth?: string;
+  drafter?: string;
   parallel?: string;
   maxDepth?: string;
   queue?: string;
   batchSize?: string;
+  maxMemory?: string;
+  bodyLimit?: string;
+  maxMessages?: string;
   maxTokens?: string;
   temperature?: string;
   topK?: string;
@@ -55,10 +59,21 @@ export function addServe(program: Command): void {
     .option('--model-name <name>', "what the model is called (default: its file's name)")
     .option('-c, --controller <name|file>', `${controllerNames.join(', ')}, or a module's default export`)
     .option('-k, --depth <k>', 'the same depth at every step, for requests that say nothing else')
+    .option('--drafter <name>', "who drafts in requests that don't say it: model, ngram, hybrid, …")
+    .option(
+      '--ngram-store <file>',
+      "draft from earlier requests' texts too, whoever sent them, and keep them in this file",
+    )
     .option('--parallel <n>', 'requests that generate at once (default: 1)')
     .option('--max-depth <k>', 'largest depth that requests may ask for (default: 32)')
     .option('--queue <n>', 'requests that may wait; more are refused (default: 64)')
     .option('--batch-size <n>', 'prompt tokens per batch (default: 512)')
+    .option(
+      '--max-memory <bytes>',
+      'what weights, caches and buffers may take (default: what the machine has)',
+    )
+    .option('--body-limit <bytes>', 'largest body of a request (default: 4 MiB)')
+    .option('--max-messages <n>', 'most messages of a request (default: 1024)')
     .option(
       '-n, --max-tokens <n>',
       "most tokens of requests that don't say it (default: what the context holds)",
@@ -81,9 +96,15 @@ export function addServe(program: Command): void {
 
 async function run(flags: Flags): Promise<void> {
   const engineOptions = engineOptionsOf(flags);
-  if (flags.parallel !== undefined) engineOptions.parallel = numberOf('--parallel', flags.parallel);
-  if (flags.batchSize !== undefined) engineOptions.batchSize = numberOf('--batch-size', flags.batchSize);
-  if (flags.maxDepth !== undefined) engineOptions.maxDepth = numberOf('--max-depth', flags.maxDepth);
+  for (const [name, flag] of [
+    ['parallel', '--parallel'],
+    ['batchSize', '--batch-size'],
+    ['maxDepth', '--max-depth'],
+    ['maxMemory', '--max-memory'],
+  ] as const) {
+    const value = flags[name];
+    if (value !== undefined) engineOptions[name] = numberOf(flag, value);
+  }
   const serverOptions = await serverOptionsOf(flags);
   // Before the models are loaded, so that a slip of the keyboard costs nothing.
   checkEngineOptions(engineOptions);
@@ -182,7 +203,14 @@ async function serverOptionsOf(flags: Flags): Promise<ServerOptions> {
   options.defaults = defaultsOf(flags);
   if (!flags.slots) options.slots = false;
   if (flags.verbose) options.verbose = true;
-  if (flags.queue !== undefined) options.queue = numberOf('--queue', flags.queue);
+  for (const [name, flag] of [
+    ['queue', '--queue'],
+    ['bodyLimit', '--body-limit'],
+    ['maxMessages', '--max-messages'],
+  ] as const) {
+    const value = flags[name];
+    if (value !== undefined) options[name] = numberOf(flag, value);
+  }
   if (flags.allowedHost !== undefined) options.allowedHosts = flags.allowedHost;
   if (!flags.cachePrompt) options.cachePrompt = false;
   if (flags.drain !== undefined) options.drainMs = Math.round(1000 * numberOf('--drain', flags.drain));
@@ -204,6 +232,7 @@ function defaultsOf(flags: Flags): RequestDefaults {
     if (value !== undefined) defaults[name] = numberOf(flag, value);
   }
   if (!flags.thinking) defaults.enableThinking = false;
+  if (flags.drafter !== undefined) defaults.drafter = flags.drafter;
   return defaults;
 }
 

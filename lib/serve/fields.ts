@@ -66,8 +66,9 @@ export const sharedFields = {
         depth: v.optional(whole(0, MAX_DEPTH)),
         maxDepth: v.optional(whole(1, MAX_DEPTH)),
         drafter: v.optional(text),
+        share: v.optional(flag),
       },
-      'an object with controller, depth, maxDepth and drafter only',
+      'an object with controller, depth, maxDepth, drafter and share only',
     ),
   ),
 };
@@ -122,7 +123,7 @@ export function sharedOptions(
   const { contextSize } = engine.info;
   const limit = limits.find((value) => value !== null && value !== undefined) ?? undefined;
   if (limit === 0) throw invalidField('max_tokens', 'max_tokens is 0. Give at least 1.');
-  const { controller, depth, drafter, maxDepth } = body.adaptive_spec ?? {};
+  const { controller, depth, drafter, maxDepth, share } = body.adaptive_spec ?? {};
   const options: { [Name in keyof RequestOptions]: RequestOptions[Name] | undefined } = {
     // The context ends every text.
     maxTokens: limit === undefined ? undefined : limit < 0 ? contextSize : Math.min(limit, contextSize),
@@ -144,6 +145,7 @@ export function sharedOptions(
     depth,
     drafter,
     maxDepth,
+    share,
   };
   return Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined),

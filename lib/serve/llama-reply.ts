@@ -118,6 +118,7 @@ export function settingsOf(options: RequestOptions, seed: number, stream: boolea
       depth,
       maxDepth: options.maxDepth,
       drafter,
+      share: options.share,
     },
   };
 }

@@ -57,7 +57,7 @@ export interface ServerOptions {
 /** Options of requests that a server may have defaults for, as `RequestOptions` documents them. */
 export type RequestDefaults = Pick<
   RequestOptions,
-  'maxTokens' | 'temperature' | 'topK' | 'topP' | 'minP' | 'seed' | 'enableThinking'
+  'maxTokens' | 'temperature' | 'topK' | 'topP' | 'minP' | 'seed' | 'enableThinking' | 'drafter'
 >;
 
 const whole = (min: number, max: number) => {
@@ -95,8 +95,9 @@ const schema = v.strictObject({
         minP: v.optional(v.custom<number>(() => true)),
         seed: v.optional(v.custom<number>(() => true)),
         enableThinking: v.optional(v.custom<boolean>(() => true)),
+        drafter: v.optional(v.custom<string>(() => true)),
       },
-      'an object with maxTokens, temperature, topK, topP, minP, seed and enableThinking only',
+      'an object with maxTokens, temperature, topK, topP, minP, seed, enableThinking and drafter only',
     ),
     {},
   ),

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { basename, join } from 'node:path';
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { packageRoot } from '../binding.js';
+import { drafterIndex } from '../control/drafter-names.js';
 import { AdaptiveSpecError } from '../errors.js';
 import { dashboardPlugin } from './dashboard/plugin.js';
 import { hostGuard, keyGuard } from './guards.js';
@@ -45,7 +46,8 @@ export interface Server extends AsyncDisposable {
 /** Makes a server on an engine, which it doesn't close. Throws INVALID_ARGUMENT. */
 export function createServer(engine: ServedEngine, options: ServerOptions = {}): Server {
   const checked = checkServerOptions(options);
-  const { controller, depth } = checked;
+  const { controller, depth, defaults } = checked;
+  drafterIndex(engine.info.drafters, defaults.drafter);
   const state = new ServerState(depth === undefined ? { controller } : { controller, depth });
   const modelName = checked.modelName ?? basename(engine.info.model).replace(/\.gguf$/i, '');
   const metrics = new ServerMetrics(engine, state, { modelName, version });

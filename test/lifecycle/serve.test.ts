@@ -1,7 +1,7 @@
 // `adaptive-spec serve` as a process: what ends it, with which exit code, and what starts it again.
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -135,6 +135,40 @@ it('sets the server by its flags', async () => {
   expect(__verbose).toMatchObject({ prompt: '[Hi]', generation_settings: { seed: 7 } });
 });
 
+it('sets limits, the drafter and the n-gram store by flags', async () => {
+  const store = join(folder, 'answers.ngrams');
+  const process = serve([
+    ...['--drafter', 'ngram-simple', '--ngram-store', store, '--max-memory', '4e9'],
+    ...['--body-limit', '2000', '--max-messages', '2'],
+  ]);
+  const address = await process.address();
+  const { default_generation_settings } = await (await fetch(`${address}/props`)).json();
+  expect(default_generation_settings.params.adaptive_spec.drafter).toBe('ngram-simple');
+  const chat = (messages: object[]) =>
+    fetch(`${address}/v1/chat/completions`, {
+      ...{ method: 'POST', headers, body: JSON.stringify({ messages, max_tokens: 3 }) },
+    });
+  const said = (content: string) => ({ role: 'user', content });
+  expect((await chat([said('x'.repeat(2000))])).status).toBe(413);
+  expect((await chat([said('a'), said('b'), said('c')])).status).toBe(400);
+  expect((await chat([said('a'), said('b')])).status).toBe(200);
+  process.child.kill('SIGTERM');
+  expect(await process.end).toEqual({ code: 0, signal: null });
+  expect(existsSync(store)).toBe(true);
+});
+
+it('loads nothing that takes more memory than it may', async () => {
+  const process = serve(['--max-memory', '1000']);
+  expect(await process.end).toEqual({ code: 1, signal: null });
+  expect(process.err()).toMatch(/^OUT_OF_MEMORY: /);
+});
+
+it('has no drafter that its models lack', async () => {
+  const process = serve(['--drafter', 'hybrid']);
+  expect(await process.end).toEqual({ code: 2, signal: null });
+  expect(process.err()).toMatch(/^INVALID_ARGUMENT: This engine has no drafter named "hybrid"/);
+});
+
 it('says which chat template it cannot read', async () => {
   const process = serve(['--chat-template-file', join(folder, 'none.jinja')]);
   expect((await process.end).code).not.toBe(0);
@@ -214,6 +248,10 @@ describe('the API key', () => {
     [['--controller', 'nobody'], /no controller named/],
     [['--controller', 'auto', '--depth', '3'], /A depth was given/],
     [['--parallel', '1000'], /parallel/],
+    [['--max-memory', '8G'], /--max-memory is "8G"/],
+    [['--body-limit', '0'], /bodyLimit is 0/],
+    [['--max-messages', '1.5'], /maxMessages is 1.5/],
+    [['--ngram-store', ''], /ngramStore is/],
   ])('and other flags that are wrong end it before a model is loaded: %j', async (args, message) => {
     const process = serve(args, { ADAPTIVE_SPEC_API_KEY: '' });
     expect(await process.end).toEqual({ code: 2, signal: null });

@@ -81,6 +81,30 @@ describe('a chat', () => {
     expect(code).toBe(1);
   });
 
+  it('drafts with whom it was told to, also from what earlier chats have left in a file', async () => {
+    const flags = [
+      '--drafter',
+      'ngram',
+      '--ngram-store',
+      'chats.ngrams',
+      '--depth',
+      '8',
+      '--max-tokens',
+      '60',
+    ];
+    const first = await chat(flags, ['hello']);
+    const second = await chat(flags, ['hello']);
+    expect([first.code, second.code, second.stdout]).toEqual([0, 0, first.stdout]);
+    const verified = ({ stderr }: Chat) => Number(/K (\d+\.\d) {3}accepted/.exec(stderr)![1]);
+    expect(verified(second)).toBeGreaterThan(verified(first));
+  });
+
+  it('does not begin with a drafter that its models lack', async () => {
+    const { code, stdout, stderr } = await chat(['--drafter', 'eagle3'], ['hello']);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^INVALID_ARGUMENT: This engine has no drafter named "eagle3"/);
+  });
+
   it('is refused before a model is loaded where a flag is wrong', async () => {
     const { code, stdout, stderr } = await chat(['--controller', 'nobody'], ['hello']);
     expect(stdout).toBe('');

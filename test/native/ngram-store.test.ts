@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { AdaptiveSpecError, type Engine, type EngineOptions, type RequestOptions } from '../../lib/index.js';
+import { createServer } from '../../lib/serve/index.js';
 import { BEGINNINGS, tinyEngine } from './tiny-engine.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'adaptive-spec-store-'));
@@ -62,6 +63,31 @@ describe('a later request', () => {
     const alone = await run(engine, { share: false });
     const second = await run(engine);
     expect(second.stats.steps).toBeLessThan(alone.stats.steps);
+  });
+});
+
+describe('a request over HTTP', () => {
+  it('shares its text as `share` says, in place of which stands the default', async () => {
+    await using engine = await open({ ngramStore: true });
+    await using server = createServer(engine, { port: 0, defaults: { drafter: 'ngram' } });
+    const address = await server.listen();
+    const steps = async (share?: boolean) => {
+      const answer = await fetch(`${address}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({
+          ...{ prompt: REQUEST.prompt, max_tokens: REQUEST.maxTokens },
+          adaptive_spec: { depth: REQUEST.depth, ...(share === undefined ? {} : { share }) },
+        }),
+      });
+      const { predicted_n, draft_n_accepted = 0 } = (await answer.json()).timings;
+      return predicted_n - draft_n_accepted;
+    };
+    const alone = await steps(false);
+    expect(await steps()).toBe(alone);
+    const shared = await steps();
+    expect(shared).toBeLessThan(alone / 2);
+    expect(await steps(false)).toBe(alone);
   });
 });
 

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { AdaptiveSpecError } from '../../lib/errors.js';
 import { httpErrorOf } from '../../lib/serve/http-error.js';
 import { createServer, type Server, type ServerOptions } from '../../lib/serve/index.js';
+import type { RequestDefaults } from '../../lib/serve/options.js';
 import { FakeEngine } from './fake-engine.js';
 
 const servers: Server[] = [];
@@ -195,13 +196,16 @@ describe("the server's defaults", () => {
     minP: 0.1,
     seed: 7,
     enableThinking: false,
+    drafter: 'ngram',
   };
+  const serveBy = (defaults: RequestDefaults) =>
+    serve({ defaults }, new FakeEngine({ drafters: ['model', 'ngram'] }));
 
   it('hold for requests that say nothing', async () => {
-    const { post, engine } = serve({ defaults });
+    const { post, engine } = serveBy(defaults);
     await post('/v1/completions', { prompt: 'a' });
     await post('/v1/completions', { prompt: 'a', max_tokens: 2, temperature: 0, seed: 9, top_k: -1 });
-    await post('/v1/completions', { prompt: 'a', max_tokens: -1 });
+    await post('/v1/completions', { prompt: 'a', max_tokens: -1, adaptive_spec: { drafter: 'model' } });
     expect(engine.runs[0]!.options).toMatchObject(defaults);
     expect(engine.runs[1]!.options).toMatchObject({
       maxTokens: 2,
@@ -210,28 +214,43 @@ describe("the server's defaults", () => {
       topK: 0,
       topP: 0.9,
     });
-    expect(engine.runs[2]!.options.maxTokens).toBe(512);
+    expect(engine.runs[2]!.options).toMatchObject({ maxTokens: 512, drafter: 'model' });
   });
 
   it('are what responses and /props say', async () => {
-    const { post, get } = serve({ defaults });
+    const { post, get } = serveBy(defaults);
     const response = (await post('/v1/responses', { input: 'a' })).json();
     expect(response).toMatchObject({ temperature: 0.5, top_p: 0.9 });
     expect((await get('/props')).json()).toMatchObject({
       total_slots: 1,
       model_path: '/models/fake-model.gguf',
-      default_generation_settings: { n_ctx: 512, params: { n_predict: 3, temperature: 0.5, seed: 7 } },
+      default_generation_settings: {
+        n_ctx: 512,
+        params: { n_predict: 3, temperature: 0.5, seed: 7, adaptive_spec: { drafter: 'ngram' } },
+      },
     });
   });
 
-  it.each([{ maxTokens: 0 }, { temperature: -1 }, { seed: 1.5 }, { enableThinking: 1 }, { topQ: 1 }])(
-    'may not be %j',
-    (wrong) => {
-      expect(() => serve({ defaults: wrong as object })).toThrow(
-        expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
-      );
-    },
-  );
+  it.each([
+    { maxTokens: 0 },
+    { temperature: -1 },
+    { seed: 1.5 },
+    { enableThinking: 1 },
+    { drafter: 1 },
+    { topQ: 1 },
+  ])('may not be %j', (wrong) => {
+    expect(() => serveBy(wrong as object)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+  });
+
+  it('may not have a drafter that the engine lacks', () => {
+    expect(() => serveBy({ drafter: 'hybrid' })).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_ARGUMENT',
+        message: 'This engine has no drafter named "hybrid"',
+        hint: 'It has: model, ngram.',
+      }),
+    );
+  });
 });
 
 describe('chats', () => {
