@@ -1,4 +1,4 @@
-// Log-probabilities of a text's tokens, in the words of OpenAI's two forms of completions.
+// Log-probabilities of a text's tokens, in the words of OpenAI's forms of answers.
 
 import type { TokenLogprobs, TokenProbability } from '../logprobs.js';
 import type { GenerationResult } from '../result.js';
@@ -8,10 +8,12 @@ const LEAST = -9999;
 
 /** Of a chat's tokens. */
 export function chatLogprobs(tokens: readonly TokenLogprobs[]) {
-  return {
-    content: tokens.map(({ top, ...token }) => ({ ...entry(token), top_logprobs: top.map(entry) })),
-    refusal: null,
-  };
+  return { content: listedLogprobs(tokens), refusal: null };
+}
+
+/** Token by token, as chats and responses have them. */
+export function listedLogprobs(tokens: readonly TokenLogprobs[]) {
+  return tokens.map(({ top, ...token }) => ({ ...entry(token), top_logprobs: top.map(entry) }));
 }
 
 /** Of a completion's tokens, of which the first begins `offset` characters into the text. */

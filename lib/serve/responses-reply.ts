@@ -2,8 +2,10 @@
 
 import { randomUUID } from 'node:crypto';
 import type { CallPart } from '../generation.js';
+import type { TokenLogprobs } from '../logprobs.js';
 import type { GenerationResult } from '../result.js';
 import { CallIds } from '../structured/call-id.js';
+import { listedLogprobs, logprobsOfText } from './logprobs.js';
 import { contentOf } from './replies.js';
 import type { ResponseEcho } from './responses-request.js';
 
@@ -42,10 +44,14 @@ export class ResponseReply {
     send('response.in_progress', { response });
   }
 
-  /** A piece of text; the first one opens the message. */
-  piece(send: SendEvent, text: string): void {
+  /** A piece of text, with its tokens' log-probabilities where they are asked for; the first one opens the message. */
+  piece(send: SendEvent, text: string, logprobs: readonly TokenLogprobs[] = []): void {
     this.#openMessage(send);
-    send('response.output_text.delta', { ...this.#place(), delta: text, logprobs: [] });
+    send('response.output_text.delta', {
+      ...this.#place(),
+      delta: text,
+      logprobs: listedLogprobs(logprobs),
+    });
   }
 
   /** More of a call; its name comes first. */
@@ -91,12 +97,13 @@ export class ResponseReply {
       content: [],
     };
     send('response.output_item.added', { output_index, item });
-    send('response.content_part.added', { ...this.#place(), part: textPart('') });
+    send('response.content_part.added', { ...this.#place(), part: textPart('', []) });
   }
 
   #closeMessage(send: SendEvent, item: MessageItem): void {
     const [part] = item.content;
-    send('response.output_text.done', { ...this.#place(), text: part!.text, logprobs: [] });
+    const { text, logprobs } = part!;
+    send('response.output_text.done', { ...this.#place(), text, logprobs });
     send('response.content_part.done', { ...this.#place(), part });
     send('response.output_item.done', { output_index: this.#opened.indexOf('message'), item });
   }
@@ -108,11 +115,12 @@ export class ResponseReply {
 
   #output(result: GenerationResult): (MessageItem | CallItem)[] {
     const status = statusOf(result);
-    const content = contentOf(result);
-    const message: MessageItem[] =
-      content === null
-        ? []
-        : [{ id: this.#messageId, type: 'message', status, role: 'assistant', content: [textPart(content)] }];
+    const text = contentOf(result);
+    const message: MessageItem[] = [];
+    if (text !== null) {
+      const content = [textPart(text, logprobsOfText(result) ?? [])];
+      message.push({ id: this.#messageId, type: 'message', status, role: 'assistant', content });
+    }
     const calls = (result.toolCalls ?? []).map((call, index) => this.#callItem(status, call, index));
     return [...message, ...calls];
   }
@@ -167,7 +175,12 @@ interface MessageItem {
   type: 'message';
   status: Status;
   role: 'assistant';
-  content: { type: 'output_text'; text: string; annotations: []; logprobs: [] }[];
+  content: {
+    type: 'output_text';
+    text: string;
+    annotations: [];
+    logprobs: ReturnType<typeof listedLogprobs>;
+  }[];
 }
 
 interface CallItem {
@@ -179,8 +192,8 @@ interface CallItem {
   arguments: string;
 }
 
-function textPart(text: string): MessageItem['content'][number] {
-  return { type: 'output_text', text, annotations: [], logprobs: [] };
+function textPart(text: string, logprobs: readonly TokenLogprobs[]): MessageItem['content'][number] {
+  return { type: 'output_text', text, annotations: [], logprobs: listedLogprobs(logprobs) };
 }
 
 function statusOf({ finishReason }: GenerationResult): Status {

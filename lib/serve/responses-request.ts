@@ -15,6 +15,7 @@ import {
   tokenLimit,
   toolFields,
   toolOf,
+  whole,
 } from './fields.js';
 import { invalidField, unsupportedField } from './http-error.js';
 import type { ServedRequest } from './request.js';
@@ -36,6 +37,19 @@ const item = v.object(
   'an object such as { role, content }',
 );
 
+const LOGPROBS = 'message.output_text.logprobs';
+/** What OpenAI can be asked to tell more of. All but the first is of inputs and tools that are refused here. */
+const INCLUDABLE = [
+  LOGPROBS,
+  'reasoning.encrypted_content',
+  'message.input_image.image_url',
+  'file_search_call.results',
+  'web_search_call.results',
+  'web_search_call.action.sources',
+  'code_interpreter_call.outputs',
+  'computer_call_output.output.image_url',
+];
+
 const schema = v.object({
   ...sharedFields,
   input: v.union(
@@ -44,6 +58,8 @@ const schema = v.object({
   ),
   instructions: v.nullish(text),
   max_output_tokens: tokenLimit,
+  include: v.nullish(v.array(v.picklist(INCLUDABLE, `one of ${INCLUDABLE.join(', ')}`), 'an array of names')),
+  top_logprobs: v.nullish(whole(0, 20)),
   previous_response_id: v.nullish(text),
   conversation: v.optional(v.unknown()),
   background: v.nullish(v.boolean('true or false')),
@@ -84,6 +100,7 @@ export interface ResponseEcho {
   max_output_tokens: number | null;
   temperature: number;
   top_p: number;
+  top_logprobs: number;
   tools: unknown[];
   tool_choice: unknown;
   parallel_tool_calls: boolean;
@@ -118,11 +135,14 @@ export function responsesRequest(
   const format = read.text?.format;
   if (format?.type === 'json_object') options.responseFormat = { type: 'json_object' };
   if (format?.type === 'json_schema') options.responseFormat = schemaFormat(format);
+  const logprobs = logprobsOf(read, options);
+  if (logprobs !== undefined) options.logprobs = logprobs;
   const echo: ResponseEcho = {
     instructions: read.instructions ?? null,
     max_output_tokens: read.max_output_tokens ?? null,
     temperature: read.temperature ?? 0,
     top_p: read.top_p ?? 1,
+    top_logprobs: read.top_logprobs ?? 0,
     tools: Array.isArray(tools) ? tools : [],
     tool_choice: read.tool_choice ?? 'auto',
     parallel_tool_calls: read.parallel_tool_calls === true,
@@ -137,6 +157,24 @@ export function responsesRequest(
     includeUsage: true,
   };
   return { request, echo };
+}
+
+/** How many tokens of each place are to be told of; undefined where nothing is. */
+function logprobsOf(
+  { include, top_logprobs }: Body,
+  { tools, toolChoice }: RequestOptions,
+): number | undefined {
+  const place = include?.indexOf(LOGPROBS) ?? -1;
+  if (place < 0) {
+    if (top_logprobs) throw invalidField('top_logprobs', `top_logprobs needs include: ["${LOGPROBS}"].`);
+    return undefined;
+  }
+  if (tools === undefined || toolChoice === 'none') return top_logprobs ?? 0;
+  throw invalidField(
+    `include[${place}]`,
+    'Where tools may be called, tokens are not those of the message alone. Ask for log-probabilities without tools, ' +
+      'or as a chat completion, which tells of every token.',
+  );
 }
 
 function messagesOf({ input, instructions }: Body): Message[] {

@@ -31,8 +31,8 @@ export async function respond(
   const calls = mayCall(served);
   await serving.stream(served, request, reply, {
     begin: (stream) => made.begin(sender(stream)),
-    text: (stream, text) => {
-      if (!calls) made.piece(sender(stream), text);
+    text: (stream, text, logprobs) => {
+      if (!calls) made.piece(sender(stream), text, logprobs);
     },
     part: (stream, part) => {
       if (part.type === 'content') made.piece(sender(stream), part.text);

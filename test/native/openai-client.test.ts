@@ -178,6 +178,23 @@ describe('completions, responses, models', () => {
     expect((await runner.finalResponse()).output_text).toBe(whole.output_text);
   });
 
+  it('tell log-probabilities as responses, streamed or not', async () => {
+    const asked: OpenAI.Responses.ResponseCreateParamsNonStreaming = {
+      ...{ model: 'tiny', input: 'the world is a', max_output_tokens: 10, top_logprobs: 2 },
+      include: ['message.output_text.logprobs'],
+    };
+    const whole = await client.responses.create(asked);
+    const logprobsOf = ({ output }: OpenAI.Responses.Response) => {
+      const [item] = output as OpenAI.Responses.ResponseOutputMessage[];
+      return (item!.content[0] as OpenAI.Responses.ResponseOutputText).logprobs!;
+    };
+    const told = logprobsOf(whole);
+    expect(told.map(({ token }) => token).join('')).toBe(whole.output_text);
+    expect(told.every(({ top_logprobs }) => top_logprobs.length === 2)).toBe(true);
+    const { stream: _, ...same } = asked;
+    expect(logprobsOf(await client.responses.stream(same).finalResponse())).toEqual(told);
+  });
+
   it('call tools as responses', async () => {
     const made = await client.responses.create({
       model: 'tiny',

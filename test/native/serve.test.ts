@@ -96,6 +96,29 @@ describe('a text', () => {
     }
   });
 
+  it('has them as a response too, in its pieces as in the whole', async () => {
+    const body = {
+      ...{ input: 'hello', max_output_tokens: 30, ignore_eos: true, top_logprobs: 2 },
+      include: ['message.output_text.logprobs'],
+    };
+    const chat = await post('/v1/chat/completions', {
+      messages: [{ role: 'user', content: 'hello' }],
+      ...{ max_tokens: 30, ignore_eos: true, logprobs: true, top_logprobs: 2 },
+    });
+    const told = (await chat.json()).choices[0].logprobs.content;
+    expect(told).toHaveLength(30);
+    const whole = await (await post('/v1/responses', body)).json();
+    expect(whole.output[0].content[0].logprobs).toEqual(told);
+    const events = await eventsOf(await post('/v1/responses', { ...body, stream: true }));
+    const of = (type: string) => events.filter((event) => event.type === `response.${type}`);
+    expect(of('output_text.delta').flatMap(({ logprobs }) => logprobs)).toEqual(told);
+    expect(of('output_text.done')[0].logprobs).toEqual(told);
+    expect(of('content_part.done')[0].part.logprobs).toEqual(told);
+    expect(of('incomplete')[0].response.output[0].content[0].logprobs).toEqual(told);
+    const plain = await (await post('/v1/responses', { input: 'hello', max_output_tokens: 3 })).json();
+    expect(plain.output[0].content[0].logprobs).toEqual([]);
+  });
+
   it('is drafted no deeper than a request allows', async () => {
     const deepest = async (adaptive_spec: object) => {
       const body = { prompt: BEGINNINGS[0], max_tokens: 60, adaptive_spec };

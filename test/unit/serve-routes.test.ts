@@ -343,7 +343,22 @@ describe('completions', () => {
   });
 });
 
+const LOGPROBS = 'message.output_text.logprobs';
+const LOOK = { type: 'function', name: 'look', parameters: { type: 'object' } };
+
 describe('responses', () => {
+  it('ask the engine for log-probabilities where they are to be included', async () => {
+    const { post, engine } = serve();
+    const ask = async (body: object) => (await post('/v1/responses', { input: 'Hi', ...body })).json();
+    expect(await ask({ include: [LOGPROBS], top_logprobs: 3 })).toMatchObject({ top_logprobs: 3 });
+    expect(await ask({ include: [LOGPROBS], tools: [LOOK], tool_choice: 'none' })).toMatchObject({
+      top_logprobs: 0,
+    });
+    await ask({ include: ['reasoning.encrypted_content'], top_logprobs: 0 });
+    await ask({ include: null, top_logprobs: null });
+    expect(engine.runs.map(({ options }) => options.logprobs)).toEqual([3, 0, undefined, undefined]);
+  });
+
   it('are answered, and repeat what was asked', async () => {
     const { post, engine } = serve();
     const response = await post('/v1/responses', {
@@ -520,6 +535,16 @@ describe('what is wrong with a request', () => {
     ['/v1/completions', { prompt: 'a', echo: true }, 501, 'echo'],
     ['/v1/completions', { prompt: 'a', suffix: 'b' }, 501, 'suffix'],
     ['/v1/completions', { prompt: 'a', logprobs: 6 }, 400, 'logprobs'],
+    ['/v1/responses', { input: 'a', top_logprobs: 2 }, 400, 'top_logprobs'],
+    ['/v1/responses', { input: 'a', include: [LOGPROBS], top_logprobs: 21 }, 400, 'top_logprobs'],
+    ['/v1/responses', { input: 'a', include: LOGPROBS }, 400, 'include'],
+    ['/v1/responses', { input: 'a', include: [LOGPROBS, 'logprobs'] }, 400, 'include[1]'],
+    [
+      '/v1/responses',
+      { input: 'a', include: ['reasoning.encrypted_content', LOGPROBS], tools: [LOOK] },
+      400,
+      'include[1]',
+    ],
     ['/v1/responses', {}, 400, 'input'],
     ['/v1/responses', { input: [] }, 400, 'input'],
     ['/v1/responses', { input: [{ content: 'a' }] }, 400, 'input[0].role'],
