@@ -106,7 +106,7 @@ export interface EngineInfo {
   hasChatTemplate: boolean;
   /**
    * What sessions do with what they have read: 'save' reuses it and saves it to files, 'reuse' can't save it (a sliding
-   * window), 'none' reads every prompt whole (recurrent models; a sliding window with `parallel` above 1).
+   * window), 'none' reads every prompt whole (recurrent models; a sliding window with `parallel` above 1; a trained head).
    */
   sessions: 'save' | 'reuse' | 'none';
   /** 'native' is an addon built on this machine, 'portable' a prebuilt one, 'simulated' that of a test engine. */
