@@ -1,4 +1,5 @@
 // What Prometheus gets of a server: counters that move at every step, under the names of llama.cpp and of vLLM.
+// 09-prometheus.yml beside this file has Prometheus read them from `adaptive-spec serve`; docs/server.md has queries.
 import { createEngine } from 'adaptive-spec';
 import { createServer } from 'adaptive-spec/server';
 

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createServer, type Server } from '../../lib/serve/index.js';
+import { checkServerOptions } from '../../lib/serve/options.js';
 import { FakeEngine } from './fake-engine.js';
 
 const servers: Server[] = [];
@@ -139,6 +140,33 @@ describe('/metrics', () => {
       ([, name]) => name!,
     );
     expect(told.sort()).toEqual(made.sort());
+  });
+
+  it('has every metric that the queries of docs/server.md ask for', async () => {
+    const { read } = serve();
+    const names = Object.keys(await read()).map((sample) => sample.replace(/\{.*/, ''));
+    const [, queries] = /^```promql\n(.*?)^```$/ms.exec(readFileSync('docs/server.md', 'utf8'))!;
+    const asked = [...queries!.matchAll(/rate\(([\w:]+)\[/g)].map(([, name]) => name);
+    expect(asked).toHaveLength(3);
+    expect(names).toEqual(expect.arrayContaining(asked));
+  });
+
+  it('is where the scrape configuration of the example looks for it', async () => {
+    const config = readFileSync('examples/09-prometheus.yml', 'utf8');
+    const { host, port } = checkServerOptions({});
+    const told = (name: string) => new RegExp(`^ +(?:- )?${name}: (.+)$`, 'm').exec(config)?.[1];
+    expect(told('targets')).toBe(`['${host}:${port}']`);
+    const { server } = serve();
+    // Prometheus' Host header is the target.
+    const headers = { host: `${host}:${port}` };
+    expect((await server.app.inject({ url: told('metrics_path')!, headers })).statusCode).toBe(200);
+    // A key as `authorization` sends it.
+    const withKey = createServer(new FakeEngine(), { apiKey: 'key' });
+    servers.push(withKey);
+    const ask = (authorization: string) =>
+      withKey.app.inject({ url: '/metrics', headers: { ...headers, authorization } });
+    expect((await ask('Bearer key')).statusCode).toBe(200);
+    expect((await ask('Bearer other')).statusCode).toBe(401);
   });
 
   it('counts what was refused, by code', async () => {
