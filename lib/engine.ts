@@ -114,9 +114,19 @@ export interface EngineInfo {
   loadMs: number;
 }
 
+/** A prompt that has been read; figures as in `Statistics`. */
+export interface ReadPrompt {
+  promptTokens: number;
+  /** Of them, those that were there from an earlier request, and needed no reading. */
+  reusedPromptTokens: number;
+  promptMs: number;
+}
+
 /** What `Engine.on` tells of, and with what. */
 export interface EngineEvents {
   warning: [warning: Warning];
+  /** Before a request's first step. */
+  prompt: [prompt: ReadPrompt, requestId: number];
   /** After every step of every request. The report is a copy. */
   step: [report: StepReport, requestId: number];
   finish: [result: GenerationResult, requestId: number];
@@ -929,7 +939,14 @@ export class Engine implements AsyncDisposable {
   #onStep(requestId: number, text: string, logprobs?: readonly NativeTokenLogprobs[]): boolean {
     const request = this.#requests.get(requestId);
     if (request === undefined) return false;
-    const isHeard = this.#emitter.listenerCount('step') > 0 && !this.#quiet.has(requestId);
+    const isQuiet = this.#quiet.has(requestId);
+    const { prompt } = this.#exchange;
+    if (prompt && !isQuiet) {
+      const { promptTokens } = request;
+      const read = { promptTokens, reusedPromptTokens: prompt.reused, promptMs: prompt.ms };
+      this.#emit('prompt', read, requestId);
+    }
+    const isHeard = this.#emitter.listenerCount('step') > 0 && !isQuiet;
     const onReport = isHeard ? (report: StepReport) => this.#emit('step', report, requestId) : undefined;
     return request.onStep(this.#exchange, text, onReport, logprobs);
   }

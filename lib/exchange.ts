@@ -30,6 +30,7 @@ export const HEADER = {
   verified: 21,
   beside: 22,
   besideAccepted: 23,
+  reused: 24,
 } as const;
 
 /** Places in `Exchange.plan`, in native code's order; v(n) stands behind them. */
@@ -104,6 +105,13 @@ export class StepExchange {
   /** True where a plan is wanted after the report just told; false while the last one holds. */
   get isAsked(): boolean {
     return this.#arrays.header[HEADER.asked] === 1;
+  }
+
+  /** Of the prompt's report: how many of its tokens were in the cache already, and the milliseconds it took. */
+  get prompt(): { reused: number; ms: number } | undefined {
+    const { header } = this.#arrays;
+    if (header[HEADER.step] !== 0) return undefined;
+    return { reused: header[HEADER.reused]!, ms: header[HEADER.verifyMs]! };
   }
 
   /** True where a controller has taken the memory of an array away (by `postMessage`, say); `renew` mends it. */

@@ -48,6 +48,7 @@ export {
   type EngineEvents,
   type EngineInfo,
   type MeasureOptions,
+  type ReadPrompt,
   type TokenizeOptions,
 } from './engine.js';
 export { AdaptiveSpecError, type ErrorCode } from './errors.js';

@@ -65,7 +65,7 @@ Plan read_plan(Napi::Float64Array& array) {
 }
 
 // lib/exchange.ts has the same order.
-constexpr size_t kHeader = 24;
+constexpr size_t kHeader = 25;
 std::array<double, kHeader> header_of(const StepReport& r) {
   const auto number = [](auto value) { return static_cast<double>(value); };
   return {number(r.question != 0), number(r.step),    number(r.position),       number(r.depth),
@@ -74,7 +74,7 @@ std::array<double, kHeader> header_of(const StepReport& r) {
           number(r.rows),          number(r.context_length), number(r.drafter), number(r.drafter_lag),
           number(r.late),          number(r.running),  number(r.waiting),       number(r.last),
           number(r.asked),         number(r.verified), number(r.beside_tokens.size()),
-          number(r.beside_accepted)};
+          number(r.beside_accepted), number(r.reused)};
 }
 // Of a plain step: its request, its header, its token.
 constexpr size_t kPlainStep = 1 + kHeader + 1;

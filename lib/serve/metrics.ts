@@ -3,6 +3,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { GenerationResult } from '../result.js';
 import { MetricMaker } from './metric-maker.js';
+import { promptMetrics } from './prompt-metrics.js';
 import { answerMetrics, controllerMetrics } from './request-metrics.js';
 import type { ServedEngine } from './served-engine.js';
 import type { ServerState } from './state.js';
@@ -31,32 +32,10 @@ export class ServerMetrics {
     const model = { model_name: modelName };
     this.#delay.enable();
     this.answered = answerMetrics(this.#make, modelName);
-    const prompts = this.#make.counters({ 'vllm:prompt_tokens': model }, 'Prompt tokens');
-    const read = this.#make.counters(
-      { 'llamacpp:prompt_tokens': {} },
-      'Prompt tokens that were read, counted when a request ends',
-    );
-    const cached = this.#make.counters(
-      { 'llamacpp:prompt_tokens_cached': {} },
-      'Prompt tokens that earlier requests had read, counted when a request ends',
-    );
-    let readTokens = 0;
-    let readMs = 0;
-    this.#make.gauges(
-      { 'llamacpp:prompt_tokens_seconds': {} },
-      'Prompt tokens read per second of reading',
-      () => (readMs > 0 ? readTokens / (readMs / 1000) : 0),
-    );
     this.#off = [
+      engine.on('prompt', promptMetrics(this.#make, modelName)),
       engine.on('step', stepMetrics(this.#make, modelName, maxDepth)),
       engine.on('finish', controllerMetrics(this.#make)),
-      engine.on('finish', ({ usage, stats }) => {
-        readTokens += usage.promptTokens - stats.reusedPromptTokens;
-        readMs += stats.promptMs;
-        read(usage.promptTokens - stats.reusedPromptTokens);
-        cached(stats.reusedPromptTokens);
-      }),
-      state.on('begin', ({ promptTokens }) => prompts(promptTokens)),
     ];
     this.#make.gauges(
       { 'llamacpp:requests_processing': {}, 'vllm:num_requests_running': model },

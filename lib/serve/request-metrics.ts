@@ -43,14 +43,7 @@ export function answerMetrics(
     'model_name',
     'finished_reason',
   ]);
-  const asked = make.counters({ 'vllm:prefix_cache_queries': model }, 'Tokens of prompts');
-  const cached = make.counters(
-    { 'vllm:prefix_cache_hits': model },
-    'Tokens of prompts that earlier requests had read',
-  );
   return ({ stats, usage, finishReason }, totalMs, queueMs) => {
-    asked(usage.promptTokens);
-    cached(stats.reusedPromptTokens);
     success.inc({ ...model, finished_reason: finishReason });
     firstToken((queueMs + stats.timeToFirstTokenMs) / 1000);
     perToken(stats.decodeMs / Math.max(1, usage.completionTokens) / 1000);

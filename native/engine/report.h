@@ -35,6 +35,7 @@ struct StepReport {
   int drafter_lag = 0;     // accepted tokens that the drafter has not read yet
   bool late = false;       // the plan came too late and the one before was used
   bool asked = false;      // a plan is wanted after this step, whether or not this report asks for it
+  int reused = 0;          // prompt tokens that were in the cache already; the prompt's report says it
   int running = 0, waiting = 0;
   bool last = false;  // the request is over
 

@@ -105,6 +105,7 @@ StepReport Sequence::report(const AcceptedPath& path) {
   r.other_ms = std::max(0.0, now - mark_ms - r.draft_ms - r.catch_up_ms - r.verify_ms);
   r.rows = step == 0 ? 0 : rows;
   r.context_length = step == 0 ? prefilled : static_cast<int>(tokens.size()) - 1;
+  r.reused = step == 0 ? result.reused_tokens : 0;
   r.drafter = r.drafted > 0 ? drafter : -1;
   r.late = late;
   mark_ms = now;

@@ -135,6 +135,24 @@ it('a session refuses a cache beside its own', async () => {
   await expect(Promise.resolve(generation)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
 });
 
+it('a prompt that has been read is told of before the first step, as its result tells later', async () => {
+  await using engine = await tinyEngine('target', 'draft');
+  const heard: unknown[] = [];
+  engine.on('prompt', (prompt, id) => heard.push([id, prompt]));
+  engine.on('step', ({ step }, id) => step === 1 && heard.push([id, 'step']));
+  const expected: unknown[] = [];
+  // Steps that are told of in a few numbers, and such that ask.
+  for (const controller of ['off', 'auto', () => 3]) {
+    const generation = engine.generate({ prompt: BEGINNINGS[0]!, maxTokens: 8, cache: 'a', controller });
+    const { usage, stats } = await generation;
+    const { promptTokens } = usage;
+    const { reusedPromptTokens, promptMs } = stats;
+    expect(reusedPromptTokens).toBe(controller === 'off' ? 0 : promptTokens - 1);
+    expected.push([generation.id, { promptTokens, reusedPromptTokens, promptMs }], [generation.id, 'step']);
+  }
+  expect(heard).toEqual(expected);
+});
+
 describe('the server', () => {
   let engine: Engine;
   beforeAll(async () => {

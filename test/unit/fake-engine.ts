@@ -31,6 +31,8 @@ export class FakeEngine implements ServedEngine {
   readonly runs: FakeRun[] = [];
   /** What every generation says. */
   words = ['Once', ' upon', ' a', ' time'];
+  /** Tokens of every prompt that are there already. */
+  reused = 0;
   /** Whether generations run to their end at once. */
   automatic = true;
   readonly #listeners = new Set<[string, (...values: never[]) => void]>();
@@ -152,8 +154,10 @@ export class FakeEngine implements ServedEngine {
     };
     let begun = false;
     const begin = () => {
-      if (!begun) report({ step: 0, contextLength: promptTokens });
+      if (begun) return;
       begun = true;
+      this.#emit('prompt', { promptTokens, reusedPromptTokens: this.reused, promptMs: 5 }, id);
+      report({ step: 0, contextLength: promptTokens });
     };
     const step = () => {
       begin();
@@ -186,7 +190,9 @@ export class FakeEngine implements ServedEngine {
     };
     const end = (changes: Partial<GenerationResult>) => {
       const reason: FinishReason = limit < this.words.length ? 'length' : 'stop';
-      const result = { ...resultOf(text, promptTokens, steps, reason), ...changes };
+      const made = resultOf(text, promptTokens, steps, reason);
+      made.stats.reusedPromptTokens = this.reused;
+      const result = { ...made, ...changes };
       generation.finish(result);
       this.#emit('finish', result, id);
     };

@@ -104,6 +104,31 @@ describe('/metrics', () => {
     );
   });
 
+  it('counts a prompt when it has been read, not at the end of its request', async () => {
+    const { engine, complete, read } = serve();
+    engine.automatic = false;
+    engine.reused = 1;
+    const answer = complete({ prompt: 'a b c d' });
+    while (engine.runs.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const counted = async () => {
+      const metrics = await read();
+      return [
+        'llamacpp:prompt_tokens_total',
+        'llamacpp:prompt_tokens_cached_total',
+        'llamacpp:prompt_tokens_seconds',
+        ...['prompt_tokens', 'prefix_cache_queries', 'prefix_cache_hits'].map(
+          (name) => `vllm:${name}_total{model_name="fake-model"}`,
+        ),
+      ].map((name) => metrics[name]);
+    };
+    engine.runs[0]!.step();
+    const read4of5 = [4, 1, 800, 5, 5, 1];
+    expect(await counted()).toEqual(read4of5);
+    engine.runs[0]!.finish();
+    expect((await answer).json().usage.prompt_tokens_details.cached_tokens).toBe(1);
+    expect(await counted()).toEqual(read4of5);
+  });
+
   it('adds up to what the replies said', async () => {
     const { complete, read } = serve();
     const replies = [];
