@@ -125,9 +125,9 @@ async function serve(engineOptions: EngineOptions, serverOptions: ServerOptions)
     await warmUp(engine).catch(() => {});
     server = createServer(engine, serverOptions);
     const address = await server.listen();
-    print(`listening on ${address}`);
-    // Tells the parent of `--isolate` that there is something to start again.
+    // Tells the parent of `--isolate` that there is something to start again, before anybody else can know.
     process.send?.('listening');
+    print(`listening on ${address}`);
     const signal = await signals.first;
     note(`${signal}: no requests are taken any more (running: ${server.state.running})`);
     process.exitCode = signal === 'SIGINT' ? 130 : 0;

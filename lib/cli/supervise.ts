@@ -60,6 +60,7 @@ function endOf(child: ChildProcess): Promise<{ code: number | null; signal: Node
       note(`The server can't be started: ${error.message}`);
       resolve({ code: 1, signal: null });
     });
-    child.on('exit', (code, signal) => resolve({ code, signal }));
+    // By then all that it has told is here; 'exit' may come before it.
+    child.on('close', (code, signal) => resolve({ code, signal }));
   });
 }
