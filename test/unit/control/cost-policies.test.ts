@@ -176,26 +176,20 @@ describe('hedge', () => {
     expect(plan).not.toBe(8);
   });
 
-  it('comes to draft 16 tokens by its looks where all are right and cost next to nothing', () => {
-    const controller = controllers.hedge({ lead: 2, lookInterval: 8 });
-    const table = costs({ draft: { msPerToken: 0.01 } });
-    controller.begin(requestInfo({ costs: table }));
-    const depths: number[] = [];
-    let plan = controller.nextPlan(stepReport());
-    for (let step = 1; step <= 300; step++) {
-      const depth = depthOf(plan);
-      const verified = (plan as DetailedPlan).verify ?? depth;
-      depths.push(verified);
-      // One token over and over, so that what a look didn't verify proves right later.
-      plan = controller.nextPlan(
-        stepReport({
-          ...{ step, depth, drafted: depth, verified, accepted: verified, rows: verified + 1 },
-          ...{ tokens: new Int32Array(verified + 1), draftMs: 0.01 * depth, verifyMs: 10 },
-          probabilities: new Float32Array(depth).fill(0.9),
-        }),
-      );
-    }
-    expect(usual(depths)).toBeGreaterThanOrEqual(16);
+  it('looks at as many as 16 tokens, the deepest fixed depth, where drafting them costs next to nothing', () => {
+    const controller = controllers.hedge({ lookInterval: 8 });
+    const looks = new Set<string>();
+    const explain = controller.explain.bind(controller);
+    const nextPlan = controller.nextPlan.bind(controller);
+    controller.nextPlan = (report) => {
+      const plan = nextPlan({ ...report, draftMs: 0.01 * report.drafted });
+      const look = /^look at \d+ tokens/.exec(explain().reason)?.[0];
+      if (look) looks.add(look);
+      return plan;
+    };
+    // Three rows are dear, so that nobody who looks at costs verifies two tokens.
+    depthsOf(controller, costs({ level: 2, riser: 100, draft: { msPerToken: 0.01 } }), 0.8, 300);
+    expect([...looks]).toEqual(['look at 16 tokens']);
   });
 
   it('looks deeper every so many steps, and verifies no more for it', () => {
