@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createEngine } from '../dist/index.js';
 import { createServer } from '../dist/serve/index.js';
+import { warmUp } from '../dist/serve/warm-up.js';
 import { main, root, say } from '../scripts/steps.mjs';
 import { crowd } from './crowd.mjs';
 import { waitForQuiet } from './environment.mjs';
@@ -61,6 +62,8 @@ async function bare() {
 
 async function serve() {
   const engine = await createEngine({ calibrate: 'off' });
+  // As `adaptive-spec serve` does before it listens.
+  await warmUp(engine);
   const loadBefore = await waitForQuiet();
   const rounds = [];
   for (let round = 0; round < Number(options.rounds); round++) {

@@ -103,7 +103,7 @@ await main(async () => {
   const report = {
     verdict: complaints.length === 0 ? 'flat' : complaints.join('; '),
     what: 'a server under clients that stream, break off, ask nonsense and come too many',
-    command: `node bench/soak.mjs --minutes ${minutes}`,
+    command: `node bench/soak.mjs --minutes ${minutes} --clients ${options.clients} --slots ${options.slots} --seed ${options.seed}`,
     models,
     loadBefore,
     minutes,

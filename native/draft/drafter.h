@@ -56,6 +56,8 @@ struct Draft {
   bool has_asked() const {
     return std::any_of(signals.begin(), signals.end(), [](const Signals& of) { return !of.is_free(); });
   }
+  // Whether the token may stand where the draft has come to.
+  bool allows(int32_t token) const { return !guide || guide->allows(token); }
   // Takes a proposal in, or stops at it: then it is the last token or none, as the stop rule says.
   void offer(int32_t token, const Signals& of_token, Distribution from = {}) {
     if (guide && !guide->take(token)) {
@@ -81,7 +83,7 @@ struct Draft {
     }
   }
 
-  // Another token for a place that has one.
+  // Another token for a place that has one. Whether the guide allows it there is to be asked before that place is taken.
   void guess(int place, int32_t token, float share) {
     if (!wants_guesses || token < 0 || place >= static_cast<int>(tokens.size()) || token == tokens[place]) return;
     for (const Guess& other : guesses)

@@ -52,9 +52,10 @@ void HybridDrafter::extend(std::span<Draft*> drafts) {
           // Whose token is not drafted stays a guess beside the other's.
           const int place = static_cast<int>(draft.tokens.size());
           const float model_score = static_cast<float>(kModel.of(signals, place));
-          if (match->score > model_score) {
+          const bool is_legal = draft.allows(token);  // the match is
+          if (match->score > model_score || !is_legal) {
             draft.offer(match->token, Signals::of_match(match->score, Origin::kNgramOverModel));
-            draft.guess(place, token, model_score / (1 - match->score));
+            if (is_legal) draft.guess(place, token, model_score / (1 - match->score));
           } else {
             draft.offer(token, signals);
             draft.guess(place, match->token, match->score / std::max(1 - model_score, 1e-6f));

@@ -15,7 +15,7 @@ namespace {
 // catching up.
 constexpr int kUsualLag = 2;
 // Of a row, behind the likeliest: later ones are too seldom right to be worth a row of the target's batch.
-constexpr int kGuesses = 2;
+constexpr size_t kGuesses = 2;
 
 // So many are read with the first draft token, as after a run of n-grams; more in passes of their own, which the others'
 // drafts need not wait for.
@@ -152,7 +152,7 @@ bool ModelDrafter::decode(std::span<Draft*> in_batch) {
 
 bool ModelDrafter::may_propose(const Draft& draft, int32_t id) const {
   const int32_t token = map_.to_target(id);
-  return !draft.guide || token < 0 || draft.guide->allows(token);
+  return token < 0 || draft.allows(token);
 }
 
 void ModelDrafter::read(Draft& draft, int row, const TakeProposal& take) {
@@ -175,10 +175,13 @@ void ModelDrafter::read(Draft& draft, int row, const TakeProposal& take) {
     return;
   }
   const size_t place = draft.tokens.size();
+  others_.clear();
+  // Before the token is taken: the guide is at this place now.
+  if (draft.wants_guesses && !draft.sampling) find_others(draft, logits, choice);
   take(draft, token, {choice.probability, choice.margin, choice.entropy});
   if (draft.sampling && draft.tokens.size() > place && draft.signals[place].origin == Origin::kModel)
     draw_last(draft, logits);
-  if (draft.wants_guesses) guess_others(draft, static_cast<int>(place), logits, choice);
+  for (const Guess& other : others_) draft.guess(other.place, other.token, other.share);
 }
 
 void ModelDrafter::draw_last(Draft& draft, float* logits) {
@@ -203,14 +206,16 @@ void ModelDrafter::draw_last(Draft& draft, float* logits) {
   draft.drawn_from.back() = std::move(from);
 }
 
-void ModelDrafter::guess_others(Draft& draft, int place, float* logits, const Choice& first) {
+void ModelDrafter::find_others(const Draft& draft, float* logits, const Choice& first) {
   int32_t id = first.id;
-  for (int i = 0; i < kGuesses; ++i) {
+  for (int i = 0; i < kOthers && others_.size() < kGuesses; ++i) {
     logits[id] = -std::numeric_limits<float>::infinity();
     id = argmax(logits, context_->n_vocab());
     if (id < 0) return;
+    if (!may_propose(draft, id)) continue;
     const float probability = std::exp(logits[id] - first.log_sum_exp);
-    draft.guess(place, map_.to_target(id), probability / std::max(1 - first.probability, 1e-6f));
+    others_.push_back({static_cast<int>(draft.tokens.size()), map_.to_target(id),
+                       probability / std::max(1 - first.probability, 1e-6f)});
   }
 }
 

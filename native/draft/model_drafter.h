@@ -52,8 +52,9 @@ class ModelDrafter : public Drafter {
   bool may_propose(const Draft& draft, int32_t id) const;
   // Puts a drawn token in place of the draft's last one.
   void draw_last(Draft& draft, float* logits);
-  // The likeliest ids behind the first, which leaves the row without them.
-  void guess_others(Draft& draft, int place, float* logits, const Choice& first);
+  // Fills others_ with the likeliest tokens behind the first that may stand at the place to which the draft has come. The
+  // row is left without those before them.
+  void find_others(const Draft& draft, float* logits, const Choice& first);
   bool decode(std::span<Draft*> in_batch);
 
   ModelHandle model_;
@@ -65,6 +66,7 @@ class ModelDrafter : public Drafter {
   std::vector<Draft*> growing_;
   std::vector<Draft*> behind_;  // of them, those with more to read than usual
   std::vector<double> usual_ms_;  // by drafts in a pass, less one: what it takes where none is behind; 0: not known
+  std::vector<Guess> others_;  // of the row that is read
   std::vector<int> rows_;  // by index in growing_: the batch row with its logits
 };
 

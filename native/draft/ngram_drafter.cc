@@ -17,7 +17,7 @@ std::optional<NgramIndex::Match> NgramDrafter::look(const Draft& draft) {
         other && (!match || (other->length > match->length && other->score > match->score)))
       match = other;
   if (match && draft.mask_eog && std::find(never_.begin(), never_.end(), match->token) != never_.end()) return std::nullopt;
-  if (match && draft.guide && !draft.guide->allows(match->token)) return std::nullopt;
+  if (match && !draft.allows(match->token)) return std::nullopt;
   return match;
 }
 

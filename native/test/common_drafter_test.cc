@@ -4,6 +4,7 @@
 
 #include "draft/common_drafter.h"
 #include "test/harness.h"
+#include "test/place_guide.h"
 #include "test/random.h"
 
 namespace adaptive_spec {
@@ -90,6 +91,59 @@ TEST("llama.cpp's drafters: an end of generation ends a draft that masks it") {
     extend(drafter, draft);
     CHECK_EQUAL(draft.tokens.size(), 3u);
     CHECK(draft.stopped);
+  }
+}
+
+TEST("llama.cpp's drafters: what a grammar forces is in the draft first, and a proposal that agrees goes on behind it") {
+  const Tokens text = loop(200);
+  for (const std::string& name : CommonDrafter::names()) {
+    CommonDrafter drafter(name, 1, kMaxDepth, kNever);
+    test::PlaceGuide guide;
+    guide.forces = {{0, 100}, {1, 101}, {4, 104}};
+    Draft draft = draft_of(text, 6);
+    draft.guide = &guide;
+    extend(drafter, draft);
+    CHECK_EQUAL(draft.tokens, (Tokens{100, 101, 102, 103, 104, 105}));
+    for (int i = 0; i < 6; ++i) {
+      const bool is_forced = guide.forces.contains(i);
+      CHECK(draft.signals[i].origin == (is_forced ? Origin::kGrammar : Origin::kNgram));
+      CHECK_EQUAL(draft.signals[i].told(), is_forced);
+    }
+  }
+}
+
+TEST("llama.cpp's drafters: a proposal that differs from what a grammar forces ends behind it, also where there is none") {
+  const Tokens text = loop(200), never_twice = {50, 51, 52, 53, 54};
+  for (const std::string& name : CommonDrafter::names())
+    for (const Tokens& accepted : {text, never_twice}) {
+      CommonDrafter drafter(name, 1, kMaxDepth, kNever);
+      test::PlaceGuide guide;
+      guide.forces = {{0, 100}, {1, 55}, {2, 102}};
+      Draft draft = draft_of(accepted, 6);
+      draft.guide = &guide;
+      extend(drafter, draft);
+      CHECK_EQUAL(draft.tokens, (Tokens{100, 55, 102}));
+      CHECK(draft.stopped);
+    }
+}
+
+TEST("llama.cpp's drafters: a token that a grammar forbids ends the draft, and no more is forced than is asked for") {
+  const Tokens text = loop(200);
+  for (const std::string& name : CommonDrafter::names()) {
+    CommonDrafter drafter(name, 1, kMaxDepth, kNever);
+    test::PlaceGuide guide;
+    guide.permits = [](int, int32_t token) { return token < 103; };
+    Draft draft = draft_of(text, 6);
+    draft.guide = &guide;
+    extend(drafter, draft);
+    CHECK_EQUAL(draft.tokens, (Tokens{100, 101, 102}));
+    CHECK(draft.stopped);
+    guide.forces = {{0, 7}, {1, 8}, {2, 9}};
+    draft.clear();
+    draft.depth = 2;
+    extend(drafter, draft);
+    CHECK_EQUAL(draft.tokens, (Tokens{7, 8}));
+    CHECK(!draft.stopped);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "draft/model_drafter.h"
 #include "draft/ngram_drafter.h"
 #include "test/harness.h"
+#include "test/place_guide.h"
 #include "test/random.h"
 
 namespace adaptive_spec {
@@ -366,6 +367,44 @@ TEST("hybrid drafter: a stop rule by value takes what is free, and doesn't ask t
   extend(*drafters.hybrid, dear);
   CHECK(dear.tokens.empty());
   CHECK_EQUAL(drafters.hybrid->lag(0, 60), 60);
+}
+
+TEST("model drafter: guesses are what a grammar allows at their place, though the draft has gone past it") {
+  const Tokens text = without_repetition(30);
+  std::set<int> parities;
+  for (const bool guided : {false, true}) {
+    Drafters drafters(1, 64);
+    test::PlaceGuide guide;
+    // Odd tokens at even places, even ones at odd places.
+    guide.permits = [](int place, int32_t token) { return (place + token) % 2 == 1; };
+    Draft draft = draft_of(text, 6);
+    draft.wants_guesses = true;
+    if (guided) draft.guide = &guide;
+    extend(*drafters.model, draft);
+    REQUIRE(draft.tokens.size() == 6);
+    CHECK_EQUAL(draft.guesses.size(), size_t{12});
+    for (const Guess& guess : draft.guesses) {
+      CHECK(guess.share > 0 && guess.token != draft.tokens[guess.place]);
+      if (guided) CHECK_EQUAL((guess.place + guess.token) % 2, 1);
+      else parities.insert((guess.place + guess.token) % 2);
+    }
+  }
+  CHECK_EQUAL(parities.size(), size_t{2});
+}
+
+TEST("hybrid drafter: where a grammar forbids the model's tokens the match is drafted, and none of them stays a guess") {
+  Tokens text = without_repetition(20);
+  text.push_back(10);  // 11 followed it once: not sure
+  Drafters drafters(1, 64);
+  test::PlaceGuide guide;
+  guide.permits = [](int place, int32_t token) { return place > 0 || token == 11; };
+  Draft draft = draft_of(text, 1);
+  draft.wants_guesses = true;
+  draft.guide = &guide;
+  extend(*drafters.hybrid, draft);
+  CHECK_EQUAL(draft.tokens, Tokens{11});
+  CHECK(draft.signals[0].origin == Origin::kNgramOverModel);
+  CHECK(draft.guesses.empty());
 }
 
 TEST("drafters: a stop rule that keeps has the refused token as the draft's last") {

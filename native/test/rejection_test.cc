@@ -1,73 +1,32 @@
 // Tests that rejection sampling gives the target's distribution: on a model that can be enumerated, 100,000 texts for
-// each setting, a G-test for every beginning of a text. Mistakes are made on purpose, and must be found.
+// each setting, a G-test for every beginning of a text. Mistakes are made on purpose, and must be found. Needs the tiny
+// models in the folder that ADAPTIVE_SPEC_TINY_MODELS names.
 #include "verify/rejection.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <map>
 
-#include "test/harness.h"
-#include "test/random.h"
-#include "test/statistics.h"
+#include "engine/context.h"
+#include "test/enumerable.h"
 #include "verify/accept.h"
 #include "verify/sampler.h"
 
 namespace adaptive_spec {
 namespace {
 
-using test::Random;
+using test::check_at_all_temperatures, test::check_caught, test::Emit, test::g_tests, test::Model, test::Random;
+using test::kDepth, test::kIds, test::kLength, test::kLevel, test::kTexts, test::target_row, test::Text, test::Texts;
 using Tokens = std::vector<int32_t>;
 
-constexpr int kIds = 8, kLength = 5, kDepth = 4, kTexts = 100'000;
-constexpr float kTemperatures[] = {0.2f, 0.5f, 0.8f, 1.0f, 1.5f};
-
-// --- The model: rows by the whole text before them.
-
-// A text as one number, its tokens being the digits behind a leading 1.
-struct Text {
-  uint32_t code = 1;
-  uint32_t length = 0;
-  void add(int32_t token) {
-    code = code * kIds + token;
-    ++length;
-  }
-  Text with(int32_t token) const { return {code * kIds + token, length + 1}; }
-};
-
-constexpr uint32_t codes(int length) { return length == 0 ? 2 : codes(length - 1) * kIds; }
-
-std::vector<float> target_row(const Text& text) { return Random(text.code).row(kIds, 1.5); }
-
-// A draft is the target with noise, and doesn't know the first two ids.
-std::vector<float> draft_row(const Text& text, int drafter) {
-  std::vector<float> row = target_row(text);
-  Random random(text.code * 7 + 1 + drafter);
-  for (float& logit : row) logit += static_cast<float>(random.normal());
-  row[0] = row[1] = -std::numeric_limits<float>::infinity();
-  return row;
+std::string tiny_model(const std::string& name) {
+  const char* folder = std::getenv("ADAPTIVE_SPEC_TINY_MODELS");
+  if (!folder) throw std::runtime_error("set ADAPTIVE_SPEC_TINY_MODELS to where test/tiny-models.ts wrote them");
+  return std::string(folder) + "/" + name + ".gguf";
 }
-
-// Distributions after every text at one setting of the sampler, each made once.
-class Model {
- public:
-  explicit Model(const SamplingParams& params) : sampler_(params, {}, {}, kIds) {}
-
-  const Distribution& target(const Text& text) {
-    Distribution& p = targets_[text.code];
-    if (p.empty()) p = sampler_.distribution(target_row(text).data());
-    return p;
-  }
-  const Distribution& draft(const Text& text, int drafter = 0) {
-    Distribution& q = drafts_[drafter][text.code];
-    if (q.empty()) q = sampler_.distribution(draft_row(text, drafter).data());
-    return q;
-  }
-
- private:
-  using Table = std::vector<Distribution>;  // by code
-  Sampler sampler_;
-  Table targets_ = Table(codes(kLength - 1)), drafts_[2] = {targets_, targets_};
-};
 
 // --- Speculation as the engine does it, with everything that could be wrong in the hands of the test.
 
@@ -96,9 +55,6 @@ struct Setting {
   std::function<int32_t(const Distribution&, std::span<const Proposal>, uint32_t seed, uint64_t position)> accept =
       judge;
 };
-
-// What becomes of each text: calls emit(text so far, next token).
-using Emit = std::function<void(const Text&, int32_t)>;
 
 void speculate(Model& model, const Setting& setting, uint32_t seed, const Emit& emit) {
   Text text;
@@ -151,55 +107,7 @@ void walk_tree(Model& model, const Siblings& siblings, uint32_t seed, const Emit
   }
 }
 
-// --- The test: of every beginning that came often enough, which tokens came next.
-
-using Texts = std::function<void(Model&, uint32_t seed, const Emit&)>;
-
-std::vector<double> g_tests(const SamplingParams& params, const Texts& texts) {
-  constexpr int kOften = 100;
-  Model model(params);
-  std::vector<std::vector<int>> next(codes(kLength - 1));  // by code
-  for (uint32_t seed = 0; seed < kTexts; ++seed)
-    texts(model, seed, [&](const Text& text, int32_t token) {
-      std::vector<int>& counts = next[text.code];
-      if (counts.empty()) counts.resize(kIds);
-      ++counts[token];
-    });
-  std::vector<double> probabilities;
-  Text text;
-  const std::function<void()> test_after_text = [&] {
-    const std::vector<int>& counts = next[text.code];
-    if (std::accumulate(counts.begin(), counts.end(), 0) < kOften) return;
-    probabilities.push_back(test::g_test(counts, model.target(text)));
-    if (text.length + 1 == kLength) return;
-    for (const Text here = text; int32_t token : {0, 1, 2, 3, 4, 5, 6, 7}) {
-      text = here.with(token);
-      test_after_text();
-    }
-  };
-  test_after_text();
-  return probabilities;
-}
-
-constexpr double kLevel = 0.01;   // of all tests of a setting together
-constexpr double kCaught = 1e-9;  // a bias is so improbable at least
-
-void check_at_all_temperatures(const Texts& texts, SamplingParams params = {}) {
-  std::vector<double> all;
-  for (float temperature : kTemperatures) {
-    params.temperature = temperature;
-    const std::vector<double> some = g_tests(params, texts);
-    all.insert(all.end(), some.begin(), some.end());
-  }
-  CHECK(all.size() > 500);
-  const double least = test::least_after_holm(all);
-  if (least < kLevel) test::fail(__FILE__, __LINE__, "a G-test answers " + std::to_string(least) + " after correction");
-}
-
-void check_caught(const Texts& texts) {
-  const double least = test::least_after_holm(g_tests({.temperature = 1}, texts));
-  if (least > kCaught) test::fail(__FILE__, __LINE__, "the bias went unnoticed: " + std::to_string(least));
-}
+// --- The tests.
 
 Texts chains(const Setting& setting) {
   return [setting](Model& model, uint32_t seed, const Emit& emit) { speculate(model, setting, seed, emit); };
@@ -208,8 +116,7 @@ Texts trees(const Siblings& siblings) {
   return [siblings](Model& model, uint32_t seed, const Emit& emit) { walk_tree(model, siblings, seed, emit); };
 }
 
-// What a controller may do at its worst: depths by the token that a draft ended with, though it was turned down.
-int spiteful(const Drafted& before, int) { return !before.tokens.empty() && before.tokens.back() >= 5 ? 0 : kDepth; }
+int spiteful(const Drafted& before, int) { return test::spiteful(before.tokens); }
 
 float likeliest(const Distribution& q) {
   float best = 0;
@@ -393,40 +300,35 @@ TEST("rejection: chi-square's tail is that of the tables") {
 
 // --- The sampler's state.
 
-TEST("rejection: penalties count what was accepted and nothing else, and masked ids never come") {
-  constexpr int32_t kMasked = 3;
+// Logits of a row after penalties, by the prompt and the text's own tokens.
+using Penalise = std::function<void(std::vector<float>& row, const Tokens& history)>;
+
+struct Penalised {
+  std::vector<double> right, without;  // G-tests against the penalties by hand, and against none
+  int accepted = 0;
+};
+
+// Short texts from drawn drafts, whose tokens would count too if a sampler's state moved on with them.
+Penalised texts_under(SamplingParams params, const Tokens& prompt, const Tokens& masked, const Penalise& penalise,
+                      const llama_vocab* vocab = nullptr) {
   constexpr uint32_t kShort = 3;
-  SamplingParams params{.temperature = 0.8f,
-                        .repeat_penalty = 1.5f,
-                        .frequency_penalty = 0.4f,
-                        .presence_penalty = 0.3f,
-                        .penalty_last_n = 3,
-                        .rejection = true};
-  const Tokens prompt = {2, 5, 5};
-  // By hand: the penalties' formula on the text before, then the softmax.
-  const auto expected = [&](const Text& text, const Tokens& tokens) {
-    Tokens window = prompt;
-    window.insert(window.end(), tokens.begin(), tokens.end());
-    window.erase(window.begin(), window.end() - params.penalty_last_n);
-    const std::vector<float> row = target_row(text);
+  const auto expected = [&](const Text& text, const Tokens& tokens, bool penalised) {
+    Tokens history = prompt;
+    history.insert(history.end(), tokens.begin(), tokens.end());
+    std::vector<float> row = target_row(text);
+    if (penalised) penalise(row, history);
     Distribution p;
-    for (int32_t id = 0; id < kIds; ++id) {
-      const auto count = std::count(window.begin(), window.end(), id);
-      double logit = row[id];
-      if (count > 0) {
-        logit = logit <= 0 ? logit * params.repeat_penalty : logit / params.repeat_penalty;
-        logit -= static_cast<double>(count) * params.frequency_penalty + params.presence_penalty;
-      }
-      if (id != kMasked) p.push_back({id, static_cast<float>(std::exp(logit / params.temperature))});
-    }
+    for (int32_t id = 0; id < kIds; ++id)
+      if (std::find(masked.begin(), masked.end(), id) == masked.end())
+        p.push_back({id, static_cast<float>(std::exp(static_cast<double>(row[id]) / params.temperature))});
     normalise(p);
     return p;
   };
   Model model({.temperature = params.temperature});
   std::map<Tokens, std::vector<int>> next;
-  int accepted = 0;
+  Penalised found;
   for (params.seed = 0; params.seed < kTexts; ++params.seed) {
-    Sampler sampler(params, prompt, {kMasked}, kIds);
+    Sampler sampler(params, prompt, masked, kIds, nullptr, vocab);
     Text text;
     Tokens tokens;
     while (text.length < kShort) {
@@ -440,10 +342,10 @@ TEST("rejection: penalties count what was accepted and nothing else, and masked 
         draft.push_back(draw(*from.back(), uniform_at(params.seed, Use::kDraft, start, draft.size())));
         with_draft.add(draft.back());
       }
-      accepted += accept_chain(
+      found.accepted += accept_chain(
           draft,
           [&](size_t row) {
-            std::vector<float> logits = target_row(text);
+            std::array<float, kIds> logits = model.row(text);
             return row < draft.size() ? sampler.sample(logits.data(), {draft[row], from[row]}, text.length)
                                       : sampler.sample(logits.data());
           },
@@ -457,16 +359,65 @@ TEST("rejection: penalties count what was accepted and nothing else, and masked 
           });
     }
   }
-  std::vector<double> probabilities;
   for (const auto& [tokens, counts] : next) {
     if (std::accumulate(counts.begin(), counts.end(), 0) < 100) continue;
     Text text;
     for (int32_t token : tokens) text.add(token);
-    probabilities.push_back(test::g_test(counts, expected(text, tokens)));
+    found.right.push_back(test::g_test(counts, expected(text, tokens, true)));
+    found.without.push_back(test::g_test(counts, expected(text, tokens, false)));
   }
-  CHECK(probabilities.size() > 30);
-  CHECK(accepted > kTexts / 2);
-  CHECK(test::least_after_holm(probabilities) > kLevel);
+  return found;
+}
+
+void check_penalised(const Penalised& found) {
+  CHECK(found.right.size() > 30);
+  CHECK(found.accepted > kTexts / 2);
+  CHECK(test::least_after_holm(found.right) > kLevel);
+  CHECK(test::least_after_holm(found.without) < test::kCaught);
+}
+
+TEST("rejection: penalties count what was accepted and nothing else, and masked ids never come") {
+  const SamplingParams params{.temperature = 0.8f,
+                              .repeat_penalty = 1.5f,
+                              .frequency_penalty = 0.4f,
+                              .presence_penalty = 0.3f,
+                              .penalty_last_n = 3,
+                              .rejection = true};
+  check_penalised(texts_under(params, {2, 5, 5}, {3}, [&](std::vector<float>& row, const Tokens& history) {
+    for (int32_t id = 0; id < kIds; ++id) {
+      const auto count = std::count(history.end() - params.penalty_last_n, history.end(), id);
+      if (count == 0) continue;
+      row[id] = row[id] <= 0 ? row[id] * params.repeat_penalty : row[id] / params.repeat_penalty;
+      row[id] -= static_cast<float>(count) * params.frequency_penalty + params.presence_penalty;
+    }
+  }));
+}
+
+TEST("rejection: DRY looks at what was accepted and nothing else") {
+  start_backend();
+  // DRY's breakers are looked up in a vocabulary; here there are none.
+  const ModelHandle model = load_model({.path = tiny_model("target")});
+  const SamplingParams params{.temperature = 0.8f,
+                              .dry = {.multiplier = 0.7f, .base = 1.75f, .allowed_length = 1, .last_n = 64},
+                              .rejection = true};
+  check_penalised(texts_under(
+      params, {5, 2, 6, 2, 5, 7, 5, 2}, {},
+      [&](std::vector<float>& row, const Tokens& history) {
+        for (int32_t id = 0; id < kIds; ++id) {
+          // The longest end of the text that stood before this token before.
+          int longest = 0;
+          for (int at = 1; at < static_cast<int>(history.size()); ++at) {
+            if (history[at] != id) continue;
+            int n = 0;
+            while (n < at && history[at - 1 - n] == history[history.size() - 1 - n]) ++n;
+            longest = std::max(longest, n);
+          }
+          if (longest >= params.dry.allowed_length)
+            row[id] -= params.dry.multiplier *
+                       std::pow(params.dry.base, static_cast<float>(longest - params.dry.allowed_length));
+        }
+      },
+      llama_model_get_vocab(model.get())));
 }
 
 TEST("rejection: bad rows give no token, and leave nothing to draw from") {

@@ -21,13 +21,14 @@ const docs = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8'
 const pages = ['README.md', ...docs.map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'));
 
 /** Libraries that examples and pages say to install beside the package. */
-const LIBRARIES = ['ai', '@langchain/core', 'openai'];
+const LIBRARIES = ['ai', '@ai-sdk/openai-compatible', '@langchain/core', 'openai'];
 
 /** A user's project: the package in node_modules, and what it is used with. */
 let project: string;
 beforeAll(() => {
   project = mkdtempSync(join(tmpdir(), 'adaptive-spec-readme-'));
-  mkdirSync(join(project, 'node_modules/@langchain'), { recursive: true });
+  for (const scope of ['@ai-sdk', '@langchain'])
+    mkdirSync(join(project, 'node_modules', scope), { recursive: true });
   symlinkSync(root, join(project, 'node_modules/adaptive-spec'));
   for (const name of LIBRARIES)
     symlinkSync(join(root, 'node_modules', name), join(project, 'node_modules', name));

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { armOf } from '../../lib/bench/arms.js';
+import { ORIGIN } from '../../lib/control/controller.js';
 import { controllers, readTrace, recordedReport, type StepReport } from '../../lib/index.js';
 import { tinyModels } from '../tiny-models.js';
 import { TieJudge } from './ties.js';
@@ -30,6 +31,26 @@ describe.each(NAMES)('%s', (drafter) => {
     expect([...drafted.tokens]).toEqual([...plain.tokens]);
     for (const report of reports) expect(report.drafted).toBeLessThanOrEqual(report.depth);
   });
+
+  it.each([0, 0.8])(
+    'drafts what a grammar forces, and goes on behind it, at temperature %d',
+    async (temperature) => {
+      const engine = await tinyEngine('target', 'draft', { contextSize: 1024 });
+      const reports: StepReport[] = [];
+      engine.on('step', (report) => reports.push(report));
+      // Between the digits the grammar leaves no choice; which digit is in the prompt.
+      const sentence = ' the world7; hello7';
+      const grammar = `root ::= ("${sentence.split('7').join('" [0-9] "')}")+`;
+      const how = { prompt: sentence.repeat(12), grammar, maxTokens: 100, temperature, seed: 3 };
+      const plain = await engine.generate({ ...how, controller: 'off' });
+      const { tokens, stats } = await engine.generate({ ...how, depth: 12, drafter });
+      await engine.close();
+      expect(tokens).toEqual(plain.tokens);
+      expect(stats.acceptedTokens).toBeGreaterThan(0);
+      const drafts = reports.map(({ origins }) => [...origins].join(''));
+      expect(drafts).toContainEqual(expect.stringContaining(`${ORIGIN.grammar}${ORIGIN.ngram}`));
+    },
+  );
 
   it('gives reports without probabilities, which controllers do without', async () => {
     const engine = await tinyEngine('target', 'draft', { contextSize: 1024 });

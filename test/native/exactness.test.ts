@@ -8,6 +8,7 @@ import {
   type Engine,
   fixedDepth,
   off,
+  type RequestOptions,
 } from '../../lib/index.js';
 import { type TinyModelName, tinyModels } from '../tiny-models.js';
 import { reportTies, TieJudge } from './ties.js';
@@ -23,6 +24,10 @@ const PAIRS: [TinyModelName, TinyModelName][] = [
   ['targetWithEog', 'draftWithEog'],
   ['swa', 'swaDraft'],
 ];
+
+const ALL_DRAFTERS = 'model ngram hybrid ngram-simple ngram-map-k ngram-map-k4v ngram-mod ngram-cache'.split(
+  ' ',
+);
 
 /** Controllers by name; each call makes a new one. */
 const CONTROLLERS: Record<string, () => Controller> = {
@@ -126,6 +131,54 @@ describe.each(PAIRS)('%s with %s', (target, draft) => {
         expect((await engine.generate({ ...request, depth: 6, drafter })).tokens).toEqual(without.tokens);
       }
     }
+  });
+});
+
+describe('one seed gives one text', () => {
+  const TEMPERATURES = [0.3, 0.8];
+  const SEEDS = [3, 11];
+  const DEPTHS = [1, 3, 8];
+  /** Nodes; 0 is a chain. */
+  const TREES = [0, 12];
+  let engine: Engine;
+  let requests: RequestOptions[];
+  let plain: number[][];
+
+  beforeAll(async () => {
+    engine = await tinyEngine('targetNear', 'draft', { branches: 5, contextSize: 1024 });
+    // In the model's own words, and a passage of them once more: all drafters know how that goes on.
+    const { tokens: words } = await engine.generate({ prompt: BEGINNINGS[0]!, maxTokens: 300 });
+    const prompt = [...words, ...words.slice(100, 160)];
+    requests = TEMPERATURES.flatMap((temperature) =>
+      SEEDS.map((seed) => ({ prompt, maxTokens: 80, temperature, topK: 2, seed })),
+    );
+    plain = [];
+    for (const request of requests)
+      plain.push((await engine.generate({ ...request, controller: 'off' })).tokens);
+  });
+  afterAll(() => engine.close());
+
+  it('and another seed or temperature another one', () => {
+    expect(engine.info.drafters).toEqual(ALL_DRAFTERS);
+    for (const [i, tokens] of plain.entries())
+      for (const other of plain.slice(0, i)) expect(tokens).not.toEqual(other);
+  });
+
+  it.each(ALL_DRAFTERS)('by %s, at every depth, in chains and in trees', async (drafter) => {
+    const found = { draftTokens: 0, acceptedTokens: 0, branchTokens: 0, acceptedBranchTokens: 0 };
+    for (const [i, request] of requests.entries())
+      for (const depth of DEPTHS)
+        for (const tree of TREES) {
+          const { tokens, stats } = await engine.generate({ ...request, drafter, depth, tree });
+          expect(tokens, JSON.stringify({ depth, tree, i })).toEqual(plain[i]);
+          for (const name of Object.keys(found) as (keyof typeof found)[]) found[name] += stats[name];
+        }
+    // Right ones and wrong ones of each kind that the drafter has.
+    expect(found.acceptedTokens).toBeGreaterThan(0);
+    expect(found.draftTokens).toBeGreaterThan(found.acceptedTokens);
+    if (drafter !== 'model' && drafter !== 'hybrid') return;
+    expect(found.acceptedBranchTokens).toBeGreaterThan(0);
+    expect(found.branchTokens).toBeGreaterThan(found.acceptedBranchTokens);
   });
 });
 

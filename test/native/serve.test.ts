@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Engine } from '../../lib/index.js';
+import type { Engine, GenerationResult, StepReport } from '../../lib/index.js';
 import { createServer, type Server } from '../../lib/serve/index.js';
 import { BEGINNINGS, tinyEngine } from './tiny-engine.js';
 
@@ -216,6 +216,51 @@ describe('clients that go away', () => {
     await once(response, 'data');
     request.destroy();
     await until(() => engine.pending === 0 && server.state.running === 0);
+  });
+
+  it('are generated for no further than the step that runs when their connection has closed', async () => {
+    // Every step waits until this thread has planned it, so none goes by unseen.
+    const patient = await tinyEngine('target', 'draft', { planDeadlineMs: 60_000, contextSize: 2048 });
+    let step = 0;
+    let hasLeft = false;
+    const controller = (report: StepReport) => {
+      step = report.step;
+      // The text must not be over before the connection's end is told, however long a busy machine takes for that.
+      if (hasLeft) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+      return 2;
+    };
+    const own = createServer(patient, { port: 0, controller });
+    let atClose: number | undefined;
+    own.app.server.on('request', (_request, response) => {
+      response.on('close', () => {
+        atClose = step;
+      });
+    });
+    const ended = new Promise<GenerationResult | undefined>((resolve) => {
+      own.state.on('end', (_id, result) => resolve(result));
+    });
+    try {
+      const request = httpRequest(`${await own.listen()}/v1/completions`, {
+        method: 'POST',
+        headers: HEADERS,
+        agent: false,
+      });
+      request.on('error', () => {});
+      request.end(JSON.stringify({ prompt: BEGINNINGS[0], max_tokens: 2000, stream: true }));
+      const [response] = (await once(request, 'response')) as [IncomingMessage];
+      response.on('error', () => {});
+      await once(response, 'data');
+      request.destroy();
+      hasLeft = true;
+      const result = await ended;
+      expect(result!.finishReason).toBe('aborted');
+      expect(atClose).toBeGreaterThan(0);
+      expect(result!.stats.steps - atClose!).toBeLessThanOrEqual(1);
+      await until(() => own.state.running === 0 && patient.pending === 0);
+    } finally {
+      await own.close();
+      await patient.close();
+    }
   });
 
   it('leave no slot behind, five hundred of them', async () => {

@@ -2,7 +2,7 @@
 import { beforeAll } from 'vitest';
 import type { Engine } from '../../lib/index.js';
 import { createTestEngine } from '../../lib/testing/index.js';
-import { sdkContract } from '../sdk-contract.js';
+import { sdkContract } from '../sdk/contract.js';
 
 let engine: Engine;
 beforeAll(async () => {

@@ -26,6 +26,7 @@ if any(os.environ.get(k) != v for k, v in ENVIRONMENT.items()):
 import torch
 import torch.nn.functional as F
 from data import batches, padded, read, row_of
+from loss import CrossEntropy
 from model import EPSILON, HEAD, HEADS, KV_HEADS, TARGET_VOCABULARY, WIDTH, Draft, angles, rotated, tensors_of
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -38,7 +39,7 @@ parser.add_argument("--vocabulary", type=int, default=12288)
 parser.add_argument("--minutes", type=float, default=45)
 parser.add_argument("--rate", type=float, default=8e-4)
 parser.add_argument("--soft", type=float, default=0.5, help="share of the target's distribution in the labels")
-parser.add_argument("--soft-rows", type=float, default=1.0, help="share of the texts that get it: it costs four training steps")
+parser.add_argument("--soft-rows", type=float, default=1.0, help="share of the texts that get it; one takes as long as training on it")
 parser.add_argument("--top", type=int, default=12, help="how many of its likeliest tokens are kept")
 parser.add_argument("--batch-tokens", type=int, default=4000)
 parser.add_argument("--quantised-from", type=float, default=0.5, help="share of the time")
@@ -51,6 +52,8 @@ random.seed(0)
 torch.set_num_threads(args.threads)
 
 
+# The target gives its labels for so many steps at once: a call costs half a second, however little it is asked for.
+AHEAD = 24
 known_rows = {}
 
 
@@ -152,12 +155,27 @@ class Teacher:
         return right / total
 
 
-def logits_of(rows, quantised):
+def hidden_of(rows, quantised):
+    """Normalised hidden states where a completion's next token is known, the embedding that reads them, those tokens."""
     ids, labels, counts = padded(rows)
     with torch.autocast("cpu", torch.bfloat16):
         w = model.embedding(quantised)
-        hidden = model(to_draft[ids], w, quantised)[counts]
-        return F.linear(hidden, w).float(), labels[counts]
+        return model(to_draft[ids], w, quantised)[counts], w, labels[counts]
+
+
+def labels_of(rows, labels):
+    """The draft ids of each label and their shares: the target's token first, then what of its distribution counts."""
+    ids = torch.zeros(len(labels), 1 + args.top, dtype=torch.long)
+    shares = torch.zeros(len(labels), 1 + args.top)
+    ids[:, 0], shares[:, 0] = to_draft[labels], 1
+    at = 0
+    for row in rows:
+        own = slice(at, at := at + len(row["tokens"]))
+        if "soft" in row:
+            tops, weights = row["soft"]
+            ids[own, 1:], shares[own, 1:] = tops.long(), args.soft * weights.float()
+            shares[own, 0] = 1 - args.soft
+    return ids, shares
 
 
 @torch.no_grad()
@@ -166,7 +184,8 @@ def validate(rows, quantised=True):
     right, total = collections.Counter(), collections.Counter()
     probability = covered = 0
     for part in batches(rows, args.batch_tokens):
-        logits, labels = logits_of(part, quantised)
+        hidden, w, labels = hidden_of(part, quantised)
+        logits = F.linear(hidden.bfloat16(), w.bfloat16()).float()
         kinds = [r["kind"] for r in part for _ in r["tokens"]]
         best, guess = logits.softmax(1).max(1)
         agrees = hot_ids[guess] == labels
@@ -207,7 +226,8 @@ while share < 1:
     rows = [r for r in train if not r["seen"] or random.random() < 0.3]
     print(f"pass {passes}: {len(rows)} rows, {sum(len(r['tokens']) for r in rows)} tokens", flush=True)
     passes += 1
-    for part in batches(rows, args.batch_tokens, random):
+    parts = batches(rows, args.batch_tokens, random)
+    for at, part in enumerate(parts):
         while args.pause_file and os.path.exists(args.pause_file):
             time.sleep(1)
         share = (time.time() - began) / (60 * args.minutes)
@@ -216,30 +236,23 @@ while share < 1:
         rate = args.rate * min(1, (step + 1) / 30) * (0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * share)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        logits, labels = logits_of(part, share >= args.quantised_from)
-        known = is_hot[labels]
-        fresh = [r for r in part if r["wants_soft"] and "soft" not in r]
-        if fresh:
+        if at % AHEAD == 0 and args.soft > 0:
             began_label = time.time()
-            alike = teacher.label(fresh)
-            labelling = f" labels {time.time() - began_label:.1f}s {alike:.3f}"
-        chosen = logits.gather(1, to_draft[labels][:, None])[:, 0]
-        soft = [i for i, r in enumerate(part) if "soft" in r]
-        if soft:
-            parts = list(chosen.split([len(r["tokens"]) for r in part]))
-            own = logits.split([len(r["tokens"]) for r in part])
-            for i in soft:
-                tops, weights = part[i]["soft"]
-                parts[i] = (1 - args.soft) * parts[i] + args.soft * (own[i].gather(1, tops.long()) * weights).sum(1)
-            chosen = torch.cat(parts)
-        loss = (logits.logsumexp(1) - chosen)[known].mean()
+            fresh = [r for p in parts[at : at + AHEAD] for r in p if r["wants_soft"] and "soft" not in r]
+            alike = [teacher.label(some) for some in batches(fresh, args.batch_tokens) if some]
+            if alike:
+                labelling = f" labels {time.time() - began_label:.1f}s {sum(alike) / len(alike):.3f}"
+        hidden, w, labels = hidden_of(part, share >= args.quantised_from)
+        known = is_hot[labels]
+        ids, shares = labels_of(part, labels)
+        loss, right = CrossEntropy.apply(hidden[known], w, ids[known], shares[known])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1
         tokens += len(labels)
-        recent.append(((logits.argmax(1) == to_draft[labels]) & known).float().mean().item())
+        recent.append(right / len(labels))
         if step % 10 == 0:
             print(f"{time.time() - began:.0f}s step {step} {tokens / 1e6:.2f}M loss {loss.item():.3f} agree {sum(recent) / len(recent):.3f} rate {rate:.1e}{labelling}", flush=True)
         if time.time() - validated > 240:
