@@ -24,7 +24,7 @@ import type { StepSample } from './calibration/step-samples.js';
 import type { Controller, RequestInfo, StepReport } from './control/controller.js';
 import { ControllerPool } from './control/controller-pool.js';
 import type { CostTable } from './control/costs.js';
-import { drafterIndex, tellsProbabilities } from './control/drafter-names.js';
+import { drafterIndex } from './control/drafter-names.js';
 import { ControllerDriver } from './control/driver.js';
 import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
@@ -469,7 +469,7 @@ export class Engine implements AsyncDisposable {
     const { signal } = request;
     if (signal?.aborted && request.onAbort === 'throw') throw signal.reason;
     if (!quiet) this.#mustHaveRoom();
-    const chosen = this.#policyOf(request);
+    const chosen = request.controller as Controller | string | undefined;
     const controller = this.#controllers.take(chosen, { depth: request.depth });
     const maxDepth = Math.min(request.maxDepth ?? this.#info.maxDepth, this.#info.maxDepth);
     const nativeDepth = this.#nativeDepth(controller, maxDepth);
@@ -1003,14 +1003,6 @@ export class Engine implements AsyncDisposable {
       "A tree is asked for, and this engine's drafts are chains",
       `Give createEngine() { branches: ${DEFAULT_BRANCHES} }.`,
     );
-  }
-
-  /** The request's controller. 'auto' goes by probabilities, which not every drafter gives: 'goodput' needs none. */
-  #policyOf({ controller, depth, drafter }: CheckedRequest): Controller | string | undefined {
-    const chosen = controller as Controller | string | undefined;
-    const isAuto = chosen === 'auto' || (chosen === undefined && depth === undefined);
-    const name = drafter ?? this.#info.drafters[0];
-    return isAuto && name !== undefined && !tellsProbabilities(name) ? 'goodput' : chosen;
   }
 
   /** Whether a request's prompt takes long to become tokens. */

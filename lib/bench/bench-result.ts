@@ -46,7 +46,7 @@ export interface RunFigures {
   otherMs: number;
 }
 
-/** What an arm did, over all its runs (or those of one kind). Rates are of tokens before the first loop. */
+/** What an arm did, over all its runs (or those of one kind), in the part of their tokens that is looked at. */
 export interface ArmFigures {
   arm: string;
   /** 'all' or a kind. */
@@ -54,7 +54,7 @@ export interface ArmFigures {
   runs: number;
   /** Sum of tokens over sum of decode time. */
   tokensPerSecond: Interval;
-  /** The same with all tokens, loops included. */
+  /** The same with all tokens, loops included, whatever the part. */
   tokensPerSecondAll: Interval;
   /** Accepted / verified. */
   acceptanceRate: number;
@@ -115,16 +115,22 @@ export interface Verdict {
   summary: string[];
 }
 
-/** What was found at one temperature. */
-export interface BenchFindings {
+/** What was found in one part of the outputs' tokens: in all of them, or in those before the first loop. */
+export interface PartFindings {
   figures: ArmFigures[];
   comparisons: Comparison[];
-  verdict: Verdict[];
   /**
    * Time regret of each arm against the best depth of each prompt, K = 0 included: (T - T_ref) / T_ref, by kind and
    * 'all'.
    */
   regret: { arm: string; kind: string; value: number }[];
+}
+
+/** What was found at one temperature: in the tokens before the first loop, by which the verdict is, and once more in all. */
+export interface BenchFindings extends PartFindings {
+  verdict: Verdict[];
+  /** The same of all tokens, loops included. */
+  all: PartFindings;
 }
 
 export interface BenchResult extends BenchFindings {

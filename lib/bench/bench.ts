@@ -2,10 +2,11 @@
 
 import { armFigures } from './arm-figures.js';
 import type { Arm } from './arms.js';
-import type { BenchFindings, BenchResult, BenchRun, RunFigures } from './bench-result.js';
+import type { BenchFindings, BenchResult, BenchRun, PartFindings, RunFigures } from './bench-result.js';
 import { compareArms, regretOf } from './comparisons.js';
 import { compareTokens } from './equality.js';
 import { judgeFitness, LoadWatch, plainSpread } from './noise.js';
+import type { Part } from './prompt-sums.js';
 import type { BenchPrompt } from './prompts.js';
 import { randomFrom } from './random.js';
 import { type BenchEngine, type MeasuredRun, measureRun } from './run.js';
@@ -175,13 +176,19 @@ function findings(
   random: () => number,
 ): BenchFindings {
   const runs = measured.map(({ run }) => run);
-  const comparisons = compareArms(runs, random);
+  const found = findingsOf(measured, 'beforeLoop', random);
+  const { comparisons } = found;
   return {
-    figures: armFigures(measured, random),
-    comparisons,
+    ...found,
     verdict: verdicts({ runs, comparisons, fitness, equality, random }),
-    regret: regretOf(runs),
+    all: findingsOf(measured, 'all', random),
   };
+}
+
+function findingsOf(measured: readonly MeasuredRun[], part: Part, random: () => number): PartFindings {
+  const runs = measured.map(({ run }) => run);
+  const comparisons = compareArms(runs, part, random);
+  return { figures: armFigures(measured, part, random), comparisons, regret: regretOf(runs, part) };
 }
 
 /** Tenths of a microsecond are enough, and keep a report of thousands of runs short. */

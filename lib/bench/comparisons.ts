@@ -2,7 +2,7 @@
 
 import { PLAIN } from './arms.js';
 import type { BenchResult, BenchRun, Comparison, Interval } from './bench-result.js';
-import { byKind, type PromptSums, speedOf, speedsOf, sumsByPrompt } from './prompt-sums.js';
+import { byKind, type Part, type PromptSums, speedOf, speedsOf, sumsByPrompt } from './prompt-sums.js';
 import { bootstrap, geometricMean } from './statistics.js';
 
 type Sums = ReadonlyMap<string, PromptSums>;
@@ -31,9 +31,12 @@ function bestOfArms(sums: ReadonlyMap<string, Sums>, among: (arm: string) => boo
   return fastest([...sums.keys()].filter(among), (arm) => kindMean([...sums.get(arm)!.values()]));
 }
 
-/** Every arm against plain, the best fixed depth, the best one of each kind, and the better of plain and best fixed. */
-export function compareArms(runs: readonly BenchRun[], random: () => number): Comparison[] {
-  const sums = sumsByPrompt(runs, 'beforeLoop');
+/**
+ * Every arm against plain, the best fixed depth, the best one of each kind, and the better of plain and best fixed, in one
+ * part of the tokens, by which the best is chosen too.
+ */
+export function compareArms(runs: readonly BenchRun[], part: Part, random: () => number): Comparison[] {
+  const sums = sumsByPrompt(runs, part);
   const best = bestFixed(sums);
   const ofDefault = bestOfArms(sums, isDefault);
   const kinds = [...new Set(runs.map(({ kind }) => kind))];
@@ -118,8 +121,8 @@ export function pairedRatios(arm: Sums, reference: Sums | undefined, kind: strin
  * Time regret: (T - T_ref) / T_ref, where T is an arm's time and T_ref that of the depth which was fastest on the prompt,
  * plain decoding included as K = 0. Both are per token and weighted by the prompt's tokens; by kind and over all.
  */
-export function regretOf(runs: readonly BenchRun[]): BenchResult['regret'] {
-  const sums = sumsByPrompt(runs, 'beforeLoop');
+export function regretOf(runs: readonly BenchRun[], part: Part): BenchResult['regret'] {
+  const sums = sumsByPrompt(runs, part);
   const depths = [...sums.keys()].filter((arm) => arm === PLAIN || isFixed(arm));
   return [...sums].flatMap(([arm, prompts]) => {
     const times = [...prompts.values()].map(({ promptId, kind, tokens, ms, runs: count }) => {

@@ -30,7 +30,7 @@ export interface StepSample {
 /** Output tokens per entry of `RunDetail.depthByPosition`. */
 export const POSITIONS_PER_BIN = 16;
 
-/** What distributions over the runs of an arm are made of. Only what is before the first loop is in it. */
+/** What distributions over the runs of an arm are made of, of one part of a run's tokens. */
 export interface RunDetail {
   /** Draft tokens verified, and accepted, at each place of a draft. */
   verifiedAt: number[];

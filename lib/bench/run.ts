@@ -9,6 +9,7 @@ import type { GenerationResult } from '../result.js';
 import type { Arm } from './arms.js';
 import type { BenchRun } from './bench-result.js';
 import { firstLoop } from './loops.js';
+import type { Part } from './prompt-sums.js';
 import { detailSteps, type RunDetail, type StepSample, sampleOf, sumSteps } from './run-figures.js';
 
 /** What a benchmark needs of an engine. */
@@ -21,7 +22,8 @@ export interface BenchEngine {
 /** A run with all that figures and comparisons are made of. */
 export interface MeasuredRun {
   run: BenchRun;
-  detail: RunDetail;
+  /** Of all tokens, and of those before the first loop. */
+  details: Readonly<Record<Part, RunDetail>>;
   steps: readonly StepSample[];
   tokens: readonly number[];
 }
@@ -90,7 +92,7 @@ export async function measureRun(
       loopAt,
       tokensHash: createHash('sha256').update(Int32Array.from(tokens)).digest('hex'),
     },
-    detail: detailSteps(steps, end),
+    details: { all: detailSteps(steps, tokens.length), beforeLoop: detailSteps(steps, end) },
     steps,
     tokens,
   };

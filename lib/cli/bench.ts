@@ -65,7 +65,7 @@ export function addBench(program: Command): void {
     .option('--profile <name>', 'smoke (under 40 s), quick (under 10 minutes) or full', 'quick')
     .option(
       '--arms <list>',
-      'plain, fixed:K, controllers by name, or modules, with commas; fixed:4@hybrid, fixed:4+tree:8',
+      "instead of the profile's: plain, fixed:K, controllers by name, or modules, with commas; fixed:4@hybrid, fixed:4+tree:8",
     )
     .option('--prompts <file>', 'prompts as JSON lines {id, context, prompt} (default: those of the package)')
     .option('--prompts-per-kind <n>', 'the first so many prompts of each kind')

@@ -15,6 +15,7 @@ import { COST_TABLE, LIVE_COSTS } from './cost-kinds.js';
 import { askedModel, type CostModel, type CostTable, isPlain } from './costs.js';
 import { costModelAtLoad } from './costs-at-load.js';
 import { tellsProbabilities } from './drafter-names.js';
+import { GoodputController, type GoodputState } from './goodput-controller.js';
 import { LossGuard, type LossGuardState } from './loss-guard.js';
 import { positionPhase } from './position-phase.js';
 import {
@@ -69,12 +70,17 @@ export interface AutoState {
   running: number;
   costs: CostTable | undefined;
   live: LiveCostsState | undefined;
+  /**
+   * What was learnt with drafters that give no probabilities, and whether the request has one; undefined before the first
+   * that had.
+   */
+  goodput: { state: GoodputState; plans: boolean } | undefined;
 }
 
 const DEFAULTS: Readonly<AutoConfig> = { maxDepth: 24, askingShare: 0.003 };
 const KINDS: Kinds<AutoConfig> = { maxDepth: whole(1, MAX_DEPTH), askingShare: real(0, 1) };
 const POSITIVE = real(0, Number.MAX_VALUE);
-/** The classifier checks its own state in `restore`. */
+/** The classifier and `goodput` check their own states in `restore`. */
 const PART = { is: (value: unknown) => typeof value === 'object' && value !== null, hint: 'Give an object.' };
 const STATE_KINDS: Kinds<AutoState> = {
   learner: AcceptanceLearner.kind,
@@ -101,6 +107,7 @@ const STATE_KINDS: Kinds<AutoState> = {
   running: whole(1, 4096),
   costs: optional(COST_TABLE),
   live: optional(LIVE_COSTS),
+  goodput: optional(shape<NonNullable<AutoState['goodput']>>({ state: PART, plans: flag })),
 };
 /** What a step counts for in the rate after each further step: some fifty steps are remembered. */
 const RATE_KEEP = 0.98;
@@ -170,6 +177,9 @@ const EXPLORING = [0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 7, 7, 7, 7, 7, 7];
  * against plain decoding and, with back-off, leave it alone. A draft model that has much to read first is asked once what
  * was forgone without it would have paid for that.
  *
+ * All this goes by probabilities. Where the drafter of a request gives none, a `GoodputController`, which needs none,
+ * plans it; what the two learn is kept apart.
+ *
  * One object serves one request after another and keeps what it learnt. Throws INVALID_ARGUMENT for a wrong setting.
  */
 export class AutoController implements DepthController {
@@ -201,7 +211,7 @@ export class AutoController implements DepthController {
   #depth = 0;
   #limit = 0;
   #drafters: string[] = [];
-  /** Of these, the one that drafts, if any: what this policy does hangs on probabilities. */
+  /** Of these, the one that drafts, if any. */
   #drafter: string | undefined;
   #position = 0;
   #rows = 0;
@@ -213,6 +223,10 @@ export class AutoController implements DepthController {
   #lag = 0;
   /** Steps of one row since the last one of several, of all requests. */
   #alone = 0;
+  /** Made with the first request whose drafter gives no probabilities. */
+  #goodput: GoodputController | undefined;
+  /** The same, where it plans the request that runs. */
+  #byDepth: GoodputController | undefined;
   /** As the steps now running are drafted. */
   #surroundings: Surroundings = { kind: 'prose', recent: 0.5, isEarly: true };
 
@@ -220,9 +234,17 @@ export class AutoController implements DepthController {
     this.#config = readSettings(KINDS, DEFAULTS, config);
   }
 
-  begin({ promptText, drafter, maxDepth, costs, ...request }: RequestInfo): void {
+  begin(info: RequestInfo): void {
+    const { promptText, drafter, maxDepth, costs } = info;
+    const drafters = drafter === undefined ? info.drafters : [drafter];
+    this.#byDepth = undefined;
+    if (drafters[0] !== undefined && !tellsProbabilities(drafters[0])) {
+      this.#goodput ??= this.#newGoodput();
+      this.#byDepth = this.#goodput;
+      this.#byDepth.begin(info);
+      return;
+    }
     this.#kind.begin(promptText);
-    const drafters = drafter === undefined ? request.drafters : [drafter];
     if (drafters.join() !== this.#drafters.join()) {
       this.#guards = CONTEXT_KINDS.map(() => new LossGuard());
       this.#modelGuards = CONTEXT_KINDS.map(() => new LossGuard());
@@ -241,9 +263,13 @@ export class AutoController implements DepthController {
     this.#recent = 0.5;
   }
 
+  #newGoodput(): GoodputController {
+    return new GoodputController({ maxDepth: this.#config.maxDepth });
+  }
+
   #draftWith(drafters: readonly string[]): void {
     this.#drafters = [...drafters];
-    this.#drafter = drafters.includes('hybrid') ? 'hybrid' : drafters.find(tellsProbabilities);
+    this.#drafter = drafters.includes('hybrid') ? 'hybrid' : drafters[0];
   }
 
   #take(costs: CostTable | undefined): void {
@@ -259,6 +285,10 @@ export class AutoController implements DepthController {
   }
 
   observe(report: StepReport): void {
+    if (this.#byDepth !== undefined) {
+      this.#byDepth.observe(report);
+      return;
+    }
     if (report.load.running !== this.#running) {
       this.#running = Math.max(1, report.load.running);
       this.#price(this.#table);
@@ -341,6 +371,7 @@ export class AutoController implements DepthController {
   }
 
   nextPlan(report: StepReport): Plan {
+    if (this.#byDepth !== undefined) return this.#byDepth.nextPlan(report);
     this.observe(report);
     if (this.#isHopeless(report.contextLength)) return { depth: 0, steps: MOST_PLAIN_STEPS };
     this.#surroundings = {
@@ -478,7 +509,11 @@ export class AutoController implements DepthController {
   }
 
   /** `k` is what a step verifies of late, rounded; `acceptance` that of first tokens, of late. */
-  explain(): { k: number; acceptance: number; reason: string; tokensPerMs: number; ahead: number } {
+  explain(): { k: number; acceptance: number; reason: string; tokensPerMs?: number; ahead?: number } {
+    if (this.#byDepth !== undefined) {
+      const why = this.#byDepth.explain();
+      return { ...why, reason: `goodput: ${why.reason}` };
+    }
     const alone = this.#modelGuards[this.#kindIndex]!.isOpen ? '' : ', n-grams alone';
     const who = this.#wait > 0 ? 'speculation lost' : `value${alone}`;
     return {
@@ -516,13 +551,18 @@ export class AutoController implements DepthController {
       running: this.#running,
       costs: this.#table,
       live: this.#live?.snapshot(),
+      goodput: this.#goodput && { state: this.#goodput.snapshot(), plans: this.#byDepth !== undefined },
     };
   }
 
   /** Takes over a snapshot of a controller with the same configuration; INVALID_ARGUMENT for anything else. */
   restore(state: unknown): void {
     const s = readState(STATE_KINDS, state, this.name);
+    const goodput = s.goodput && this.#newGoodput();
+    goodput?.restore(s.goodput!.state);
     this.#kind.restore(s.kind);
+    this.#goodput = goodput;
+    this.#byDepth = s.goodput?.plans ? goodput : undefined;
     this.#learner.restore(s.learner);
     this.#draftWith(s.drafters);
     for (const [i, state] of s.guards.entries()) this.#guards[i]!.restore(state);

@@ -63,8 +63,8 @@ const KINDS: Kinds<HedgeConfig> = {
 };
 /** The expert that is followed at first, and while nothing is known of costs. */
 const FIRST = EXPERTS.findIndex(({ name }) => name === 'goodput');
-/** Depth of a look: what half of a plain step pays for, within these. */
-const LOOK = { from: 8, to: 12 };
+/** Depth of a look: what half of a plain step pays for, within these. The deepest fixed depth is within it. */
+const LOOK = { from: 8, to: 16 };
 /** What a step counts for in the rate of tokens, and in what an expert verifies, after each further one. */
 const DISCOUNT = 0.98;
 /** Times that the interval of looks doubles while plain decoding is followed. */

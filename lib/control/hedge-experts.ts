@@ -1,6 +1,7 @@
 // The experts of `hedge`, and what the plan of one would have made of a draft that another's plan asked for.
 
 import { AdaEdlController } from './adaedl-controller.js';
+import { AdaptiveSpecController } from './adaptive-spec-controller.js';
 import { AutoController } from './auto-controller.js';
 import { ConfidenceController } from './confidence-controller.js';
 import type { DepthController, DetailedPlan, Plan, StepReport } from './controller.js';
@@ -34,6 +35,9 @@ export const EXPERTS: readonly Expert[] = [
   { name: 'fixed:2', make: () => fixedDepth(2), sees: 'own' },
   { name: 'fixed:4', make: () => fixedDepth(4), sees: 'own' },
   { name: 'fixed:8', make: () => fixedDepth(8), sees: 'own' },
+  { name: 'fixed:12', make: () => fixedDepth(12), sees: 'own' },
+  { name: 'fixed:16', make: () => fixedDepth(16), sees: 'own' },
+  { name: 'adaptive', make: () => new AdaptiveSpecController(), sees: 'own' },
   { name: 'heuristic', make: () => new HeuristicController(), sees: 'own' },
   { name: 'confidence', make: () => new ConfidenceController(), sees: 'own' },
   { name: 'specdec++', make: () => new SpecDecController(), sees: 'own' },

@@ -113,6 +113,21 @@ describe('the command', () => {
     expect(fixed.depthByPosition).toEqual([2, 2]);
   });
 
+  it('fills them once more for all tokens, at both temperatures', () => {
+    for (const { all, figures, comparisons, regret } of [result, ...result.further!]) {
+      const names = (list: { arm: string; kind: string }[]) => list.map(({ arm, kind }) => `${arm} ${kind}`);
+      expect(names(all.figures)).toEqual(names(figures));
+      expect(names(all.comparisons).length).toBeGreaterThanOrEqual(names(comparisons).length);
+      expect(names(all.regret).length).toBeGreaterThanOrEqual(names(regret).length);
+      for (const one of all.figures) {
+        const before = figures.find(({ arm, kind }) => arm === one.arm && kind === one.kind)!;
+        expect(one.tokensPerSecond.value).toBe(before.tokensPerSecondAll.value);
+        expect(one.meanAcceptanceLength).toBeGreaterThanOrEqual(1);
+        expect(one.depthByPosition).toHaveLength(2);
+      }
+    }
+  });
+
   it('has comparisons, regret and a verdict at both temperatures', () => {
     expect(result.further).toHaveLength(1);
     for (const { verdict, comparisons, regret } of [result, ...result.further!]) {

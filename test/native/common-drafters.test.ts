@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { armOf } from '../../lib/bench/arms.js';
 import { ORIGIN } from '../../lib/control/controller.js';
-import { readTrace, recordedReport, type StepReport } from '../../lib/index.js';
+import { controllers, readTrace, recordedReport, type StepReport } from '../../lib/index.js';
 import { tinyModels } from '../tiny-models.js';
 import { TieJudge } from './ties.js';
 import { BEGINNINGS, random, tinyEngine } from './tiny-engine.js';
@@ -61,8 +62,6 @@ describe.each(NAMES)('%s', (drafter) => {
       const result = await engine.generate({ prompt: looping, maxTokens: 30, drafter, ...how });
       expect(result.finishReason).toBe('length');
     }
-    const { stats } = await engine.generate({ prompt: looping, maxTokens: 8, drafter });
-    expect(stats.controller.name).toBe('goodput');
     await engine.close();
     const drafts = reports.filter((report) => report.drafted > 0 && report.drafter === drafter);
     expect(drafts.length).toBeGreaterThan(0);
@@ -71,6 +70,20 @@ describe.each(NAMES)('%s', (drafter) => {
       expect([draftTokens.length, origins.length]).toEqual([drafted, drafted]);
     }
   });
+});
+
+it("is drafted with by 'auto', whether by default, an object or an arm of a benchmark", async () => {
+  const engine = await tinyEngine('target', 'draft', { contextSize: 1024, planDeadlineMs: 60_000 });
+  const looping = Array.from({ length: 400 }, (_, i) => 40 + (i % 40));
+  for (const controller of [undefined, controllers.auto(), armOf('auto@ngram-mod').make()]) {
+    const how = { prompt: looping, maxTokens: 8, drafter: 'ngram-mod', steps: true };
+    const { stats, steps } = await engine.generate(controller === undefined ? how : { ...how, controller });
+    expect(stats.controller.name).toBe('auto');
+    // As goodput begins where nothing is known of costs.
+    expect(steps!.map(({ depth }) => depth).slice(0, 4)).toEqual([4, 4, 4, 4]);
+    expect(stats.draftTokens).toBeGreaterThan(0);
+  }
+  await engine.close();
 });
 
 it('is recorded step by step, and read back as it was', async () => {

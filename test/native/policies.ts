@@ -1,9 +1,10 @@
 // What live and replayed runs are compared by: a controller with plans of every form, and steps in outline.
 
-import type { Controller, DetailedPlan, Plan, StepReport } from '../../lib/index.js';
+import { CostModel, type CostTable } from '../../lib/control/costs.js';
+import type { Controller, DepthController, DetailedPlan, Plan, StepReport } from '../../lib/index.js';
 import { random } from './tiny-engine.js';
 
-/** Controllers whose plans follow measured times, which are other ones in a replay. */
+/** Controllers whose plans follow measured times, which are other ones in a replay: compare them `timed`. */
 export const PLAN_BY_TIME: ReadonlySet<string> = new Set(['vllm', 'goodput', 'auto', 'hedge']);
 
 /**
@@ -47,6 +48,28 @@ export function moody(seed: number, width: number): { controller: Controller; he
     },
   };
   return { controller, heard };
+}
+
+/**
+ * A controller that is told of times by a cost table, of what a step drafted and verified, in place of those measured:
+ * the same ones live and in a replay. Nor is it told how far the drafter has read, as `moody` isn't.
+ */
+export function timed(controller: DepthController, table: CostTable): DepthController {
+  const costs = new CostModel(table);
+  const told = (report: StepReport): StepReport => ({
+    ...report,
+    draftMs: report.drafted * table.draft.msPerToken,
+    verifyMs: costs.verifyMs(report.rows, report.contextLength),
+    catchUpMs: 0,
+    otherMs: table.overheadMs,
+    drafterLag: 1,
+  });
+  return {
+    name: controller.name,
+    begin: (request) => controller.begin?.({ ...request, costs: table }),
+    nextPlan: (report) => controller.nextPlan(told(report)),
+    observe: (report) => controller.observe?.(told(report)),
+  };
 }
 
 /** What a step was, without its times. */

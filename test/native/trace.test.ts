@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Controller, StepReport } from '../../lib/control/controller.js';
+import type { Controller, DepthController, StepReport } from '../../lib/control/controller.js';
 import { controllerNames, resolveController } from '../../lib/control/controllers.js';
 import { CostModel } from '../../lib/control/costs.js';
 import { ControllerDriver } from '../../lib/control/driver.js';
@@ -27,7 +27,7 @@ import type { ReplayGeneration } from '../../lib/replay/generation.js';
 import { loadTraces } from '../../lib/replay/load-trace.js';
 import { replay } from '../../lib/replay/replay.js';
 import { staircase } from '../unit/synthetic-trace.js';
-import { moody, outline, PLAN_BY_TIME } from './policies.js';
+import { moody, outline, PLAN_BY_TIME, timed } from './policies.js';
 import { BEGINNINGS, tinyEngine } from './tiny-engine.js';
 
 const TOKENS = 64;
@@ -153,6 +153,11 @@ describe('a trace of steps', () => {
       await measuring.calibrate({ budgetMs: 200 });
       for (let i = 0; i < 2; i++)
         await measuring.generate({ prompt: BEGINNINGS[0]!, controller: 'vllm', maxTokens: TOKENS, trace });
+      for (const name of PLAN_BY_TIME) {
+        const request = { maxTokens: TOKENS, trace: join(folder, `costs-${name}.jsonl`) };
+        for (const prompt of [BEGINNINGS[2]!, BEGINNINGS[4]!])
+          await measuring.generate({ ...request, prompt, controller: resolveController(name) });
+      }
     } finally {
       await measuring.close();
     }
@@ -160,6 +165,14 @@ describe('a trace of steps', () => {
     expect(header.costs?.target.length).toBeGreaterThan(0);
     expect(generations[1]!.info.costs?.target.length).toBeGreaterThan(0);
     for (const generation of generations) expectSamePlans(header, generation, resolveController('vllm'));
+    for (const name of PLAN_BY_TIME) {
+      const told = await readTrace(join(folder, `costs-${name}.jsonl`));
+      expect(told.generations).toHaveLength(2);
+      for (const generation of told.generations) {
+        expect(generation.info.costs?.target.length).toBeGreaterThan(0);
+        expect(expectSamePlans(told.header, generation, resolveController(name)), name).toBeGreaterThan(0);
+      }
+    }
   });
 
   it('has those of a fixed depth, for which nobody is asked', async () => {
@@ -320,6 +333,14 @@ describe.each(['model', 'ngram', 'hybrid'])('an exhaustive trace of the drafter 
       const [there, here] = [moody(seed, RECORDED_DEPTH), moody(seed, RECORDED_DEPTH)];
       const steps = (await live(generation, there.controller)).map(outline);
       expect(replayed(generation, here.controller)).toEqual(steps);
+    }
+  });
+
+  it.each([...PLAN_BY_TIME])('is replayed in the steps of %s, told the same times', async (name) => {
+    const make = () => timed(resolveController(name) as DepthController, staircase);
+    for (const generation of generations) {
+      const steps = (await live(generation, make())).map(outline);
+      expect(replayed(generation, make())).toEqual(steps);
     }
   });
 

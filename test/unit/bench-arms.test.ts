@@ -1,7 +1,9 @@
 // Arms of a benchmark by name, and profiles made of them.
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { armOf, armOfController, completeArms } from '../../lib/bench/arms.js';
-import { PROFILES } from '../../lib/bench/profiles.js';
+import { PROFILES, type Profile } from '../../lib/bench/profiles.js';
+import { defaultPrompts } from '../../lib/bench/prompts.js';
 import { nativeDepthOf } from '../../lib/control/fixed-depth.js';
 
 describe('an arm', () => {
@@ -58,7 +60,39 @@ describe('an arm', () => {
 
 describe('a profile', () => {
   it.each(Object.entries(PROFILES))('%s has arms that exist, K = 8 and 16 among them', (_, { arms }) => {
-    expect(arms).toEqual(expect.arrayContaining(['plain', 'fixed:8', 'fixed:16', 'adaptive']));
+    expect(arms).toEqual(expect.arrayContaining(['plain', 'fixed:8', 'fixed:16', 'adaptive', 'auto']));
     for (const arm of arms) expect(armOf(arm).name).toBe(arm);
+  });
+
+  it('is what the documentation says that it is', () => {
+    const page = readFileSync(new URL('../../docs/bench.md', import.meta.url), 'utf8');
+    const profiles = Object.values(PROFILES);
+    const depths = (arms: readonly string[], name: RegExp) =>
+      arms.flatMap((arm) => name.exec(arm)?.[1] ?? []).join(', ');
+    const armsOf = ({ arms }: Profile) => {
+      const others = arms.filter((arm) => arm !== 'plain' && !arm.startsWith('fixed:'));
+      const fixed = `\`fixed:\` ${depths(arms, /^fixed:(\d+)$/)}; \`@hybrid\` ${depths(arms, /^fixed:(\d+)@hybrid$/)}`;
+      return `\`plain\`; ${fixed}; ${others.map((arm) => `\`${arm}\``).join(', ')}`;
+    };
+    const perKind = defaultPrompts().filter(({ kind }) => kind === 'code').length;
+    const orElse = (value: number, otherwise: string) => (Number.isFinite(value) ? String(value) : otherwise);
+    const rows: Record<string, string[]> = {
+      '--arms': profiles.map(armsOf),
+      '--prompts-per-kind': profiles.map(({ promptsPerKind }) => orElse(promptsPerKind, `all (${perKind})`)),
+      '--max-tokens': profiles.map(({ maxTokens }) => String(maxTokens)),
+      '--blocks': profiles.map(({ blocks }) => String(blocks)),
+      '--temperature': profiles.map(({ temperatures }) => temperatures.join(', ')),
+      '--time-limit': profiles.map(({ timeLimit }) => orElse(timeLimit, 'none')),
+    };
+    expect(page).toContain(`| option | meaning | ${Object.keys(PROFILES).join(' | ')} |`);
+    for (const [option, cells] of Object.entries(rows)) {
+      const line = page.split('\n').find((text) => text.startsWith(`| \`${option}\` |`))!;
+      expect(
+        line
+          .split('|')
+          .slice(3, -1)
+          .map((cell) => cell.trim()),
+      ).toEqual(cells);
+    }
   });
 });

@@ -85,7 +85,7 @@ describe('figures of an arm', () => {
     measuredOf(runOf('fixed:4', 'code', 1, 1), [step(5, 4), step(6, 0)]),
     measuredOf(runOf('fixed:4', 'prose', 1, 1, { loopAt: 1 }), [step(1, 0, { verifyMs: 13 }), step(6, 4)]),
   ];
-  const all = armFigures(measured, randomFrom(1));
+  const all = armFigures(measured, 'beforeLoop', randomFrom(1));
   const of = (kind: string) => all.find((one) => one.kind === kind)!;
 
   it('are over all and by kind', () => {
@@ -120,6 +120,35 @@ describe('figures of an arm', () => {
     expect(code.timeToFirstTokenMs).toEqual({ p50: 20, p95: 20 });
   });
 
+  it('are each given for all tokens too', () => {
+    const whole = armFigures(measured, 'all', randomFrom(1));
+    const [before, prose] = [of('prose'), whole.find((one) => one.kind === 'prose')!];
+    // The step after the loop's begin accepts its whole draft, the one before it nothing.
+    expect([before.acceptanceRate, prose.acceptanceRate]).toEqual([0, 0.5]);
+    expect([before.meanAcceptanceLength, prose.meanAcceptanceLength]).toEqual([1, 3]);
+    expect([before.acceptanceByPosition, prose.acceptanceByPosition]).toEqual([
+      [0, 0, 0, 0],
+      [0.5, 0.5, 0.5, 0.5],
+    ]);
+    expect([before.acceptedLengthShares, prose.acceptedLengthShares]).toEqual([[1], [0.5, 0, 0, 0, 0.5]]);
+    expect(prose.acceptanceRateQuartiles.max).toBe(0.5);
+    expect([before.tokenGapMs.p99, prose.tokenGapMs.p99]).toEqual([0, expect.closeTo(6.72, 9)]);
+    expect([before.phases.verify, prose.phases.verify]).toEqual([13 / 15, 18 / 22]);
+    expect(prose.tokensPerSecond).toEqual(prose.tokensPerSecondAll);
+    expect(prose.tokensPerSecond.value).toBe(before.tokensPerSecondAll.value);
+    // Of a text without a loop both are the same.
+    const code = whole.find((one) => one.kind === 'code')!;
+    expect(code).toEqual(of('code'));
+  });
+
+  it('are of K over the whole text, or of its begin', () => {
+    const steps = Array.from({ length: 40 }, (_, i) => step(i + 1, 0, { depth: i < 16 ? 2 : 6 }));
+    const run = [measuredOf(runOf('auto', 'code', 1, 1, { loopAt: 16 }), steps)];
+    const depths = (part: 'all' | 'beforeLoop') => armFigures(run, part, randomFrom(1))[0]!;
+    expect([depths('beforeLoop').depthByPosition, depths('beforeLoop').meanDepth]).toEqual([[2], 2]);
+    expect([depths('all').depthByPosition, depths('all').meanDepth]).toEqual([[2, 6, 6], 4.4]);
+  });
+
   it('tell the spread over kinds', () => {
     const speeds = ['code', 'prose'].map((kind) => of(kind).tokensPerSecond.value);
     const mean = (speeds[0]! + speeds[1]!) / 2;
@@ -143,7 +172,7 @@ describe('comparisons', () => {
       runOf(arm, 'prose', prompt, prose * prompt),
     ]),
   );
-  const comparisons = compareArms(runs, randomFrom(1));
+  const comparisons = compareArms(runs, 'beforeLoop', randomFrom(1));
   const find = (against: string, kind: string) =>
     comparisons.find((one) => one.arm === 'adaptive' && one.against === against && one.kind === kind)!;
 
@@ -183,8 +212,24 @@ describe('comparisons', () => {
     expect(value).toBeGreaterThan(low - 1e-9);
   });
 
+  it('are of all tokens by the best fixed depth of all tokens', () => {
+    // A loop, in which the deepest is the fastest.
+    const looped = runs.map((run) => ({
+      ...run,
+      all: runOf(run.arm, run.kind, 1, run.arm === 'fixed:16' ? 500 : run.arm === 'adaptive' ? 600 : 100).all,
+    }));
+    const all = compareArms(looped, 'all', randomFrom(1)).find(
+      ({ arm, against, kind }) => arm === 'adaptive' && against === 'best fixed' && kind === 'all',
+    )!;
+    expect(all.referenceArm).toBe('fixed:16');
+    expect(all.ratio.value).toBeCloseTo(1.2, 9);
+    expect(compareArms(looped, 'beforeLoop', randomFrom(1))).toEqual(comparisons);
+    const regret = regretOf(looped, 'all').find(({ arm, kind }) => arm === 'plain' && kind === 'all')!;
+    expect(regret.value).toBeCloseTo(4, 9);
+  });
+
   it('tell the regret against the best depth of each prompt', () => {
-    const regret = regretOf(runs);
+    const regret = regretOf(runs, 'beforeLoop');
     const value = (arm: string, kind: string) =>
       regret.find((one) => one.arm === arm && one.kind === kind)!.value;
     expect(value('fixed:16', 'code')).toBeCloseTo(0, 12);

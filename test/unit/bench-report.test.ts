@@ -104,6 +104,35 @@ describe('the CSV files', () => {
     expect(Number(cells.acceptance_at_16)).toBe(figures.acceptanceByPosition[15]);
     expect(Number(cells.share_of_length_17)).toBe(figures.acceptedLengthShares[16]);
     expect(Number(cells.tokens_per_second_low)).toBe(figures.tokensPerSecond.low);
+    expect(Number(cells.depth_from_16)).toBe(figures.depthByPosition[1]);
+  });
+
+  it('have the figures of all tokens beside those before the first loop', () => {
+    const result = madeUpResult();
+    const lines = linesOf(figuresCsv(result));
+    expect(new Set(lines.map((line) => line.length))).toEqual(new Set([lines[0]!.length]));
+    expect(new Set(lines[0]).size).toBe(lines[0]!.length);
+    const at = lines.findIndex(([arm, kind]) => arm === 'auto' && kind === 'prose');
+    const cells = Object.fromEntries(lines[0]!.map((name, i) => [name, lines[at]![i]]));
+    for (const [prefix, part] of [['', result] as const, ['all_', result.all] as const]) {
+      const own = (one: { arm: string; kind: string }) => one.arm === 'auto' && one.kind === 'prose';
+      const figures = part.figures.find(own)!;
+      const ratio = part.comparisons.find((one) => own(one) && one.against === 'best fixed')!.ratio;
+      const told = [
+        ['acceptance_rate', figures.acceptanceRate],
+        ['mean_acceptance_length', figures.meanAcceptanceLength],
+        ['acceptance_at_2', figures.acceptanceByPosition[1]],
+        ['share_of_length_1', figures.acceptedLengthShares[0]],
+        ['depth_from_32', figures.depthByPosition[2]],
+        ['token_gap_ms_p95', figures.tokenGapMs.p95],
+        ['verify_share', figures.phases.verify],
+        ['of_best_fixed', ratio.value],
+        ['of_best_fixed_low', ratio.low],
+        ['time_regret', part.regret.find(own)!.value],
+      ] as const;
+      for (const [name, value] of told) expect(Number(cells[prefix + name]), prefix + name).toBe(value);
+    }
+    expect(cells.all_acceptance_rate).not.toBe(cells.acceptance_rate);
   });
 
   it('hold hostile texts as text', () => {
@@ -228,6 +257,31 @@ describe('what the report says', () => {
     expect(warnings(madeUpResult())).toEqual([]);
   });
 
+  it('tells all tokens apart, in Markdown and in HTML, and leaves the verdict to those before the loop', () => {
+    const result = madeUpResult();
+    const { all } = result;
+    const own = (one: { arm: string; kind: string }) => one.arm === 'auto' && one.kind === 'all';
+    const figures = all.figures.find(own)!;
+    figures.acceptanceRate = 0.987;
+    figures.tokensPerSecond = { value: 543.21, low: 540, high: 545, prompts: 28 };
+    figures.tokenGapMs = { p50: 0, p95: 7.77, p99: 8.88 };
+    all.comparisons.find((one) => own(one) && one.against === 'best fixed')!.ratio.value = 1.2341;
+    all.regret.find(own)!.value = -0.0321;
+    const heading = `With loops included auto decodes 543.2 tokens per second, +23.4 % over ${result.verdict[0]!.bestFixed}`;
+    expect(headings(result).all).toBe(heading);
+    const before = headline(result);
+    const cells = ['543.2 (540.0 to 545.0)', '1.234', '−3.2 %', '98.7 %', '7.77', '8.88'];
+    for (const report of [markdownReport(result), htmlReport(result)]) {
+      const from = report.indexOf('With loops included auto');
+      expect(from).toBeGreaterThan(0);
+      for (const cell of cells) {
+        expect(report.slice(0, from)).not.toContain(cell);
+        expect(report.slice(from)).toContain(cell);
+      }
+    }
+    expect(headline(result)).toBe(before);
+  });
+
   it('has headings with numbers of the result', () => {
     const result = madeUpResult();
     const figures = result.figures.find(({ arm, kind }) => arm === 'auto' && kind === 'all')!;
@@ -241,7 +295,8 @@ describe('what the report says', () => {
 
   it('comes whole where hardly anything was measured', () => {
     const result = madeUpResult({ bare: true });
-    Object.assign(result, { figures: [], comparisons: [], verdict: [], regret: [], timelines: [], runs: [] });
+    const nothing = { figures: [], comparisons: [], regret: [] };
+    Object.assign(result, { ...nothing, all: nothing, verdict: [], timelines: [], runs: [] });
     expect(htmlReport(result)).toContain('No arm was measured');
     expect(markdownReport(result)).toContain('No arm was measured');
     expect(linesOf(runsCsv(result))).toHaveLength(1);

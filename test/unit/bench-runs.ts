@@ -69,7 +69,7 @@ export function measuredOf(run: BenchRun, steps: StepSample[], tokens: number[] 
   const end = run.loopAt ?? Number.POSITIVE_INFINITY;
   return {
     run: { ...run, all: sumSteps(steps, Number.POSITIVE_INFINITY), beforeLoop: sumSteps(steps, end) },
-    detail: detailSteps(steps, end),
+    details: { all: detailSteps(steps, Number.POSITIVE_INFINITY), beforeLoop: detailSteps(steps, end) },
     steps,
     tokens,
   };

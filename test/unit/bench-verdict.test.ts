@@ -52,7 +52,7 @@ describe('a verdict', () => {
   const judge = (more = {}) =>
     verdicts({
       runs,
-      comparisons: compareArms(runs, randomFrom(1)),
+      comparisons: compareArms(runs, 'beforeLoop', randomFrom(1)),
       fitness: fit,
       equality: equal,
       random: randomFrom(2),
@@ -97,7 +97,7 @@ describe('a verdict', () => {
   it('is inconclusive with one prompt of a kind, or with one kind', () => {
     const few = runs.filter(({ kind, promptId }) => kind !== 'math' || promptId.endsWith('1'));
     const of = (chosen: BenchRun[]) =>
-      judge({ runs: chosen, comparisons: compareArms(chosen, randomFrom(1)) })[0]!;
+      judge({ runs: chosen, comparisons: compareArms(chosen, 'beforeLoop', randomFrom(1)) })[0]!;
     expect(of(few)).toMatchObject({ throughput: 'inconclusive' });
     expect(of(few).summary.at(-1)).toMatch(/single prompt of math/);
     expect(of(runs.filter(({ kind }) => kind === 'code'))).toMatchObject({ throughput: 'inconclusive' });
@@ -105,13 +105,15 @@ describe('a verdict', () => {
 
   it('says so where plain decoding beats every fixed depth', () => {
     const slow = runs.map((run) => (run.arm === 'plain' ? runOf('plain', run.kind, 1, 500) : run));
-    const [adaptive] = judge({ runs: slow, comparisons: compareArms(slow, randomFrom(1)) });
+    const [adaptive] = judge({ runs: slow, comparisons: compareArms(slow, 'beforeLoop', randomFrom(1)) });
     expect(adaptive!.summary.join(' ')).toMatch(/Plain decoding is faster here than any fixed depth/);
   });
 
   it('is not given without a fixed depth', () => {
     const chosen = runs.filter(({ arm }) => !arm.startsWith('fixed'));
-    expect(judge({ runs: chosen, comparisons: compareArms(chosen, randomFrom(1)) })).toEqual([]);
+    expect(judge({ runs: chosen, comparisons: compareArms(chosen, 'beforeLoop', randomFrom(1)) })).toEqual(
+      [],
+    );
   });
 });
 

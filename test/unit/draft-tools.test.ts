@@ -5,10 +5,29 @@ import { COMPOSED } from '../../tools/draft/composed.mjs';
 import { endsInLoop, firstLoop } from '../../tools/draft/loops.mjs';
 import { benchPrompts, Overlap } from '../../tools/draft/overlap.mjs';
 import { composed, isHeldOut, seeds } from '../../tools/draft/prompts.mjs';
+import { auc, calibrationError, share } from '../../tools/draft/signals.mjs';
 
 /** Numbers that differ and repeat nowhere. */
 const fresh = (count: number) => Array.from({ length: count }, (_, i) => 1000 + i);
 const repeated = (period: number, count: number) => Array.from({ length: count }, (_, i) => i % period);
+
+describe("a draft's signals", () => {
+  const row = (probability: number, accepted: number) => ({ probability, accepted });
+
+  it('are sure of what is accepted, of nothing, or wrong', () => {
+    expect(auc([row(0.1, 0), row(0.2, 0), row(0.8, 1), row(0.9, 1)])).toBe(1);
+    expect(auc([row(0.1, 1), row(0.2, 0), row(0.8, 0), row(0.9, 1)])).toBe(0.5);
+    expect(auc([row(0.9, 0), row(0.1, 1)])).toBe(0);
+    expect(auc([row(0.9, 1)])).toBeNaN();
+  });
+
+  it('are as far from acceptance as their bins are, by how much is in them', () => {
+    const rows = [row(0.85, 1), row(0.85, 1), row(0.85, 1), row(0.85, 0), row(0.25, 0)];
+    expect(share(rows)).toBe(0.6);
+    expect(calibrationError(rows)).toBeCloseTo(0.8 * 0.1 + 0.2 * 0.25, 12);
+    expect(calibrationError([row(1, 1), row(0.05, 0)])).toBeCloseTo(0.025, 12);
+  });
+});
 
 describe('firstLoop', () => {
   it('finds where three repetitions begin', () => {

@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createEngine } from '../../dist/index.js';
 import { firstLoop } from './loops.mjs';
+import { auc, calibrationError, share } from './signals.mjs';
 
 const { values: options, positionals: files } = parseArgs({
   allowPositionals: true,
@@ -69,16 +70,9 @@ for (const file of files) {
     `\n${basename(file)}: ${prompts.length} prompts, ${rows.length} first drafts, ${before.length} before the first loop`,
   );
   console.log(`accepted ${percent(share(before))} before the first loop, ${percent(share(rows))} of all`);
-  const contexts = [...new Set(prompts.map(({ context }) => context))];
-  console.log(
-    contexts
-      .map((name) => `${name} ${percent(share(before.filter(({ context }) => context === name)))}`)
-      .join(', '),
-  );
-  const mean = before.reduce((sum, { probability }) => sum + probability, 0) / before.length;
-  console.log(
-    `mean probability ${mean.toFixed(3)}, AUC ${auc(before).toFixed(3)}, calibration error ${calibrationError(before).toFixed(3)}`,
-  );
+  console.log(`all: ${signals(before)}`);
+  for (const name of new Set(prompts.map(({ context }) => context)))
+    console.log(`${name}: ${signals(before.filter(({ context }) => context === name))}`);
   if (positions.length > 0) {
     console.log(`by position: ${positions.map(([sum, n]) => percent(sum / n)).join(', ')}`);
     const speed = ((1000 * time.tokens) / time.decodeMs).toFixed(1);
@@ -88,30 +82,11 @@ for (const file of files) {
   }
 }
 
-function share(rows) {
-  return rows.filter(({ accepted }) => accepted > 0).length / rows.length;
-}
-
-/** How likely an accepted draft has a higher probability than a refused one. */
-function auc(rows) {
-  const sorted = [...rows].sort((a, b) => a.probability - b.probability);
-  const good = sorted.filter(({ accepted }) => accepted > 0).length;
-  let rankSum = 0;
-  sorted.forEach(({ accepted }, i) => {
-    if (accepted > 0) rankSum += i + 1;
-  });
-  return (rankSum - (good * (good + 1)) / 2) / (good * (sorted.length - good));
-}
-
-/** Mean distance between probability and acceptance over ten bins of equal width, by how much is in them. */
-function calibrationError(rows) {
-  const bins = Array.from({ length: 10 }, () => []);
-  for (const row of rows) bins[Math.min(9, Math.floor(row.probability * 10))].push(row);
-  return bins.reduce((sum, bin) => {
-    if (bin.length === 0) return sum;
-    const probability = bin.reduce((total, row) => total + row.probability, 0) / bin.length;
-    return sum + (bin.length / rows.length) * Math.abs(probability - share(bin));
-  }, 0);
+/** Acceptance of first drafts, and what their probabilities tell of it. */
+function signals(rows) {
+  const mean = rows.reduce((sum, { probability }) => sum + probability, 0) / rows.length;
+  const told = `mean probability ${mean.toFixed(3)}, AUC ${auc(rows).toFixed(3)}`;
+  return `accepted ${percent(share(rows))} of ${rows.length}, ${told}, calibration error ${calibrationError(rows).toFixed(3)}`;
 }
 
 function percent(value) {

@@ -1,6 +1,6 @@
 // The arms of a result in the order of a report, and which of them it is about.
 
-import type { ArmFigures, BenchFindings, BenchResult } from '../bench-result.js';
+import type { ArmFigures, BenchFindings, BenchResult, PartFindings } from '../bench-result.js';
 
 const PLAIN = 'plain';
 const FIXED = /^fixed:(\d+)(@.+)?$/;
@@ -22,11 +22,11 @@ export function armsOf(result: BenchResult): string[] {
 }
 
 /** Kinds that were measured, in the order of the figures, without 'all'. */
-export function kindsOf({ figures }: BenchFindings): string[] {
+export function kindsOf({ figures }: PartFindings): string[] {
   return [...new Set(figures.map(({ kind }) => kind))].filter((kind) => kind !== 'all');
 }
 
-export function figuresOf(findings: BenchFindings, arm: string, kind = 'all'): ArmFigures | undefined {
+export function figuresOf(findings: PartFindings, arm: string, kind = 'all'): ArmFigures | undefined {
   return findings.figures.find((figures) => figures.arm === arm && figures.kind === kind);
 }
 
@@ -41,7 +41,7 @@ export function bestFixed(findings: BenchFindings): string | undefined {
   return findings.verdict[0]?.bestFixed ?? fastest(findings, (arm) => roleOf(arm) === 'fixed');
 }
 
-function fastest({ figures }: BenchFindings, among: (arm: string) => boolean): string | undefined {
+function fastest({ figures }: PartFindings, among: (arm: string) => boolean): string | undefined {
   let best: ArmFigures | undefined;
   for (const figure of figures) {
     if (figure.kind !== 'all' || !among(figure.arm)) continue;

@@ -1,6 +1,8 @@
 // The report's tables for spreadsheets and data frames: CSV as RFC 4180 has it.
 
-import type { BenchResult, Interval, RunFigures } from '../bench-result.js';
+import type { ArmFigures, BenchResult, Interval, PartFindings, RunFigures } from '../bench-result.js';
+import { BEST_FIXED } from '../comparisons.js';
+import { POSITIONS_PER_BIN } from '../run-figures.js';
 
 type Cell = string | number | null | undefined;
 
@@ -27,40 +29,102 @@ export function runsCsv({ runs }: BenchResult): string {
   ])(lines);
 }
 
-/** One line per arm, kind and temperature; a column for each place of a draft and each accepted length. */
+/**
+ * One line per arm, kind and temperature; a column for each place of a draft, each accepted length and each 16 tokens of
+ * output. What goes by tokens is there twice: before the first loop, and as `all_…` of all tokens.
+ */
 export function figuresCsv(result: BenchResult): string {
-  const findings = [
-    { temperature: result.settings.temperatures[0], figures: result.figures },
-    ...(result.further ?? []),
-  ];
-  const all = findings.flatMap(({ temperature, figures }) =>
-    figures.map((figure) => ({ temperature, ...figure })),
+  const findings = [{ ...result, temperature: result.settings.temperatures[0] }, ...(result.further ?? [])];
+  const lines = findings.flatMap(({ temperature, figures, all, regret, comparisons }) =>
+    figures.map((before) => {
+      const { arm, kind } = before;
+      const whole = all.figures.find((one) => one.arm === arm && one.kind === kind);
+      return {
+        ...{ temperature, before, whole },
+        beforeAgainst: againstOf({ comparisons, regret }, arm, kind),
+        allAgainst: againstOf(all, arm, kind),
+      };
+    }),
   );
-  const places = Math.max(0, ...all.map(({ acceptanceByPosition }) => acceptanceByPosition.length));
-  const lengths = Math.max(0, ...all.map(({ acceptedLengthShares }) => acceptedLengthShares.length));
+  const most = (of: (figures: ArmFigures) => number[]) =>
+    Math.max(0, ...lines.flatMap(({ before, whole }) => [of(before).length, whole ? of(whole).length : 0]));
+  const wide = {
+    places: most((one) => one.acceptanceByPosition),
+    lengths: most((one) => one.acceptedLengthShares),
+    bins: most((one) => one.depthByPosition),
+  };
   const header = [
     ...['arm', 'kind', 'temperature', 'runs'],
     ...intervalNames('tokens_per_second'),
     ...intervalNames('tokens_per_second_all'),
-    ...['acceptance_rate', 'mean_acceptance_length', 'mean_depth'],
     ...['time_to_first_token_ms_p50', 'time_to_first_token_ms_p95'],
+    ...stepNames(wide),
+    ...stepNames(wide).map((name) => `all_${name}`),
+  ];
+  const cells = lines.map(({ temperature, before, whole, beforeAgainst, allAgainst }) => [
+    ...[before.arm, before.kind, temperature, before.runs],
+    ...intervalOf(before.tokensPerSecond),
+    ...intervalOf(before.tokensPerSecondAll),
+    ...[before.timeToFirstTokenMs.p50, before.timeToFirstTokenMs.p95],
+    ...stepCells(before, beforeAgainst, wide),
+    ...stepCells(whole, allAgainst, wide),
+  ]);
+  return csv(header)(cells);
+}
+
+/** How many columns the lists take. */
+interface Wide {
+  places: number;
+  lengths: number;
+  bins: number;
+}
+
+/** An arm's ratio to the best fixed depth, and its time regret. */
+interface Against {
+  ratio: Interval | undefined;
+  regret: number | undefined;
+}
+
+function againstOf(
+  { comparisons, regret }: Pick<PartFindings, 'comparisons' | 'regret'>,
+  arm: string,
+  kind: string,
+): Against {
+  const own = (one: { arm: string; kind: string }) => one.arm === arm && one.kind === kind;
+  return {
+    ratio: comparisons.find((one) => own(one) && one.against === BEST_FIXED)?.ratio,
+    regret: regret.find(own)?.value,
+  };
+}
+
+function stepNames({ places, lengths, bins }: Wide): string[] {
+  return [
+    ...['acceptance_rate', 'mean_acceptance_length', 'mean_depth'],
     ...['token_gap_ms_p50', 'token_gap_ms_p95', 'token_gap_ms_p99'],
     ...['draft_share', 'verify_share', 'catch_up_share', 'other_share'],
+    ...intervalNames('of_best_fixed'),
+    'time_regret',
     ...range(places, (place) => `acceptance_at_${place}`),
     ...range(lengths, (length) => `share_of_length_${length}`),
+    ...range(bins, (bin) => `depth_from_${POSITIONS_PER_BIN * (bin - 1)}`),
   ];
-  const lines = all.map((figure) => [
-    ...[figure.arm, figure.kind, figure.temperature, figure.runs],
-    ...intervalOf(figure.tokensPerSecond),
-    ...intervalOf(figure.tokensPerSecondAll),
-    ...[figure.acceptanceRate, figure.meanAcceptanceLength, figure.meanDepth],
-    ...[figure.timeToFirstTokenMs.p50, figure.timeToFirstTokenMs.p95],
-    ...[figure.tokenGapMs.p50, figure.tokenGapMs.p95, figure.tokenGapMs.p99],
-    ...[figure.phases.draft, figure.phases.verify, figure.phases.catchUp, figure.phases.other],
-    ...range(places, (place) => figure.acceptanceByPosition[place - 1]),
-    ...range(lengths, (length) => figure.acceptedLengthShares[length - 1]),
-  ]);
-  return csv(header)(lines);
+}
+
+function stepCells(
+  figures: ArmFigures | undefined,
+  { ratio, regret }: Against,
+  { places, lengths, bins }: Wide,
+): Cell[] {
+  return [
+    ...[figures?.acceptanceRate, figures?.meanAcceptanceLength, figures?.meanDepth],
+    ...[figures?.tokenGapMs.p50, figures?.tokenGapMs.p95, figures?.tokenGapMs.p99],
+    ...[figures?.phases.draft, figures?.phases.verify, figures?.phases.catchUp, figures?.phases.other],
+    ...[ratio?.value, ratio?.low, ratio?.high],
+    regret,
+    ...range(places, (place) => figures?.acceptanceByPosition[place - 1]),
+    ...range(lengths, (length) => figures?.acceptedLengthShares[length - 1]),
+    ...range(bins, (bin) => figures?.depthByPosition[bin - 1]),
+  ];
 }
 
 /**

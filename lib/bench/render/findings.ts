@@ -2,7 +2,7 @@
 
 import { CostModel } from '../../control/costs.js';
 import { change, isNumber, percent } from '../../percent.js';
-import type { BenchFindings, BenchResult, Comparison, Verdict } from '../bench-result.js';
+import type { BenchFindings, BenchResult, Comparison, PartFindings, Verdict } from '../bench-result.js';
 import { bestFixed, figuresOf, mainArm, roleOf } from './arms.js';
 import { changeInterval, number } from './format.js';
 
@@ -100,6 +100,7 @@ export interface Headings {
   costs: string;
   phases: string;
   gaps: string;
+  all: string;
 }
 
 export function headings(result: BenchResult, findings: BenchFindings = result): Headings {
@@ -122,6 +123,7 @@ export function headings(result: BenchResult, findings: BenchFindings = result):
     gaps: !figures
       ? 'Waiting for tokens'
       : `99 of 100 tokens of ${arm} come within ${number(figures.tokenGapMs.p99)} ms of the one before`,
+    all: allHeading(findings.all, arm),
   };
 }
 
@@ -160,6 +162,10 @@ export const EXPLANATIONS: Record<keyof Headings, { what: string; plot: string }
     plot: 'The dotted line is n rows one by one.',
   },
   phases: { what: 'Decode time by phase.', plot: 'Milliseconds per emitted token, and shares of the time.' },
+  all: {
+    what: 'The same figures of every token, those of loops included, which any drafter guesses; the best fixed depth is the best of all tokens. The verdict does not go by them.',
+    plot: '',
+  },
   gaps: {
     what: 'Milliseconds from the request to the first token, and between two tokens as a reader of the stream gets them; tokens of one step come together.',
     plot: '',
@@ -176,8 +182,16 @@ function speedHeading(findings: BenchFindings, arm: string): string {
   return parts.length > 0 ? `Tokens per second: ${parts.join(', ')}` : 'Speed';
 }
 
+function allHeading(all: PartFindings, arm: string): string {
+  const speed = figuresOf(all, arm)?.tokensPerSecond.value;
+  if (speed === undefined) return 'All tokens, loops included';
+  const compared = againstBestFixed(all, arm).find(({ kind }) => kind === 'all');
+  const over = compared ? `, ${change(compared.ratio.value - 1)} over ${compared.referenceArm}` : '';
+  return `With loops included ${arm} decodes ${number(speed)} tokens per second${over}`;
+}
+
 /** Comparisons with the best fixed depth: of one arm, or of all. */
-export function againstBestFixed({ comparisons }: BenchFindings, arm?: string): Comparison[] {
+export function againstBestFixed({ comparisons }: PartFindings, arm?: string): Comparison[] {
   return comparisons.filter((one) => one.against === 'best fixed' && (arm === undefined || one.arm === arm));
 }
 

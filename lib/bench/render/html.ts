@@ -20,6 +20,8 @@ import {
   speedPlots,
 } from './plots.js';
 import {
+  allSpeedTable,
+  allTable,
   comparisonTable,
   costTable,
   gapTable,
@@ -143,6 +145,15 @@ function sections(result: BenchResult, findings: BenchFindings): string {
     ),
     section(heading.gaps, EXPLANATIONS.gaps, table(gapTable(result, findings))),
     section(heading.depth, EXPLANATIONS.depth, panels(depthPlots(result, findings))),
+    section(
+      heading.all,
+      EXPLANATIONS.all,
+      table(allTable(result, findings)),
+      table(stepTable(result, findings.all)),
+      folded('Tokens per second by kind, loops included', allSpeedTable(result, findings)),
+      folded('All comparisons, loops included', comparisonTable(findings.all)),
+      folded('Time regret, loops included', regretTable(result, findings.all)),
+    ),
   ].join('\n');
 }
 

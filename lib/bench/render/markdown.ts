@@ -3,6 +3,8 @@
 import type { BenchFindings, BenchResult } from '../bench-result.js';
 import { assurances, criteria, EXPLANATIONS, headings, headline, warnings } from './findings.js';
 import {
+  allSpeedTable,
+  allTable,
   comparisonTable,
   costTable,
   gapTable,
@@ -47,15 +49,18 @@ function findingsOf(result: BenchResult, findings: BenchFindings): string[] {
     );
     parts.push([...lines, ...verdict.summary.map(item)].join('\n'));
   }
-  const section = (key: keyof typeof heading, rows: Table) => {
-    if (rows.rows.length > 0)
-      parts.push(`## ${escapeMarkdown(heading[key])}`, EXPLANATIONS[key].what, table(rows));
+  const section = (key: keyof typeof heading, ...tables: Table[]) => {
+    const whole = tables.filter(({ rows }) => rows.length > 0);
+    if (whole.length > 0)
+      parts.push(`## ${escapeMarkdown(heading[key])}`, EXPLANATIONS[key].what, ...whole.map(table));
   };
   section('speed', speedTable(result, findings));
   section('ratios', comparisonTable(findings));
   section('regret', regretTable(result, findings));
   section('acceptance', stepTable(result, findings));
   section('gaps', gapTable(result, findings));
+  const { all } = findings;
+  section('all', allTable(result, findings), allSpeedTable(result, findings), stepTable(result, all));
   return parts;
 }
 

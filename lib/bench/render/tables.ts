@@ -1,8 +1,9 @@
 // The tables that Markdown and HTML have in common: rows of cells, as text.
 
 import { change, isNumber, percent } from '../../percent.js';
-import type { BenchFindings, BenchResult } from '../bench-result.js';
+import type { ArmFigures, BenchFindings, BenchResult, PartFindings } from '../bench-result.js';
 import { armsOf, figuresOf, kindsOf } from './arms.js';
+import { againstBestFixed } from './findings.js';
 import { duration, interval, number } from './format.js';
 
 /** A table; `text` says which columns hold words, the others hold numbers. */
@@ -12,24 +13,57 @@ export interface Table {
   rows: string[][];
 }
 
-/** Speed of every arm by kind, with intervals over all kinds. */
+/** Speed of every arm by kind, with intervals over all kinds; at the end that of all tokens. */
 export function speedTable(result: BenchResult, findings: BenchFindings): Table {
+  return speeds(result, findings, ['all, loops included'], ({ tokensPerSecondAll }) => [
+    number(tokensPerSecondAll.value),
+  ]);
+}
+
+/** The same of all tokens. */
+export function allSpeedTable(result: BenchResult, { all }: BenchFindings): Table {
+  return speeds(result, all, [], () => []);
+}
+
+function speeds(
+  result: BenchResult,
+  findings: PartFindings,
+  moreHeader: string[],
+  more: (figures: ArmFigures) => string[],
+): Table {
   const kinds = kindsOf(findings);
   return {
-    header: ['arm', 'all kinds (95 % interval)', ...kinds, 'spread over kinds', 'all, loops included'],
+    header: ['arm', 'all kinds (95 % interval)', ...kinds, 'spread over kinds', ...moreHeader],
     text: 1,
     rows: armsOf(result).flatMap((arm) => {
       const all = figuresOf(findings, arm);
       if (!all) return [];
       const byKind = kinds.map((kind) => number(figuresOf(findings, arm, kind)?.tokensPerSecond.value));
-      const { tokensPerSecond, tokensPerSecondAll, spreadOverKinds } = all;
+      const { tokensPerSecond, spreadOverKinds } = all;
+      return [[arm, interval(tokensPerSecond), ...byKind, percent(spreadOverKinds, 1), ...more(all)]];
+    }),
+  };
+}
+
+/** Every arm over all kinds, by all tokens: speed, regret and gaps. */
+export function allTable(result: BenchResult, { all }: BenchFindings): Table {
+  const best = againstBestFixed(all)[0]?.referenceArm ?? 'the best fixed depth';
+  return {
+    header: [
+      ...['arm', 'tokens per second (95 % interval)', `over ${best} (95 % interval)`, 'time regret'],
+      ...['token gap p50, ms', 'p95, ms', 'p99, ms'],
+    ],
+    text: 1,
+    rows: armsOf(result).flatMap((arm) => {
+      const figures = figuresOf(all, arm);
+      if (!figures) return [];
+      const compared = againstBestFixed(all, arm).find(({ kind }) => kind === 'all');
+      const { p50, p95, p99 } = figures.tokenGapMs;
       return [
         [
-          arm,
-          interval(tokensPerSecond),
-          ...byKind,
-          percent(spreadOverKinds, 1),
-          number(tokensPerSecondAll.value),
+          ...[arm, interval(figures.tokensPerSecond), compared ? interval(compared.ratio, 3) : '–'],
+          change(all.regret.find((one) => one.arm === arm && one.kind === 'all')?.value),
+          ...[p50, p95, p99].map((ms) => number(ms, 2)),
         ],
       ];
     }),
@@ -37,7 +71,7 @@ export function speedTable(result: BenchResult, findings: BenchFindings): Table 
 }
 
 /** Acceptance, depth and phases of every arm over all kinds. */
-export function stepTable(result: BenchResult, findings: BenchFindings): Table {
+export function stepTable(result: BenchResult, findings: PartFindings): Table {
   return {
     header: [
       'arm',
@@ -70,7 +104,7 @@ export function stepTable(result: BenchResult, findings: BenchFindings): Table {
 }
 
 /** Time to the first token and between tokens, in milliseconds. */
-export function gapTable(result: BenchResult, findings: BenchFindings): Table {
+export function gapTable(result: BenchResult, findings: PartFindings): Table {
   return {
     header: ['arm', 'first token p50, ms', 'p95, ms', 'token gap p50, ms', 'p95, ms', 'p99, ms'],
     text: 1,
@@ -84,7 +118,7 @@ export function gapTable(result: BenchResult, findings: BenchFindings): Table {
 }
 
 /** Every comparison, as ratios with intervals. */
-export function comparisonTable({ comparisons }: BenchFindings): Table {
+export function comparisonTable({ comparisons }: PartFindings): Table {
   return {
     header: ['arm', 'against', 'that is', 'kind', 'ratio (95 % interval)'],
     text: 4,
@@ -98,7 +132,7 @@ export function comparisonTable({ comparisons }: BenchFindings): Table {
   };
 }
 
-export function regretTable(result: BenchResult, findings: BenchFindings): Table {
+export function regretTable(result: BenchResult, findings: PartFindings): Table {
   const kinds = ['all', ...kindsOf(findings)];
   const value = (arm: string, kind: string) =>
     findings.regret.find((one) => one.arm === arm && one.kind === kind)?.value;

@@ -1,11 +1,21 @@
 // The default policy: drafts what is worth its time, never loses against plain decoding for long, says the same twice.
 
 import { describe, expect, it } from 'vitest';
+import { armOf } from '../../../lib/bench/arms.js';
 import { AcceptanceLearner, type Surroundings } from '../../../lib/control/acceptance-learner.js';
 import { AutoController } from '../../../lib/control/auto-controller.js';
-import { type DetailedPlan, ORIGIN, type StepReport } from '../../../lib/control/controller.js';
+import {
+  type DepthController,
+  type DetailedPlan,
+  ORIGIN,
+  type Plan,
+  type RequestInfo,
+  type StepReport,
+} from '../../../lib/control/controller.js';
 import type { CostTable } from '../../../lib/control/costs.js';
 import { costsAtLoad } from '../../../lib/control/costs-at-load.js';
+import { GoodputController } from '../../../lib/control/goodput-controller.js';
+import { EXPERTS } from '../../../lib/control/hedge-experts.js';
 import { LossGuard } from '../../../lib/control/loss-guard.js';
 import { acceptanceOf, draftedBy, trimmedTo } from '../../../lib/control/stop-rule.js';
 import { AdaptiveSpecError } from '../../../lib/errors.js';
@@ -299,8 +309,6 @@ describe('auto', () => {
       return (auto.nextPlan(stepReport()) as DetailedPlan).drafter;
     };
     expect([drafterOf(), drafterOf('ngram'), drafterOf('model')]).toEqual(['hybrid', 'ngram', 'model']);
-    // One that doesn't say how sure it is can't be drafted with by value.
-    expect(drafterOf('ngram-mod')).toBeUndefined();
   });
 
   it('gives the same plans for the same reports, and goes on from a snapshot that went through JSON', () => {
@@ -408,6 +416,110 @@ describe('the acceptance learner', () => {
     expect(learner.model(surroundings).bias).toBeGreaterThan(
       learner.model({ ...surroundings, kind: 'json' }).bias,
     );
+  });
+});
+
+describe('where the drafter gives no probabilities', () => {
+  /** Plans of `steps` steps whose drafts are right at their first token in two of three. */
+  function blind(controller: DepthController, steps: number, first = 0): Plan[] {
+    const plans: Plan[] = [];
+    let report = stepReport();
+    for (let step = first + 1; step <= first + steps; step++) {
+      const plan = controller.nextPlan(report);
+      plans.push(plan);
+      const depth = typeof plan === 'number' ? plan : plan.depth;
+      const accepted = Math.min(step % 3, depth);
+      report = stepReport({
+        ...{ step, depth, drafted: depth, verified: depth, accepted, rows: depth + 1 },
+        ...{ position: 2 * step, drafter: 'ngram-mod', verifyMs: 10 },
+        tokens: new Int32Array(accepted + 1),
+        draftTokens: new Int32Array(depth),
+        probabilities: new Float32Array(0),
+        margins: new Float32Array(0),
+        entropies: new Float32Array(0),
+        origins: new Uint8Array(depth).fill(ORIGIN.ngram),
+      });
+    }
+    return plans;
+  }
+  const requests: [string, Partial<RequestInfo>][] = [
+    ['the engine has no other', { drafters: ['ngram-mod'] }],
+    ["the engine's first is a trained head", { drafters: ['eagle3', 'ngram'] }],
+    ['the request names it', { drafters: [...DRAFTERS, 'ngram-mod'], drafter: 'ngram-mod' }],
+  ];
+
+  it.each(requests)("gives goodput's plans where %s", (_, fields) => {
+    for (const table of [{}, { costs: costs(20, { callbackMs: 0.1 }) }]) {
+      const auto = new AutoController();
+      const goodput = new GoodputController({ maxDepth: 24 });
+      for (const controller of [auto, goodput]) controller.begin(requestInfo({ ...fields, ...table }));
+      const plans = blind(auto, 120);
+      expect(plans).toEqual(blind(goodput, 120));
+      expect(plans.filter((plan) => plan !== 0).length).toBeGreaterThan(10);
+      expect(auto.explain()).toEqual({
+        ...goodput.explain(),
+        reason: `goodput: ${goodput.explain().reason}`,
+      });
+    }
+  });
+
+  it('plans by value where the request names another', () => {
+    const auto = new AutoController();
+    auto.begin(requestInfo({ drafters: ['eagle3', 'ngram'], drafter: 'ngram', costs: costs() }));
+    expect(auto.nextPlan(stepReport())).toMatchObject({ drafter: 'ngram', trim: true });
+  });
+
+  it('keeps within its largest depth', () => {
+    const auto = new AutoController({ maxDepth: 3 });
+    auto.begin(requestInfo({ drafters: ['ngram-mod'], costs: costs() }));
+    expect(Math.max(...blind(auto, 60).map(Number))).toBe(3);
+  });
+
+  it('does as an expert of hedge, and as an arm of a benchmark', () => {
+    const experts = EXPERTS.filter(({ name }) => name === 'auto').map(({ make }) => make());
+    for (const controller of [...experts, armOf('auto@ngram-mod').make() as DepthController]) {
+      controller.begin!(requestInfo({ drafters: [...DRAFTERS, 'ngram-mod'], drafter: 'ngram-mod' }));
+      expect(controller.nextPlan(stepReport())).toBe(4);
+    }
+  });
+
+  it('remembers apart what it learns there', () => {
+    const table = costs(6);
+    const text = { p: 0.7, acceptance: 0.6, table };
+    const byValue = requestInfo({ drafters: DRAFTERS, costs: table });
+    const byDepth = requestInfo({ ...byValue, drafter: 'ngram-mod' });
+    const auto = new AutoController();
+    const [value, goodput] = [new AutoController(), new GoodputController({ maxDepth: 24 })];
+    for (let round = 0; round < 3; round++) {
+      for (const controller of [auto, value]) controller.begin(byValue);
+      expect(run(auto, 100, text).plans).toEqual(run(value, 100, text).plans);
+      for (const controller of [auto, goodput]) controller.begin(byDepth);
+      expect(blind(auto, 50)).toEqual(blind(goodput, 50));
+    }
+  });
+
+  it('goes on from a snapshot that went through JSON, in either kind of request', () => {
+    const drafters = [...DRAFTERS, 'ngram-mod'];
+    const auto = new AutoController();
+    auto.begin(requestInfo({ drafters, drafter: 'ngram-mod', costs: costs(6) }));
+    blind(auto, 50);
+    const copyOf = () => {
+      const copy = new AutoController();
+      copy.restore(JSON.parse(JSON.stringify(auto.snapshot())));
+      return copy;
+    };
+    const copy = copyOf();
+    expect(copy.explain()).toEqual(auto.explain());
+    expect(blind(copy, 50, 50)).toEqual(blind(auto, 50, 50));
+    auto.begin(requestInfo({ drafters, costs: costs(6) }));
+    const other = copyOf();
+    expect(other.nextPlan(stepReport())).toEqual(auto.nextPlan(stepReport()));
+    for (const controller of [auto, other]) controller.begin(requestInfo({ drafters: ['ngram-mod'] }));
+    expect(blind(other, 50)).toEqual(blind(auto, 50));
+    const state = auto.snapshot();
+    for (const goodput of [3, {}, { state: {}, plans: true }, { ...state.goodput, plans: 1 }]) {
+      expect(() => new AutoController().restore({ ...state, goodput })).toThrow(AdaptiveSpecError);
+    }
   });
 });
 

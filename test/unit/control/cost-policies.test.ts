@@ -6,10 +6,12 @@ import {
   type DetailedPlan,
   ORIGIN,
   type Plan,
+  type StepReport,
 } from '../../../lib/control/controller.js';
-import { controllers } from '../../../lib/control/controllers.js';
+import { controllerNames, controllers } from '../../../lib/control/controllers.js';
 import type { CostTable } from '../../../lib/control/costs.js';
 import { ExponentialWeights } from '../../../lib/control/exponential-weights.js';
+import { counterfactual, EXPERTS, viewOf } from '../../../lib/control/hedge-experts.js';
 import { PendingDrafts } from '../../../lib/control/pending-drafts.js';
 import { PlaceAcceptance } from '../../../lib/control/place-acceptance.js';
 import { requestInfo, stepReport } from '../step-report.js';
@@ -138,6 +140,56 @@ describe('hedge', () => {
     expect(plainly.slice(200).filter((depth) => depth > 0).length).toBeLessThan(10);
     const good = controllers.hedge({ lead: 2 });
     expect(usual(depthsOf(good, costs({ draft: { msPerToken: 0.2 } }), 0.95, 400))).toBeGreaterThanOrEqual(7);
+  });
+
+  it('has all other built-in policies among its experts, fixed depths up to 16 too', () => {
+    const names = EXPERTS.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    const others = controllerNames.filter((name) => name !== 'hedge' && name !== 'fixed');
+    expect(names).toEqual(expect.arrayContaining(others));
+    expect(names).toEqual(expect.arrayContaining([1, 2, 4, 8, 12, 16].map((depth) => `fixed:${depth}`)));
+    for (const { name, make } of EXPERTS) expect(name).toMatch(make().name);
+  });
+
+  it("asks the experiment's policy for the depth that it would have come to by its own drafts", () => {
+    const expert = () => EXPERTS.find(({ name }) => name === 'adaptive')!;
+    expect(expert().sees).toBe('own');
+    const [asked, alone] = [expert().make(), controllers.adaptive()];
+    for (const controller of [asked, alone]) controller.begin!(requestInfo());
+    // Sixteen tokens are drafted, of which the first wrong one is the seventh or the first, in turns.
+    let [plan, own]: [Plan, Plan] = [8, 8];
+    for (let step = 1; step < 200; step++) {
+      const accepted = step % 2 ? 6 : 0;
+      const fields = { step, depth: 24, drafted: 24, accepted, tokens: new Int32Array(accepted + 1) };
+      const report = stepReport({ ...fields, text: 'Some words. ' });
+      const mine = counterfactual(plan, report, false, 0);
+      expect(mine).toMatchObject({ isKnown: true, drafted: depthOf(plan), verified: depthOf(plan) });
+      plan = asked.nextPlan(viewOf(report, depthOf(plan), mine, {} as StepReport));
+      const depth = depthOf(own);
+      const right = Math.min(accepted, depth);
+      own = alone.nextPlan(
+        stepReport({ ...fields, depth, drafted: depth, accepted: right, text: 'Some words. ' }),
+      );
+      expect(plan).toBe(own);
+    }
+    // It has moved away from where it began.
+    expect(plan).not.toBe(8);
+  });
+
+  it('looks at as many as 16 tokens, the deepest fixed depth, where drafting them costs next to nothing', () => {
+    const controller = controllers.hedge({ lookInterval: 8 });
+    const looks = new Set<string>();
+    const explain = controller.explain.bind(controller);
+    const nextPlan = controller.nextPlan.bind(controller);
+    controller.nextPlan = (report) => {
+      const plan = nextPlan({ ...report, draftMs: 0.01 * report.drafted });
+      const look = /^look at \d+ tokens/.exec(explain().reason)?.[0];
+      if (look) looks.add(look);
+      return plan;
+    };
+    // Three rows are dear, so that nobody who looks at costs verifies two tokens.
+    depthsOf(controller, costs({ level: 2, riser: 100, draft: { msPerToken: 0.01 } }), 0.8, 300);
+    expect([...looks]).toEqual(['look at 16 tokens']);
   });
 
   it('looks deeper every so many steps, and verifies no more for it', () => {
