@@ -36,7 +36,7 @@ export const DEFAULT_DRAFT: CatalogueEntry = {
   role: 'draft',
   file: 'smollm2-135m-draft-hot.Q4_0.gguf',
   size: 10_217_632,
-  sha256: 'c28c6143ff9869126b9e2a29468d353e13045982f22c213c9c4a7d4f7784840c',
+  sha256: '6177ddc83b332da4cbc8bfc5eb3e5387ab5d382a6ad2b11297832cca671e8796',
   licence: 'Apache-2.0',
   description: 'three layers distilled for SmolLM2-135M-Instruct, vocabulary of 12,288 tokens, Q4_0',
   source: { kind: 'package' },
