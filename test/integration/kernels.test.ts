@@ -47,7 +47,7 @@ const ours = process.arch === 'x64';
 describe.skipIf(!ours)('the default target', () => {
   // The sizes of batches, numbers of threads and rolled-back drafts of whole_model.cc.
   it('has the same logits in any batch, bit for bit, by the best kernels and by avx2', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, () => {
     const all = wholeModel(target, 'auto');
     expect(all.different).toBe(0);
@@ -68,7 +68,7 @@ function expectNear(actual: number, expected: number) {
 describe.skipIf(!ours)('the target in another format', () => {
   it.each(['Q4_0', 'Q8_0', 'Q4_K_M', 'Q6_K', 'IQ4_NL', 'BF16'])(
     "has the same logits in any batch, bit for bit, and llama.cpp's perplexity: %s",
-    { timeout: 60_000 },
+    { timeout: 300_000 },
     (format) => {
       const model = join(folder, `${format}.gguf`);
       command(built('requantise'), [target, model, format]);
@@ -84,7 +84,7 @@ describe.skipIf(!ours)('the target in another format', () => {
 });
 
 it('the comparison finds out what depends on the batch: flash attention of llama.cpp', {
-  timeout: 60_000,
+  timeout: 300_000,
 }, () => {
   expect(wholeModel(target, 'ggml', 'control').different).toBeGreaterThan(0);
 });
