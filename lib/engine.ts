@@ -296,7 +296,7 @@ export class Engine implements AsyncDisposable {
       threads,
       draftThreads,
     });
-    if (when !== 'load' || this.#costs.cached) return;
+    if (when !== 'load' || this.#costs.cached?.source === 'calibrate') return;
     try {
       await this.calibrate(onProgress ? { onProgress } : {});
     } catch (error) {

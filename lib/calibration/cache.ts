@@ -8,7 +8,7 @@ import { cacheDir } from '../models/cache-dir.js';
 import { type CacheFacts, cacheKey } from './cache-key.js';
 
 /** Raised where the file's form or the meaning of its numbers changes: files of another version are not read. */
-const VERSION = 4;
+const VERSION = 5;
 
 export interface CachedCosts {
   table: CostTable;

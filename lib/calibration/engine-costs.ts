@@ -11,8 +11,6 @@ import { type CpuTimes, othersLoad, readCpuTimes } from './load-meter.js';
 /** Live steps are worth keeping from so many on, with so many different numbers of rows among them. */
 const STEPS_TO_KEEP = 100;
 const ROWS_TO_KEEP = 3;
-/** A cached table is written anew where live steps have shown it to be so far off somewhere. */
-const CORRECTION_TO_KEEP = 0.1;
 
 export interface EngineCostsOptions {
   /** What the table holds for; undefined where nothing is read from the cache or written to it. */
@@ -30,6 +28,8 @@ export class EngineCosts {
   readonly #cpuTimes: () => CpuTimes | undefined;
   #cached: CachedCosts | undefined;
   #live: LiveCosts;
+  /** The cached table, where it was learnt from steps. */
+  #handedOn: CostTable | undefined;
   /** Made from what was seen so far; undefined where a step came since. */
   #table: { costs: CostTable | undefined } | undefined;
   #busySince: CpuTimes | undefined;
@@ -41,7 +41,9 @@ export class EngineCosts {
     this.#options = options;
     this.#cpuTimes = options.cpuTimes ?? readCpuTimes;
     this.#cached = options.facts && readCachedCosts(options.facts, options.folder);
-    this.#live = this.#learner(this.#cached?.table);
+    const isMeasured = this.#cached?.source === 'calibrate';
+    this.#live = this.#learner(isMeasured ? this.#cached?.table : undefined);
+    this.#handedOn = isMeasured ? undefined : this.#cached?.table;
   }
 
   /** Where the table began: in the cache, or undefined. */
@@ -50,8 +52,18 @@ export class EngineCosts {
   }
 
   get table(): CostTable | undefined {
-    this.#table ??= { costs: this.#live.table() };
+    this.#table ??= { costs: this.#known() };
     return this.#table.costs;
+  }
+
+  /**
+   * What another engine learnt from its steps holds until this one's own tell enough, and no longer: steps of a slow hour,
+   * or beside other work, have other ratios between rows, and policies that go by those may never come to see it.
+   */
+  #known(): CostTable | undefined {
+    const own = this.#live.table();
+    if (!this.#handedOn || (own && this.#live.rowsKnown >= ROWS_TO_KEEP)) return own;
+    return { ...this.#handedOn, unconfirmed: true };
   }
 
   observe(report: StepReport, asked: boolean): void {
@@ -78,6 +90,7 @@ export class EngineCosts {
    */
   calibrated(calibration: Calibration): void {
     this.#live = this.#learner(calibration);
+    this.#handedOn = undefined;
     this.#table = undefined;
     this.#baseIsLoaded = calibration.loaded;
     const { loaded, missing, measuredAt } = calibration;
@@ -86,15 +99,14 @@ export class EngineCosts {
     this.#keep({ table: calibration, source: 'calibrate', measuredAt });
   }
 
-  /** Keeps what live steps have learned, where that is more than the cache holds and the machine was quiet. */
+  /** Keeps what live steps have learned, where nothing better is cached and the machine was quiet. */
   close(): void {
     if (this.#busySince) this.busy(false);
     const table = this.#live.table('usual');
     if (!table || this.#disturbed || this.#baseIsLoaded || this.#live.steps < STEPS_TO_KEEP) return;
-    const isNews = this.#cached
-      ? this.#live.correction > CORRECTION_TO_KEEP
-      : this.#live.rowsKnown >= ROWS_TO_KEEP;
-    if (isNews) this.#keep({ table, source: 'live', measuredAt: new Date().toISOString() });
+    // A measured one stays: it was made on purpose, and knows more numbers of rows.
+    if (this.#cached?.source === 'calibrate' || this.#live.rowsKnown < ROWS_TO_KEEP) return;
+    this.#keep({ table, source: 'live', measuredAt: new Date().toISOString() });
   }
 
   #keep(costs: CachedCosts): void {

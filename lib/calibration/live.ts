@@ -131,13 +131,6 @@ export class LiveCosts {
     return this.#scale;
   }
 
-  /** How far off `base` the steps have shown some number of rows to be, at most; 0.2 is a fifth. */
-  get correction(): number {
-    const settled = [...this.#cells.values()].filter((cell) => this.#isSettled(cell));
-    const factors = [this.#scale, ...settled.map((cell) => this.#scale * cell.mean)];
-    return Math.max(...factors.map((factor) => Math.abs(factor - 1)));
-  }
-
   /** Different numbers of rows that the table says something about. */
   get rowsKnown(): number {
     return new Set(this.#points(1).map(({ rows }) => rows)).size;

@@ -166,8 +166,12 @@ const LOOK_AFTER = 512;
 const LOOK = { depth: 2, steps: 12 };
 /** Accepted tokens that the model may be behind in passing, after a run of n-grams; more is a text that it was not asked about. */
 const IN_PASSING = 16;
-/** Depths of the first steps where nothing is known of costs: what they take says what rows cost. */
-const EXPLORING = [0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 7, 7, 7, 7, 7, 7];
+/**
+ * Depths of the first steps where costs are not known, or only by another engine's steps: what they take says what rows
+ * cost. Each is held for a few steps, so that steps after which nobody is asked tell what asking costs.
+ */
+const EXPLORING = [0, 3, 7];
+const EXPLORING_STEPS = 6;
 
 /**
  * Expected tokens against time, token by token (docs/controllers/auto.md): drafting goes on while some m >= 1 has
@@ -313,7 +317,8 @@ export class AutoController implements DepthController {
 
   #learnCosts(report: StepReport): void {
     if (this.#live === undefined) return;
-    this.#live.observe(report);
+    // While nothing is known plans are held, and the next is asked for early: only a request's first step waits for its own.
+    this.#live.observe(report, report.step === 1);
     if (report.step % 16 !== 0 || this.#live.rowsKnown < 2) return;
     const table = this.#live.table();
     if (table === undefined) return;
@@ -385,8 +390,12 @@ export class AutoController implements DepthController {
     if (costs === undefined) {
       // Steps that others share teach nothing of what rows cost: until some are had alone, nothing is drafted.
       if (this.#running > 1) return 0;
-      return { depth: Math.min(EXPLORING[report.step] ?? 3, this.#limit), ...named(level.drafter) };
+      const plan = this.#exploring(report.step, level.drafter);
+      return plan ?? { depth: Math.min(3, this.#limit), ...named(level.drafter) };
     }
+    const exploring = costs.table.unconfirmed && this.#running === 1;
+    const plan = exploring ? this.#exploring(report.step, level.drafter) : undefined;
+    if (plan !== undefined) return plan;
     if (this.#running === 1 && this.#alone >= LOOK_AFTER && this.#drafter !== undefined) {
       this.#alone = 0;
       const drafter = this.#drafters.includes('ngram') ? 'ngram' : this.#drafter;
@@ -420,6 +429,13 @@ export class AutoController implements DepthController {
         },
       },
     };
+  }
+
+  /** What is tried after that step; undefined once everything was. A held plan is asked for one step before its end. */
+  #exploring(step: number, drafter: string | undefined): Plan | undefined {
+    const depth = EXPLORING[Math.floor((step + 1) / EXPLORING_STEPS)];
+    if (depth === undefined) return undefined;
+    return { depth: Math.min(depth, this.#limit), steps: EXPLORING_STEPS, ...named(drafter) };
   }
 
   /** Whether no draft can be worth its rows, whatever the text, since so many share a step. */

@@ -26,6 +26,7 @@ export const COST_TABLE: Kind = shape<CostTable>({
   rebuildMs: AMOUNT,
   mixedMs: optional(AMOUNT),
   callbackMs: AMOUNT,
+  unconfirmed: optional(flag),
   sequences: optional(whole(1, 4096)),
 });
 

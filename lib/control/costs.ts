@@ -40,6 +40,11 @@ export interface CostTable {
   mixedMs?: number;
   /** Asking a controller, where it is asked. */
   callbackMs: number;
+  /**
+   * True where another engine learnt it from its steps, earlier, and this one has had too few to tell by: `auto` begins by
+   * trying some depths then.
+   */
+  unconfirmed?: boolean;
   /** Sequences that share the steps, all with as many rows as `target` says. Default 1: a sequence that runs alone. */
   sequences?: number;
 }

@@ -40,6 +40,7 @@ const costTable = v.object({
   rebuildMs: milliseconds,
   mixedMs: v.optional(milliseconds),
   callbackMs: milliseconds,
+  unconfirmed: v.optional(v.boolean()),
 });
 
 const header = v.object({

@@ -36,7 +36,11 @@ export async function loadTraces(paths: readonly string[]): Promise<LoadedTraces
         'Record it with adaptive-spec trace.',
       );
     }
-    loaded.costs ??= reader.header.costs;
+    if (reader.header.costs) {
+      // Replay's times are these: there is nothing left to find out.
+      const { unconfirmed: _, ...costs } = reader.header.costs;
+      loaded.costs ??= costs;
+    }
   }
   return loaded;
 }

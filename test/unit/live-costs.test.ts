@@ -342,7 +342,6 @@ describe('a table of the wrong shape', () => {
     // It moved the scale, and with it the one row that no step had any more.
     expectCurve(costs.table(), [1], 1, 0.06);
     expectCurve(costs.table(), [5], 1, 0.1);
-    expect(costs.correction).toBeGreaterThan(0.2);
   });
 });
 

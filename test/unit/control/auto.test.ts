@@ -276,6 +276,22 @@ describe('auto', () => {
     expect(plans.at(-1)!.stop!.value!.verifyMs[0]).toBeCloseTo(10, 0);
   });
 
+  it('begins with a look at what rows cost now, where all it has is what another engine found', () => {
+    // One row takes 10 ms and each further one as much again, or so the table says: nothing would be worth verifying.
+    const dear = costs(0, { target: [1, 2, 9].map((rows) => ({ rows, contextLength: 0, ms: 10 * rows })) });
+    const depthsBy = (table: CostTable) =>
+      run(begun(table), 40, { p: 0.9, acceptance: 0.9, table: costs() }).plans.map(({ stop, depth }) =>
+        stop ? 'by value' : depth,
+      );
+    expect(depthsBy(dear)).toEqual(new Array(40).fill('by value'));
+    expect(depthsBy({ ...dear, unconfirmed: true })).toEqual([
+      ...new Array(6).fill(0),
+      ...new Array(6).fill(3),
+      ...new Array(6).fill(7),
+      ...new Array(22).fill('by value'),
+    ]);
+  });
+
   it('drafts nothing where nothing can be drafted', () => {
     const auto = new AutoController();
     auto.begin(requestInfo({ drafters: [], costs: costs() }));
