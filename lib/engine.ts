@@ -25,7 +25,7 @@ import type { Controller, RequestInfo, StepReport } from './control/controller.j
 import { ControllerPool } from './control/controller-pool.js';
 import type { CostTable } from './control/costs.js';
 import { drafterIndex } from './control/drafter-names.js';
-import { ControllerDriver } from './control/driver.js';
+import { ControllerDriver, type MadePlan } from './control/driver.js';
 import { fixedDepth, nativeDepthOf } from './control/fixed-depth.js';
 import { nativePlan } from './control/native-plan.js';
 import { modelTokensOf } from './control/stop-rule.js';
@@ -129,6 +129,8 @@ export interface EngineEvents {
   prompt: [prompt: ReadPrompt, requestId: number];
   /** After every step of every request. The report is a copy. */
   step: [report: StepReport, requestId: number];
+  /** After every plan that a controller was asked for. */
+  plan: [plan: MadePlan, requestId: number];
   finish: [result: GenerationResult, requestId: number];
   close: [];
 }
@@ -551,6 +553,7 @@ export class Engine implements AsyncDisposable {
             firstPlan: nativePlan(0),
             onWarning: request.onWarning ?? ((warning) => this.#warn(warning)),
             audit: this.#audit,
+            onPlan: quiet ? undefined : (plan) => this.#emit('plan', plan, id),
           })
         : undefined;
     const running = new RunningRequest({

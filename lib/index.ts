@@ -31,6 +31,7 @@ export {
 } from './control/controllers.js';
 export { CostModel, type CostTable, type RowCost } from './control/costs.js';
 export type { DiscoConfig } from './control/disco-controller.js';
+export type { MadePlan } from './control/driver.js';
 export { fixedDepth, type NativeDepthController, off } from './control/fixed-depth.js';
 export type { GammaTuneConfig } from './control/gammatune-controller.js';
 export type { GoodputConfig } from './control/goodput-controller.js';

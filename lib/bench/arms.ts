@@ -19,7 +19,7 @@ export interface Arm {
   drafter?: string;
   /** Draft tokens verified at most with the guesses beside the draft; undefined: drafts are chains. */
   tree?: number;
-  /** A controller for one request. */
+  /** A controller that has learnt nothing yet; a caller's own is what it is. */
   make: () => Controller;
 }
 
@@ -88,6 +88,17 @@ function armOfBareName(name: string): Arm {
 export function armOfController(path: string, controller: Controller): Arm {
   resolveController(controller);
   return { name: basename(path), make: () => controller };
+}
+
+/** The controllers of arms on one way through the prompts: each goes on learning from text to text, as in an engine. */
+export class ControllersOfArms {
+  readonly #made = new Map<string, Controller>();
+
+  of({ name, make }: Arm): Controller {
+    const controller = this.#made.get(name) ?? make();
+    this.#made.set(name, controller);
+    return controller;
+  }
 }
 
 /** Adds plain decoding where it is missing, and refuses names given twice. */

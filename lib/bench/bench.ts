@@ -1,7 +1,7 @@
 // A benchmark from its first run to its result: every arm on every prompt, in one process with models loaded once.
 
 import { armFigures } from './arm-figures.js';
-import type { Arm } from './arms.js';
+import { type Arm, ControllersOfArms } from './arms.js';
 import type { BenchFindings, BenchResult, BenchRun, PartFindings, RunFigures } from './bench-result.js';
 import { compareArms, regretOf } from './comparisons.js';
 import { compareTokens } from './equality.js';
@@ -122,12 +122,18 @@ async function warmUpArms(engine: BenchEngine, plan: BenchPlan, { signal }: Benc
     if (signal.aborted) break;
     const maxTokens = Math.min(plan.maxTokens, WARM_UP_TOKENS);
     const prompt = plan.prompts[0]!;
-    await measureRun(engine, arm, { prompt, maxTokens, temperature: 0, seed: plan.seed, block: -1, signal });
+    const fixed = { controller: arm.make(), temperature: 0, seed: plan.seed, block: -1 };
+    await measureRun(engine, arm, { prompt, maxTokens, ...fixed, signal });
     runs++;
   }
   return runs;
 }
 
+/**
+ * Runs all groups. What a controller has learnt on one text it has for the next, as where an engine keeps it; but it goes
+ * through the prompts once only, since what it learnt on a text would flatter it there: each block and temperature has new
+ * ones, one for the first run of a group and another for the second.
+ */
 async function runGroups(
   engine: BenchEngine,
   groups: readonly ScheduledGroup[],
@@ -143,15 +149,23 @@ async function runGroups(
   const measured: MeasuredRun[] = [];
   const total = warmUp + groups.length * 2 * arms.size;
   const startedAt = performance.now();
+  let way = '';
+  let controllers: ControllersOfArms[] = [];
   for (const [i, group] of groups.entries()) {
     const perGroup = i > 0 ? (performance.now() - startedAt) / i : 0;
     if (i > 0 && performance.now() + perGroup > plan.deadline)
       return { measured, groupsMeasured: i, reason: 'time limit' };
     const { block, temperature, seed, prompt, order } = group;
+    if (way !== `${block} ${temperature}`) {
+      way = `${block} ${temperature}`;
+      controllers = [new ControllersOfArms(), new ControllersOfArms()];
+    }
     const ofGroup: MeasuredRun[] = [];
     for (const [place, name] of order.entries()) {
-      const options = { prompt, maxTokens: plan.maxTokens, temperature, seed, block, signal };
-      const one = signal.aborted ? undefined : await measureRun(engine, arms.get(name)!, options);
+      const arm = arms.get(name)!;
+      const controller = controllers[place < arms.size ? 0 : 1]!.of(arm);
+      const options = { controller, prompt, maxTokens: plan.maxTokens, temperature, seed, block, signal };
+      const one = signal.aborted ? undefined : await measureRun(engine, arm, options);
       if (!one) return { measured, groupsMeasured: i, reason: 'interrupted' };
       // The steps of one run of each arm and prompt are enough for costs and timelines; all would be a lot of memory.
       const kept = block === 0 && place < arms.size ? one : { ...one, steps: [] };

@@ -1,7 +1,7 @@
 // Runs one generation of one arm and takes its figures.
 
 import { createHash } from 'node:crypto';
-import type { StepReport } from '../control/controller.js';
+import type { Controller, StepReport } from '../control/controller.js';
 import type { EngineInfo } from '../engine.js';
 import { AdaptiveSpecError } from '../errors.js';
 import type { Message, RequestOptions } from '../options.js';
@@ -29,6 +29,7 @@ export interface MeasuredRun {
 }
 
 export interface RunOptions {
+  controller: Controller;
   prompt: { id: string; kind: string; prompt: string };
   maxTokens: number;
   temperature: number;
@@ -38,14 +39,13 @@ export interface RunOptions {
 }
 
 /**
- * One generation; undefined where the signal ended it early. A new request starts with empty caches, and its controller
- * is a new one, so no run knows of another. All arms are listened to alike, by the engine's step events. The event
+ * One generation; undefined where the signal ended it early. A new request starts with empty caches. All arms are listened to alike, by the engine's step events. The event
  * costs a copy of each report; a fixed depth gets its reports some steps late, which changes nothing in them.
  */
 export async function measureRun(
   engine: BenchEngine,
   arm: Arm,
-  { prompt, maxTokens, temperature, seed, block, signal }: RunOptions,
+  { controller, prompt, maxTokens, temperature, seed, block, signal }: RunOptions,
 ): Promise<MeasuredRun | undefined> {
   const steps: StepSample[] = [];
   const ignore = engine.on('step', (report) => {
@@ -55,7 +55,7 @@ export async function measureRun(
   try {
     result = await engine.generate({
       ...wordsOf(engine, prompt.prompt),
-      controller: arm.make(),
+      controller,
       ...(arm.drafter === undefined ? {} : { drafter: arm.drafter }),
       ...(arm.tree === undefined ? {} : { tree: arm.tree }),
       maxTokens,

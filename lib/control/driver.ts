@@ -7,6 +7,17 @@ import { closestName } from './closest-name.js';
 import type { Controller, RequestInfo, StepReport } from './controller.js';
 import { depthOf, type NativePlan, nativePlan, PlanFault, readDetails } from './native-plan.js';
 
+/** A plan that a controller was asked for. */
+export interface MadePlan {
+  controller: string;
+  /** The depth that holds from then on. */
+  depth: number;
+  /** What being asked took it, the audit log's share included. */
+  milliseconds: number;
+  /** What it got wrong since the plan before: throws, answers that are no plan, depths that were clamped. */
+  errors: number;
+}
+
 export interface DriverOptions {
   /** Larger depths are clamped to this. */
   maxDepth: number;
@@ -18,6 +29,8 @@ export interface DriverOptions {
   onWarning: (warning: { code: ErrorCode; message: string }) => void;
   /** Where changes of K go. */
   audit?: { kChanged(change: KChange): void } | undefined;
+  /** Told of every plan. */
+  onPlan?: ((plan: MadePlan) => void) | undefined;
 }
 
 /**
@@ -32,6 +45,8 @@ export class ControllerDriver {
   readonly #plan: NativePlan;
   readonly #onWarning: DriverOptions['onWarning'];
   readonly #audit: DriverOptions['audit'];
+  readonly #onPlan: DriverOptions['onPlan'];
+  #toldErrors = 0;
   #auditedK: number | undefined;
   #failure: AdaptiveSpecError | undefined;
   #warned = false;
@@ -47,6 +62,7 @@ export class ControllerDriver {
     this.#plan = { ...options.firstPlan };
     this.#onWarning = options.onWarning;
     this.#audit = options.audit;
+    this.#onPlan = options.onPlan;
   }
 
   /** What the controller got wrong so far: throws, answers that are no plan, depths that were clamped. */
@@ -89,8 +105,16 @@ export class ControllerDriver {
     this.#ask(report);
     if (this.#audit !== undefined && this.#failure === undefined) this.#writeAudit(this.#audit, acceptance);
     this.#calls++;
-    this.#milliseconds += performance.now() - started;
+    const milliseconds = performance.now() - started;
+    this.#milliseconds += milliseconds;
+    if (this.#onPlan !== undefined) this.#tell(this.#onPlan, milliseconds);
     return this.#plan;
+  }
+
+  #tell(onPlan: (plan: MadePlan) => void, milliseconds: number): void {
+    const errors = this.#errors - this.#toldErrors;
+    this.#toldErrors = this.#errors;
+    onPlan({ controller: this.#name, depth: this.#plan.depth, milliseconds, errors });
   }
 
   /** Tells the controller of a step whose successor has its plan already. */

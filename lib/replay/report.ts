@@ -9,7 +9,7 @@ import type { ReplayGeneration } from './generation.js';
 import { oracle } from './oracle.js';
 import { type ReplaySums, replay } from './replay.js';
 
-/** A controller by name; `make` gives a new object for each generation, as each request gets one live. */
+/** A controller by name; `make` gives a new object, which has learnt nothing yet. */
 export interface NamedController {
   name: string;
   make: () => Controller;
@@ -69,7 +69,10 @@ export interface LoadReport {
   figures: PolicyFigures[];
 }
 
-/** Replays every controller over every generation. Deterministic, as far as the controllers are. */
+/**
+ * Replays every controller over every generation, one after the other: it keeps what it learns, as an engine has it.
+ * Deterministic, as far as the controllers are.
+ */
 export function reportAt(
   generations: readonly ReplayGeneration[],
   controllers: readonly NamedController[],
@@ -89,7 +92,8 @@ export function reportAt(
   };
   const sample = new Sample(generations, sequences);
   const figures = controllers.flatMap(({ name, make }) => {
-    const sums = generations.map((generation) => replay(generation, make(), costs, { sequences }));
+    const controller = make();
+    const sums = generations.map((generation) => replay(generation, controller, costs, { sequences }));
     return sample.figures(name, sums, references);
   });
 

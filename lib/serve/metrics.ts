@@ -32,10 +32,12 @@ export class ServerMetrics {
     const model = { model_name: modelName };
     this.#delay.enable();
     this.answered = answerMetrics(this.#make, modelName);
+    const ofControllers = controllerMetrics(this.#make);
     this.#off = [
       engine.on('prompt', promptMetrics(this.#make, modelName)),
       engine.on('step', stepMetrics(this.#make, modelName, maxDepth)),
-      engine.on('finish', controllerMetrics(this.#make)),
+      engine.on('plan', ofControllers.plan),
+      engine.on('finish', ofControllers.finish),
     ];
     this.#make.gauges(
       { 'llamacpp:requests_processing': {}, 'vllm:num_requests_running': model },

@@ -1,12 +1,16 @@
 // Metrics of whole requests, and of the controllers that planned them.
 
+import type { MadePlan } from '../control/driver.js';
 import type { GenerationResult } from '../result.js';
 import type { MetricMaker } from './metric-maker.js';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
-/** Answers what is to be told when a generation of the engine's ends. */
-export function controllerMetrics(make: MetricMaker): (result: GenerationResult) => void {
+/** Answers what is to be told of every plan, and when a generation of the engine's ends. */
+export function controllerMetrics(make: MetricMaker): {
+  plan: (plan: MadePlan) => void;
+  finish: (result: GenerationResult) => void;
+} {
   const counter = (name: string, help: string) => make.counter(`adaptive_spec_${name}`, help, ['controller']);
   const plans = counter('controller_plans', 'Plans that controllers made');
   const seconds = counter('controller_seconds', 'Time that controllers took for plans');
@@ -14,15 +18,18 @@ export function controllerMetrics(make: MetricMaker): (result: GenerationResult)
   const errors = counter('controller_errors', 'Throws of controllers, and answers that were no plan');
   const wasted = counter('controller_wasted_drafts', 'First tokens drafted ahead that a plan had no use for');
   const lost = make.counters({ adaptive_spec_audit_dropped: {} }, 'Lines that the audit log lost');
-  return ({ stats }) => {
-    const { name, calls, meanMicroseconds, waitMs, errors: wrong, wastedDrafts } = stats.controller;
-    const controller = { controller: name };
-    plans.inc(controller, calls);
-    seconds.inc(controller, (calls * meanMicroseconds) / 1e6);
-    waits.inc(controller, waitMs / 1000);
-    errors.inc(controller, wrong);
-    wasted.inc(controller, wastedDrafts);
-    lost(stats.auditLinesDropped);
+  return {
+    plan: ({ controller, milliseconds, errors: wrong }) => {
+      plans.inc({ controller });
+      seconds.inc({ controller }, milliseconds / 1000);
+      errors.inc({ controller }, wrong);
+    },
+    finish: ({ stats }) => {
+      const { name, waitMs, wastedDrafts } = stats.controller;
+      waits.inc({ controller: name }, waitMs / 1000);
+      wasted.inc({ controller: name }, wastedDrafts);
+      lost(stats.auditLinesDropped);
+    },
   };
 }
 

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { armOf, completeArms } from '../../lib/bench/arms.js';
+import { type Arm, armOf, completeArms } from '../../lib/bench/arms.js';
 import { type BenchPlan, runBench } from '../../lib/bench/bench.js';
 import type { BenchResult } from '../../lib/bench/bench-result.js';
 import type { BenchEngine } from '../../lib/bench/run.js';
@@ -296,6 +296,29 @@ describe('a run', () => {
     expect(result.equality.differing).toHaveLength(2 * PROMPTS.length);
     for (const { arm, at } of result.equality.differing) expect([arm, at]).toEqual(['fixed:4', 10]);
     expect(told.sort()).toEqual(PROMPTS.map(({ id }) => `fixed:4 ${id} 10`));
+  });
+
+  it('lets a controller go on from text to text, and shows it none twice', async () => {
+    await using engine = await tinyEngine('target', 'draft');
+    const seen: string[][] = [];
+    const learning: Arm = {
+      name: 'learning',
+      make: () => {
+        const prompts: string[] = [];
+        seen.push(prompts);
+        return { name: 'learning', begin: ({ promptText }) => prompts.push(promptText), nextPlan: () => 1 };
+      },
+    };
+    const [plain] = completeArms([]);
+    await runBench(
+      engine,
+      { ...plan, arms: [plain!, learning], blocks: 2, temperatures: [0, 0.7] },
+      {},
+      { signal: new AbortController().signal },
+    );
+    // One of the warm-up; then two blocks at two temperatures, and two runs of each prompt in each.
+    expect(seen.map((prompts) => prompts.length)).toEqual([1, ...new Array(8).fill(PROMPTS.length)]);
+    for (const prompts of seen) expect(new Set(prompts).size).toBe(prompts.length);
   });
 
   it('ends with the time limit after the first group, and says so', async () => {

@@ -7,9 +7,11 @@ import { ORIGIN } from '../../lib/control/controller.js';
 import { draftedBy, trimmedTo } from '../../lib/control/stop-rule.js';
 import {
   type Controller,
+  type DepthController,
   type DetailedPlan,
   type Engine,
   type GenerateOptions,
+  type MadePlan,
   type Plan,
   type RequestInfo,
   readAuditLog,
@@ -174,6 +176,23 @@ describe('a hostile controller', () => {
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toMatch(/the string "eight"/);
     expect(result.stats.controller.errors).toBe(result.stats.controller.calls);
+  });
+
+  it('is told of plan by plan to who listens', async () => {
+    const plans: MadePlan[] = [];
+    const off = engine.on('plan', (plan) => plans.push(plan));
+    let asked = 0;
+    const controller: DepthController = {
+      name: 'odd',
+      nextPlan: () => (asked++ % 2 === 0 ? 2 : Number.NaN),
+    };
+    const { stats } = await engine.generate({ ...request, controller, onWarning: () => {} });
+    off();
+    expect(plans).toHaveLength(stats.controller.calls);
+    expect(plans.map(({ errors }) => errors)).toEqual(plans.map((_, i) => i % 2));
+    expect(plans.every(({ controller, depth }) => controller === 'odd' && depth === 2)).toBe(true);
+    const milliseconds = plans.reduce((sum, plan) => sum + plan.milliseconds, 0);
+    expect(milliseconds * 1000).toBeCloseTo(stats.controller.calls * stats.controller.meanMicroseconds, 3);
   });
 
   it('that blocks the event loop costs late plans, and the text comes on', async () => {

@@ -165,6 +165,7 @@ export class FakeEngine implements ServedEngine {
       text += word;
       // Two drafted, one of them right, in every second step.
       const drafted = steps.length % 2 === 1 ? 2 : 0;
+      this.#emit('plan', { controller: 'auto', depth: drafted, milliseconds: 0.5, errors: 0 }, id);
       steps.push({ depth: drafted, drafted, accepted: drafted / 2 });
       const counts = { depth: drafted, drafted, accepted: drafted / 2, tokens: Int32Array.of(steps.length) };
       report({

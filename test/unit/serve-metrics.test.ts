@@ -129,6 +129,24 @@ describe('/metrics', () => {
     expect(await counted()).toEqual(read4of5);
   });
 
+  it("counts a controller's plans, their time and its errors as they come, and not at the request's end", async () => {
+    const { engine, complete, read } = serve();
+    engine.automatic = false;
+    const answer = complete({ max_tokens: 2 });
+    while (engine.runs.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const counted = async () => {
+      const metrics = await read();
+      return ['plans', 'seconds', 'errors'].map(
+        (name) => metrics[`adaptive_spec_controller_${name}_total{controller="auto"}`],
+      );
+    };
+    engine.runs[0]!.step();
+    expect(await counted()).toEqual([1, 0.0005, 0]);
+    engine.runs[0]!.finish();
+    await answer;
+    expect(await counted()).toEqual([2, 0.001, 0]);
+  });
+
   it('adds up to what the replies said', async () => {
     const { complete, read } = serve();
     const replies = [];
