@@ -198,9 +198,7 @@ void ModelDrafter::draw_last(Draft& draft, float* logits) {
   for (Probability& one : from) one.id = map_.to_target(one.id);
   std::erase_if(from, [](const Probability& one) { return one.id < 0; });
   sort_by_id(from);
-  // A step begins once at each length of the text. Its numbers serve no other step, since what the controller saw of
-  // an earlier one would tell it of this one's tokens before it says which of them are verified.
-  const double u = uniform_at(draft.sampling->seed, Use::kDraft, draft.accepted.size(), draft.tokens.size() - 1);
+  const double u = draft_number(draft.sampling->seed, draft.accepted.size(), draft.tokens.size() - 1);
   if (!normalise(from)) return;
   draft.tokens.back() = draw(from, u);
   draft.drawn_from.back() = std::move(from);

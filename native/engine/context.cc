@@ -150,8 +150,8 @@ Context::Context(llama_model* model, const ContextOptions& options, ggml_threadp
     : kernels_(options.kernels),
       n_vocab_(llama_vocab_n_tokens(llama_model_get_vocab(model))),
       context_size_(options.context_size),
-      // Tokens accepted beside a chain are read again in front of the next one.
-      batch_size_(std::max(options.batch_size, options.max_rows + (options.branches > 0 ? options.parallel : 0))),
+      // Tokens accepted beside a chain are read again in front of the next one: at most all that a step verified.
+      batch_size_(std::max(options.batch_size, options.max_rows * (options.branches > 0 ? 2 : 1))),
       max_rows_(options.max_rows),
       parallel_(options.parallel),
       branches_(options.branches) {

@@ -129,6 +129,59 @@ TEST("ngram drafter: never proposes an end of generation that the draft masks") 
   }
 }
 
+TEST("ngram drafter: a guess is what another n-gram says, and n-grams go on from it to the draft's depth") {
+  // After 9 8 7 came 1 2 3 4, and later, after 8 7 alone, 5 6 4 3.
+  const Tokens text = {9, 8, 7, 1, 2, 3, 4, 30, 8, 7, 5, 6, 4, 3, 31, 9, 8, 7};
+  NgramDrafter drafter(1, kNever);
+  for (const int depth : {1, 3}) {
+    Draft draft = draft_of(text, depth);
+    draft.wants_guesses = true;
+    extend(drafter, draft);
+    CHECK(std::equal(draft.tokens.begin(), draft.tokens.end(), text.begin() + 3));
+    REQUIRE(draft.tokens.size() == static_cast<size_t>(depth));
+    const size_t beside = draft.guesses.size();
+    REQUIRE(beside >= 1);
+    CHECK(draft.guesses[0].place == 0 && draft.guesses[0].token == 5 && draft.guesses[0].below == -1);
+    TokenTree::weigh(draft.guesses, draft.signals, {});
+    drafter.follow_guesses(draft, 2);
+    CHECK_EQUAL(draft.guesses.size(), beside + (depth == 1 ? 0 : 2));
+    if (depth == 1) continue;
+    const Guess& six = draft.guesses[beside];
+    CHECK(six.place == 1 && six.token == 6 && six.below == 0);
+    CHECK(std::abs(six.probability - draft.guesses[0].probability * six.share) < 1e-6);
+    Tokens path;
+    draft.path_to(static_cast<int>(beside), path);
+    CHECK_EQUAL(path, (Tokens{5, 6}));
+    // The likeliest goes on first, and nothing twice.
+    for (size_t i = beside; i < draft.guesses.size(); ++i)
+      for (size_t j = 0; j < i; ++j)
+        CHECK(draft.guesses[j].below != draft.guesses[i].below || draft.guesses[j].token != draft.guesses[i].token);
+  }
+  Draft chain = draft_of(text, 3);
+  extend(drafter, chain);
+  CHECK(chain.guesses.empty());
+}
+
+TEST("drafts: the path to a guess is the chain's up to where it leaves it, then its own") {
+  Draft draft;
+  draft.tokens = {1, 2, 3};
+  draft.signals.resize(3);
+  draft.wants_guesses = true;
+  draft.guess(1, 9, 0.5f);
+  draft.guess(1, 9, 0.7f);  // known
+  draft.guess(1, 2, 0.7f);  // the draft's own
+  CHECK_EQUAL(draft.guesses.size(), size_t{1});
+  CHECK_EQUAL(draft.follow(0, 8, 0.5f), 1);
+  CHECK_EQUAL(draft.follow(0, 8, 0.5f), -1);
+  CHECK_EQUAL(draft.follow(0, 7, 0.5f), 2);
+  CHECK_EQUAL(draft.follow(2, 8, 0.5f), 3);
+  Tokens path;
+  draft.path_to(3, path);
+  CHECK_EQUAL(path, (Tokens{1, 9, 7, 8}));
+  draft.path_to(0, path);
+  CHECK_EQUAL(path, (Tokens{1, 9}));
+}
+
 TEST("ngram drafter: drafts from other requests' text only where the draft shares it, and where that says more") {
   NgramStore store(4096);
   Tokens other = without_repetition(40);
@@ -390,6 +443,51 @@ TEST("model drafter: guesses are what a grammar allows at their place, though th
     }
   }
   CHECK_EQUAL(parities.size(), size_t{2});
+}
+
+TEST("ngram drafter: what follows a guess is what a grammar allows there, and no masked end of generation") {
+  const Tokens text = {9, 8, 7, 1, 2, 3, 4, 30, 8, 7, 5, 6, 4, 3, 31, 9, 8, 7};
+  const Tokens never = {4};
+  for (const bool masked : {false, true})
+    for (const int forbidden : {-1, 6, 4}) {
+      NgramDrafter drafter(1, never);
+      test::PlaceGuide guide;
+      guide.permits = [&](int, int32_t token) { return token != forbidden; };
+      Draft draft = draft_of(text, 3);
+      draft.wants_guesses = true;
+      draft.guide = &guide;
+      draft.mask_eog = masked;
+      extend(drafter, draft);
+      TokenTree::weigh(draft.guesses, draft.signals, {});
+      drafter.follow_guesses(draft, 60);
+      std::set<int32_t> below;
+      for (const Guess& guess : draft.guesses)
+        if (guess.below >= 0 && draft.guesses[0].token == 5) below.insert(guess.token);
+      CHECK_EQUAL(below.contains(6), forbidden != 6);
+      CHECK_EQUAL(below.contains(4), forbidden == -1 && !masked);
+    }
+}
+
+TEST("hybrid drafter: the match that it didn't draft goes on as its text did") {
+  Tokens text = without_repetition(20);
+  text.push_back(10);  // 11 followed it once, then 12, 13: not sure
+  Drafters drafters(1, 64);
+  Draft draft = draft_of(text, 4);
+  draft.wants_guesses = true;
+  extend(*drafters.hybrid, draft);
+  const auto match = std::find_if(draft.guesses.begin(), draft.guesses.end(),
+                                  [](const Guess& guess) { return guess.place == 0 && guess.token == 11; });
+  REQUIRE(draft.tokens.size() == 4 && draft.tokens[0] != 11 && match != draft.guesses.end());
+  const int eleven = static_cast<int>(match - draft.guesses.begin());
+  TokenTree::weigh(draft.guesses, draft.signals, {});
+  drafters.hybrid->follow_guesses(draft, 200);
+  int expected = 12, below = eleven;
+  for (int i = eleven; i < static_cast<int>(draft.guesses.size()); ++i) {
+    if (draft.guesses[i].below != below) continue;
+    CHECK_EQUAL(draft.guesses[i].token, expected++);
+    below = i;
+  }
+  CHECK_EQUAL(expected, 15);  // to the draft's depth
 }
 
 TEST("hybrid drafter: where a grammar forbids the model's tokens the match is drafted, and none of them stays a guess") {
