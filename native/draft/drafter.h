@@ -34,6 +34,7 @@ struct Draft {
   const SamplingParams* sampling = nullptr;  // draw the model's tokens by these; null: take its likeliest
   bool others_wait = false;           // other sequences are in this step: catching up must be done piece by piece
   bool wants_guesses = false;         // other tokens too, where the drafter has them for nothing
+  int asks_beside = 0;                // guesses that a model may be asked to go on from, in passes that it makes anyhow
   bool stopped = false;               // the drafter won't grow this draft further
   std::vector<int32_t> tokens;        // proposed, target ids
   std::vector<Signals> signals;       // of the row, not of the token, where that was drawn: verify/rejection.h says why
@@ -64,6 +65,18 @@ struct Draft {
     guide->rewind();
     return std::all_of(path.begin(), path.end(), [this](int32_t one) { return guide->take(one); }) &&
            guide->allows(token);
+  }
+  // Brings the guide back to where the draft has come to.
+  void return_guide() {
+    if (!guide) return;
+    guide->rewind();
+    for (int32_t token : tokens) guide->take(token);
+  }
+  // Whether a model that is asked for the next token should be asked what comes after a guess too. Its row is taken to
+  // cost what a pass does, which is more: what it does cost is not known.
+  bool wants_after(const Guess& guess) const {
+    return guess.place + 1 < depth &&
+           (!stop || stop->worth_more(guess.place + 1, guess.probability, depth, true));
   }
   // Takes a proposal in, or stops at it: then it is the last token or none, as the stop rule says.
   void offer(int32_t token, const Signals& of_token, Distribution from = {}) {

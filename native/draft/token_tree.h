@@ -18,6 +18,7 @@ struct Guess {
   float share = 0;         // probability of it, given that the chain's own token is wrong there, or that `below` is right
   int below = -1;          // the guess that it follows, one before it in the draft's list; -1: it is beside the chain
   double probability = 0;  // that it and all before it are right; TokenTree::weigh says it
+  int branch = 0;          // of the draft model's cache that holds its row; 0: it wasn't asked what comes after it
   Distribution from = {};  // that it was drawn from, over target ids; empty: it is certain
 };
 

@@ -104,6 +104,7 @@ void Step::start_drafts() {
     s->draft.stop = nullptr;
     s->draft.others_wait = sequences_.size() > 1;
     s->draft.wants_guesses = wants_guesses(*s);
+    s->draft.asks_beside = 0;
     s->tree.clear();
     if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s), false)) to_extend_.push_back(s);
   }
@@ -135,6 +136,8 @@ void Step::judge_start(Sequence& s) {
   draft.depth = depth_of(s);
   draft.stop = &s.plan.stop;
   draft.wants_guesses = wants_guesses(s);
+  // A guess and what follows it are two nodes, beside the chain that the plan leaves whole.
+  draft.asks_beside = draft.wants_guesses ? tree_nodes_of(s) - (s.plan.trim ? 0 : draft.depth) - 1 : 0;
   if (drafters_.empty()) return;
   const bool same_drafter = drafter_of(s) == s.drafter;
   s.drafter = drafter_of(s);
