@@ -178,7 +178,8 @@ void Step::grow_trees() {
                       .nodes = std::min(tree_nodes_of(*s), target_.context_size() - length),
                       .branches = std::min(plan.branches, target_.branches()),
                       .rows = length - s->cached,
-                      .trims = plan.trim};
+                      // Where time has no price nothing is cut for it.
+                      .trims = plan.trim && plan.stop.tokens_per_ms > 0};
     if (draft.has_drawn_tokens()) {
       // Whether a drawn token is verified must not hang on that token, nor on what was drawn after it.
       bounds.trims = false;
