@@ -84,6 +84,27 @@ describe('a tree', () => {
     },
   );
 
+  it('beside a grammar has the text of plain decoding, and guesses that go on within it', async () => {
+    const grammar = 'root ::= ("the " | "a ") [a-m]{40,60} " " [n-z]{40,60} "END"';
+    let below = 0;
+    let right = 0;
+    const stop = engine.on('step', ({ branches, verified }) => {
+      if (!branches) return;
+      below += branches.parents.filter((parent) => parent >= verified).length;
+      right += branches.accepted;
+    });
+    for (const temperature of [0, 0.8]) {
+      const request = { prompt, grammar, maxTokens: 200, temperature, seed: 3 };
+      const { tokens, text } = await engine.generate({ ...request, depth: 0 });
+      expect(text).toMatch(/^(the|a) [a-m]+ [n-z]+END$/);
+      for (const drafter of ['model', 'ngram', 'hybrid'])
+        expect((await engine.generate({ ...request, depth: 5, tree: 16, drafter })).tokens).toEqual(tokens);
+    }
+    stop();
+    expect(below).toBeGreaterThan(50);
+    expect(right).toBeGreaterThan(5);
+  });
+
   it('of drawn tokens gives one text for one seed, and accepts siblings', async () => {
     const request = {
       prompt,
