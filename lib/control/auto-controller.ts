@@ -164,6 +164,8 @@ const AFTERMATH = 2;
  */
 const LOOK_AFTER = 512;
 const LOOK = { depth: 2, steps: 12 };
+/** A tree without a price of rows would take all that the request allows. */
+const NO_TREE = { nodes: 0 };
 /** Accepted tokens that the model may be behind in passing, after a run of n-grams; more is a text that it was not asked about. */
 const IN_PASSING = 16;
 /** Depths of the first steps where nothing is known of costs: what they take says what rows cost. */
@@ -385,12 +387,13 @@ export class AutoController implements DepthController {
     if (costs === undefined) {
       // Steps that others share teach nothing of what rows cost: until some are had alone, nothing is drafted.
       if (this.#running > 1) return 0;
-      return { depth: Math.min(EXPLORING[report.step] ?? 3, this.#limit), ...named(level.drafter) };
+      const depth = Math.min(EXPLORING[report.step] ?? 3, this.#limit);
+      return { depth, tree: NO_TREE, ...named(level.drafter) };
     }
     if (this.#running === 1 && this.#alone >= LOOK_AFTER && this.#drafter !== undefined) {
       this.#alone = 0;
       const drafter = this.#drafters.includes('ngram') ? 'ngram' : this.#drafter;
-      return { ...LOOK, depth: Math.min(LOOK.depth, this.#limit), drafter };
+      return { ...LOOK, depth: Math.min(LOOK.depth, this.#limit), tree: NO_TREE, drafter };
     }
     const verifyMs = this.#curveOf(costs, report.contextLength);
     const steps = this.#stepsOf(costs, verifyMs[0]!);
