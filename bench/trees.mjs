@@ -57,7 +57,9 @@ async function ranksOf(engine, prompts) {
       }
     }
   });
-  for (const prompt of prompts) await engine.generate(requestOf(prompt, { depth: DEEP, tree: 3 * DEEP }));
+  // Room for all of them, and for what may follow, which is likelier than some.
+  const request = { depth: DEEP, tree: 8 * DEEP, drafter: 'model' };
+  for (const prompt of prompts) await engine.generate(requestOf(prompt, request));
   stop();
   return bins;
 }
@@ -129,7 +131,9 @@ await main(async () => {
   const chains = await createEngine({ calibrate: 'off' });
   const trees = await createEngine({ branches: 2 * DEEP, calibrate: 'off' });
   const load = loadavg()[0];
-  const ranks = await ranksOf(trees, prompts);
+  const wide = await createEngine({ branches: 15, calibrate: 'off' });
+  const ranks = await ranksOf(wide, prompts);
+  await wide.close();
   for (const { upTo, places, first, second, third } of ranks)
     console.log(`p < ${upTo}: ${places} places, right: first ${first}, second ${second}, third ${third}`);
   const curve = await curveOf(chains);

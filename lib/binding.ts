@@ -23,7 +23,7 @@ export interface NativeEngineOptions {
   /** Sequences that run at once. */
   parallel: number;
   maxDepth: number;
-  /** Most tokens that a step verifies beside its draft; 0: chains alone. */
+  /** Most paths that leave a step's draft for guesses beside it; 0: chains alone. */
   branches: number;
   /** Rows of one batch of the prompt. */
   batchSize: number;

@@ -99,7 +99,7 @@ export interface EngineInfo {
   kernels: string;
   parallel: number;
   maxDepth: number;
-  /** Most tokens that a step verifies beside its draft; 0 where drafts are chains. */
+  /** Most paths that leave a step's draft for guesses beside it; 0 where drafts are chains. */
   branches: number;
   /** Names that a plan may use; empty where nothing can be drafted. */
   drafters: readonly string[];

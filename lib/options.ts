@@ -53,7 +53,8 @@ export interface EngineOptions {
   /** Largest depth that plans may ask for, 1 to 64. Default 32. */
   maxDepth?: number;
   /**
-   * Most tokens that a step can verify beside its draft, 0 to 15; a request's `tree` or a plan's says how many it does.
+   * Most paths that can leave a step's draft for guesses beside it, 0 to 15; a request's `tree` or a plan's says how many
+   * tokens are verified.
    * (branches + 1) * parallel is at most 256. Default 0: drafts are chains.
    */
   branches?: number;

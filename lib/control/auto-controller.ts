@@ -164,6 +164,8 @@ const AFTERMATH = 2;
  */
 const LOOK_AFTER = 512;
 const LOOK = { depth: 2, steps: 12 };
+/** A tree without a price of rows would take all that the request allows. */
+const NO_TREE = { nodes: 0 };
 /** Accepted tokens that the model may be behind in passing, after a run of n-grams; more is a text that it was not asked about. */
 const IN_PASSING = 16;
 /**
@@ -391,7 +393,7 @@ export class AutoController implements DepthController {
       // Steps that others share teach nothing of what rows cost: until some are had alone, nothing is drafted.
       if (this.#running > 1) return 0;
       const plan = this.#exploring(report.step, level.drafter);
-      return plan ?? { depth: Math.min(3, this.#limit), ...named(level.drafter) };
+      return plan ?? { depth: Math.min(3, this.#limit), tree: NO_TREE, ...named(level.drafter) };
     }
     const exploring = costs.table.unconfirmed && this.#running === 1;
     const plan = exploring ? this.#exploring(report.step, level.drafter) : undefined;
@@ -399,7 +401,7 @@ export class AutoController implements DepthController {
     if (this.#running === 1 && this.#alone >= LOOK_AFTER && this.#drafter !== undefined) {
       this.#alone = 0;
       const drafter = this.#drafters.includes('ngram') ? 'ngram' : this.#drafter;
-      return { ...LOOK, depth: Math.min(LOOK.depth, this.#limit), drafter };
+      return { ...LOOK, depth: Math.min(LOOK.depth, this.#limit), tree: NO_TREE, drafter };
     }
     const verifyMs = this.#curveOf(costs, report.contextLength);
     const steps = this.#stepsOf(costs, verifyMs[0]!);
@@ -435,7 +437,8 @@ export class AutoController implements DepthController {
   #exploring(step: number, drafter: string | undefined): Plan | undefined {
     const depth = EXPLORING[Math.floor((step + 1) / EXPLORING_STEPS)];
     if (depth === undefined) return undefined;
-    return { depth: Math.min(depth, this.#limit), steps: EXPLORING_STEPS, ...named(drafter) };
+    const most = Math.min(depth, this.#limit);
+    return { depth: most, steps: EXPLORING_STEPS, tree: NO_TREE, ...named(drafter) };
   }
 
   /** Whether no draft can be worth its rows, whatever the text, since so many share a step. */

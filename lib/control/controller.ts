@@ -82,19 +82,28 @@ export interface StopRule {
   value?: ValueRule;
 }
 
-/** What of a tree is verified: a chain, and other tokens beside it where the drafter was unsure (docs/trees.md). */
+/**
+ * What of a tree is verified: a chain, and other tokens beside it where the drafter was unsure, with what may follow
+ * those (docs/trees.md).
+ */
 export interface TreePlan {
-  /** Draft tokens verified at most, those beside the chain included. 0: a chain alone. */
+  /** Draft tokens verified at most, those beside the chain included. 0: a chain alone, which is never cut for it. */
   nodes: number;
-  /** Of them beside the chain at most. Default: as many as the engine has `branches`. */
+  /** Paths that leave the chain at most. Default: as many as the engine has `branches`. */
   branches?: number;
 }
 
-/** What was verified beside a step's draft: guesses of the drafter for places where its own token may be wrong. */
+/**
+ * What was verified beside a step's draft: guesses of the drafter for places where its own token may be wrong, and what
+ * may follow them.
+ */
 export interface Branches {
   /** Ids of the tokens. */
   tokens: Int32Array;
-  /** Per token, the place in the draft of the token that it follows, from 0; -1: the last accepted one. */
+  /**
+   * Per token, the place in the draft of the token that it follows, from 0; -1: the last accepted one. From `verified`
+   * on: one of `tokens`, parents[i] - verified, which stands before it.
+   */
   parents: Int32Array;
   /** Per token, how probable it was thought that it and all before it are right. */
   probabilities: Float32Array;
@@ -112,7 +121,8 @@ export interface DetailedPlan {
   /**
    * Verify only as many of the drafted tokens as are worth their time by `stop.value`: the j with the largest
    * 1 + (sum of the first j survivals) - tokensPerMs * v(j + 1), rebuildMs added where j + 1 rows are a change.
-   * Without effect on drafts with tokens that were drawn (`acceptance: 'rejection'`): all of them are verified.
+   * Where the plan or the request wants a `tree`, the draft and the guesses beside it are one choice: the likeliest of
+   * all. Without effect on drafts with tokens that were drawn (`acceptance: 'rejection'`): all of them are verified.
    */
   trim?: boolean;
   /** Draft tokens to verify at most. 0 only looks at what would be drafted. Default: all. */
@@ -211,7 +221,7 @@ export interface StepReport {
   /** The step's remaining time, in milliseconds: sampling, roll-back, waiting for the controller. */
   otherMs: number;
   /**
-   * Rows of the target's batch that belong to this request: verified + 1, and those of `branches` and of a token that
+   * Rows of the target's batch that belong to this request: verified + 1, and those of `branches` and of the tokens that
    * the step before accepted there.
    */
   rows: number;

@@ -21,7 +21,7 @@ export interface NativePlan {
   trim: boolean;
   /** Draft tokens verified at most with those beside the chain; -1: as the request says. */
   treeNodes: number;
-  /** Of them beside the chain at most. */
+  /** Paths that leave the chain at most. */
   branches: number;
   minProbability: number;
   /** Nats; Infinity never stops. */

@@ -35,9 +35,7 @@ void HybridDrafter::extend(std::span<Draft*> drafts) {
           }
           break;
         }
-        const Signals signals = Signals::of_match(match->score, Origin::kNgram);
-        if (!draft->wants(signals)) break;
-        draft->offer(match->token, signals);
+        if (!ngram_.offer(*draft, *match)) break;
       }
       draft->draft_ms += now_ms() - start;
     }

@@ -13,6 +13,7 @@ class HybridDrafter : public Drafter {
 
   const char* name() const override { return "hybrid"; }
   void extend(std::span<Draft*> drafts) override;
+  void follow_guesses(Draft& draft, int most) override { ngram_.follow_guesses(draft, most); }
   void roll_back(int, int, int) override {}
   int lag(int seq, int length) const override { return model_.lag(seq, length); }
   void use(ggml_threadpool*, int) override {}

@@ -16,6 +16,8 @@ namespace {
 constexpr int kUsualLag = 2;
 // Of a row, behind the likeliest: later ones are too seldom right to be worth a row of the target's batch.
 constexpr size_t kGuesses = 2;
+// The same behind a guess, the likeliest among them.
+constexpr int kChildren = 2;
 
 // So many are read with the first draft token, as after a run of n-grams; more in passes of their own, which the others'
 // drafts need not wait for.
@@ -37,6 +39,7 @@ ModelDrafter::ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOp
     : model_(std::move(model)),
       map_(std::move(map)),
       cached_(options.parallel, 0),
+      forks_(options.parallel),
       samplers_(options.parallel),
       usual_ms_(options.parallel, 0) {
   context_ = std::make_unique<Context>(model_.get(), options, pool, abort);
@@ -56,7 +59,8 @@ bool ModelDrafter::propose(std::span<Draft*> drafts, const TakeProposal& take) {
   }
   context_->clear_batch();
   // Behind n-grams' tokens there may be more to read than a batch of all sequences has room for.
-  const int room_each = context_->room() / std::max<int>(1, drafts.size());
+  const int beside = context_->branches() > 0 ? kBeside : 0;
+  const int room_each = context_->room() / std::max<int>(1, drafts.size()) - beside;
   // What a pass usually takes tells what of this one is catching up.
   const int together = usual_ms_[drafts.size() - 1] > 0 ? kTogether : kUsualLag;
   int piece = kPieceRows;
@@ -68,18 +72,23 @@ bool ModelDrafter::propose(std::span<Draft*> drafts, const TakeProposal& take) {
   growing_.clear();
   rows_.clear();
   behind_.clear();
+  beside_.clear();
   bool is_usual = true;
   for (Draft* draft : drafts) {
     if (!draft->wants_more()) continue;
     const bool is_behind = lag(*draft) > kUsualLag;
     is_usual &= unread(*draft) <= kUsualLag;
+    choose_beside(*draft);
     if (!feed(*draft)) continue;
     growing_.push_back(draft);
     rows_.push_back(context_->rows() - 1);
     if (is_behind) behind_.push_back(draft);
   }
+  for (Draft* draft : growing_) add_beside(*draft);
   if (growing_.empty() || !decode(growing_)) return false;
   for (size_t i = 0; i < growing_.size(); ++i) read(*growing_[i], rows_[i], take);
+  for (const Beside& one : beside_)
+    if (one.row >= 0) read_beside(*one.draft, one.guess, context_->logits(one.row));
   const double ms = now_ms() - start;
   double& usual_ms = usual_ms_[growing_.size() - 1];
   if (is_usual) usual_ms += usual_ms > 0 ? kNews * (ms - usual_ms) : ms;
@@ -118,7 +127,8 @@ int ModelDrafter::catch_up(Draft& draft, int most) {
         draft.stopped = true;
         break;
       }
-      context_->add(id, cached++, draft.seq, false);
+      context_->add(id, cached, draft.seq, false, branches_at(draft.seq, cached));
+      ++cached;
     }
     Draft* self = &draft;
     if (context_->rows() > 0 && !decode({&self, 1})) break;
@@ -134,7 +144,8 @@ bool ModelDrafter::feed(Draft& draft) {
   draft.stopped = total > context_->context_size() || unread(draft) > context_->room();
   for (int i = cached; i < total && !draft.stopped; ++i) draft.stopped = draft_id(draft, i) < 0;
   if (draft.stopped) return false;
-  for (; cached < total; ++cached) context_->add(draft_id(draft, cached), cached, draft.seq, cached == total - 1);
+  for (; cached < total; ++cached)
+    context_->add(draft_id(draft, cached), cached, draft.seq, cached == total - 1, branches_at(draft.seq, cached));
   return true;
 }
 
@@ -145,7 +156,7 @@ bool ModelDrafter::decode(std::span<Draft*> in_batch) {
     draft->stopped = true;
     int& cached = cached_[draft->seq];
     cached = std::min(cached, context_->length(draft->seq));
-    context_->keep(draft->seq, cached);
+    cut(draft->seq, cached);
   }
   return false;
 }
@@ -198,9 +209,7 @@ void ModelDrafter::draw_last(Draft& draft, float* logits) {
   for (Probability& one : from) one.id = map_.to_target(one.id);
   std::erase_if(from, [](const Probability& one) { return one.id < 0; });
   sort_by_id(from);
-  // A step begins once at each length of the text. Its numbers serve no other step, since what the controller saw of
-  // an earlier one would tell it of this one's tokens before it says which of them are verified.
-  const double u = uniform_at(draft.sampling->seed, Use::kDraft, draft.accepted.size(), draft.tokens.size() - 1);
+  const double u = draft_number(draft.sampling->seed, draft.accepted.size(), draft.tokens.size() - 1);
   if (!normalise(from)) return;
   draft.tokens.back() = draw(from, u);
   draft.drawn_from.back() = std::move(from);
@@ -221,9 +230,96 @@ void ModelDrafter::find_others(const Draft& draft, float* logits, const Choice& 
 
 void ModelDrafter::roll_back(int seq, int length, int kept) {
   int& cached = cached_[seq];
-  if (cached <= length + kept) return;
-  cached = length + kept;
-  context_->keep(seq, cached);
+  if (cached <= length + kept && forks_[seq].empty()) return;
+  cached = std::min(cached, length + kept);
+  cut(seq, cached);
+}
+
+void ModelDrafter::cut(int seq, int length) {
+  if (forks_[seq].empty())
+    context_->keep(seq, length);
+  else
+    context_->join(seq, length, forks_[seq]);
+  forks_[seq].clear();
+}
+
+uint32_t ModelDrafter::branches_at(int seq, int position) const {
+  uint32_t branches = Context::kAllBranches;
+  for (size_t i = 0; i < forks_[seq].size(); ++i)
+    if (position >= forks_[seq][i]) branches &= ~(2u << i);
+  return branches;
+}
+
+void ModelDrafter::choose_beside(Draft& draft) {
+  if (draft.asks_beside <= 0 || context_->branches() == 0) return;
+  std::vector<Guess>& guesses = draft.guesses;
+  std::vector<int>& forks = forks_[draft.seq];
+  const auto accepted = static_cast<int>(draft.accepted.size());
+  TokenTree::weigh(guesses, draft.signals, draft.stop ? draft.stop->acceptance : AcceptanceModel());
+  const auto asked = std::count_if(guesses.begin(), guesses.end(), [](const Guess& one) { return one.branch > 0; });
+  // Their cells are besides those of the text with the draft.
+  const int room = context_->context_size() - accepted - draft.depth;
+  const auto most = std::min<ptrdiff_t>(kBeside, std::min(draft.asks_beside, room) - asked);
+  // The branch of the guess before it, unless another one has gone on from there.
+  const auto continued = [&](const Guess& guess) {
+    if (guess.below < 0) return 0;
+    const int branch = guesses[guess.below].branch;
+    const bool is_taken = std::any_of(guesses.begin(), guesses.end(), [&](const Guess& other) {
+      return other.branch == branch && other.place >= guess.place;
+    });
+    return is_taken ? 0 : branch;
+  };
+  for (ptrdiff_t n = 0; n < most; ++n) {
+    const bool may_fork = static_cast<int>(forks.size()) < context_->branches();
+    int best = -1;
+    for (int i = 0; i < static_cast<int>(guesses.size()); ++i) {
+      const Guess& guess = guesses[i];
+      if (guess.branch > 0 || (guess.below >= 0 && guesses[guess.below].branch == 0)) continue;
+      if (best >= 0 && guess.probability <= guesses[best].probability) continue;
+      if ((may_fork || continued(guess) > 0) && map_.to_draft(guess.token) >= 0 && draft.wants_after(guess)) best = i;
+    }
+    if (best < 0) return;
+    Guess& guess = guesses[best];
+    const int branch = continued(guess);
+    if (branch == 0) {
+      const Guess* first = &guess;
+      while (first->below >= 0) first = &guesses[first->below];
+      forks.push_back(accepted + first->place);
+      context_->fork(draft.seq, static_cast<int>(forks.size()), forks.back(),
+                     guess.below < 0 ? 0 : guesses[guess.below].branch, accepted + guess.place);
+    }
+    guess.branch = branch > 0 ? branch : static_cast<int>(forks.size());
+    beside_.push_back({&draft, best, -1});
+  }
+}
+
+void ModelDrafter::add_beside(Draft& draft) {
+  for (Beside& one : beside_) {
+    if (one.draft != &draft) continue;
+    const Guess& guess = draft.guesses[one.guess];
+    one.row = context_->add(map_.to_draft(guess.token), static_cast<int>(draft.accepted.size()) + guess.place, draft.seq,
+                            true, 1u << guess.branch);
+  }
+}
+
+void ModelDrafter::read_beside(Draft& draft, int guess, float* logits) {
+  if (draft.mask_eog)
+    for (int32_t id : map_.draft_eog()) logits[id] = -std::numeric_limits<float>::infinity();
+  const Choice choice = choose(logits, context_->n_vocab());
+  if (choice.id < 0) {
+    draft.stopped = bad_ = true;
+    return;
+  }
+  draft.path_to(guess, path_);
+  int32_t id = choice.id;
+  for (int i = 0; i < kChildren && id >= 0; ++i) {
+    const int32_t token = map_.to_target(id);
+    const float probability = std::exp(logits[id] - choice.log_sum_exp);
+    if (token >= 0 && draft.allows_after(path_, token)) draft.follow(guess, token, probability);
+    logits[id] = -std::numeric_limits<float>::infinity();
+    id = argmax(logits, context_->n_vocab());
+  }
+  draft.return_guide();
 }
 
 int ModelDrafter::lag(int seq, int length) const { return std::max(0, length - cached_[seq]); }
@@ -235,9 +331,10 @@ void ModelDrafter::restore(int seq, const SessionState& from) {
 void ModelDrafter::end(int seq, int kept) {
   cached_[seq] = std::min(cached_[seq], kept);
   if (cached_[seq] > 0)
-    context_->keep(seq, cached_[seq]);
+    cut(seq, cached_[seq]);
   else
     context_->forget(seq);
+  forks_[seq].clear();
   samplers_[seq].reset();
   if (!bad_) return;
   context_->wipe();

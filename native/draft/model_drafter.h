@@ -1,5 +1,5 @@
 // Drafts with a small model of its own: its likeliest token or a drawn one, one token a decode, all sequences in one
-// batch.
+// batch. Where a tree is wanted, the likeliest guesses are rows of the same passes.
 #pragma once
 
 #include <functional>
@@ -17,6 +17,9 @@ namespace adaptive_spec {
 
 class ModelDrafter : public Drafter {
  public:
+  // Rows of a pass beside each draft's own; the context has room for them where it has branches.
+  static constexpr int kBeside = 3;
+
   ModelDrafter(ModelHandle model, VocabularyMap map, const ContextOptions& options, struct ggml_threadpool* pool,
                const std::atomic<bool>* abort);
 
@@ -48,6 +51,16 @@ class ModelDrafter : public Drafter {
   // Adds what is new of a sequence to the batch, its last row with logits. False: this draft ends here.
   bool feed(Draft& draft);
   void read(Draft& draft, int row, const TakeProposal& take);
+  // Finds the likeliest guesses that may go on in the coming pass, and gives them branches of the cache. Their rows are
+  // for add_beside, behind all drafts' own.
+  void choose_beside(Draft& draft);
+  void add_beside(Draft& draft);
+  // What may follow a guess.
+  void read_beside(Draft& draft, int guess, float* logits);
+  // Of a sequence, those that see the chain's row at this position.
+  uint32_t branches_at(int seq, int position) const;
+  // The first `length` positions of a sequence stay, in all of its branches.
+  void cut(int seq, int length);
   // Whether the draft's guide, if it has one, allows what the model proposes.
   bool may_propose(const Draft& draft, int32_t id) const;
   // Puts a drawn token in place of the draft's last one.
@@ -61,12 +74,19 @@ class ModelDrafter : public Drafter {
   VocabularyMap map_;
   std::unique_ptr<Context> context_;
   std::vector<int> cached_;  // by sequence: positions in the cache, accepted ones and drafted ones
+  std::vector<std::vector<int>> forks_;  // by sequence: where its branches in use left the chain
   std::vector<std::optional<Sampler>> samplers_;  // by sequence; none before it draws
   bool bad_ = false;         // a row was: nothing is drafted until its sequence, or another, ends
   std::vector<Draft*> growing_;
   std::vector<Draft*> behind_;  // of them, those with more to read than usual
   std::vector<double> usual_ms_;  // by drafts in a pass, less one: what it takes where none is behind; 0: not known
   std::vector<Guess> others_;  // of the row that is read
+  struct Beside {
+    Draft* draft;
+    int guess, row;
+  };
+  std::vector<Beside> beside_;  // of this pass; rows are -1 until they are added
+  std::vector<int32_t> path_;
   std::vector<int> rows_;  // by index in growing_: the batch row with its logits
 };
 

@@ -23,13 +23,22 @@ class NgramDrafter : public Drafter {
   ThreadUse take_use() override { return {}; }
   void end(int seq, int) override { indexes_[seq].clear(); }
 
-  // What would be proposed after the draft as it is, having read its accepted text.
-  std::optional<NgramIndex::Match> look(const Draft& draft);
+  // What would be proposed after the draft as it is, having read its accepted text; another token than `but`.
+  std::optional<NgramIndex::Match> look(const Draft& draft, int32_t but = -1);
+  // Takes in a match that `look` has found. False where that isn't worth verifying.
+  bool offer(Draft& draft, const NgramIndex::Match& match);
+  // N-grams that go on from the draft's likeliest guesses, and from what they have added there.
+  void follow_guesses(Draft& draft, int most) override;
 
  private:
+  // The same after any tokens that follow the accepted text, whether or not the draft's guide allows what it finds.
+  std::optional<NgramIndex::Match> find(const Draft& draft, std::span<const int32_t> path, int32_t but = -1);
+
   const std::vector<int32_t>& never_;
   const NgramStore* store_;
   std::vector<NgramIndex> indexes_;  // by sequence
+  std::vector<int32_t> path_;        // to a guess
+  std::vector<int> open_;            // guesses that nothing has been looked up for yet
 };
 
 }  // namespace adaptive_spec

@@ -37,11 +37,11 @@ void NgramIndex::read(std::span<const int32_t> text) {
   }
 }
 
-std::optional<NgramIndex::Match> NgramIndex::predict(std::span<const int32_t> draft) const {
+std::optional<NgramIndex::Match> NgramIndex::predict(std::span<const int32_t> draft, int32_t but) const {
   std::array<int32_t, kLongest> room;
   std::array<uint64_t, kLengths.size()> hashes;
   for (int i = hash_ends(end_of(text_, draft, room), kLengths, hashes) - 1; i >= 0; --i)
-    if (const auto found = entries_.find(hashes[i]); found != entries_.end()) {
+    if (const auto found = entries_.find(hashes[i]); found != entries_.end() && found->second.next != but) {
       const Entry& entry = found->second;
       return Match{entry.next, score(kLengths[i], entry.run, entry.seen), kLengths[i]};
     }

@@ -21,8 +21,9 @@ class NgramIndex {
 
   // Reads what is new of a text that only grows.
   void read(std::span<const int32_t> text);
-  // What followed the longest n-gram at the end of the text read and `draft` after it; nothing where none is known.
-  std::optional<Match> predict(std::span<const int32_t> draft) const;
+  // What followed the longest n-gram at the end of the text read and `draft` after it; nothing where none is known. Of
+  // n-grams that something else followed than the token `but`.
+  std::optional<Match> predict(std::span<const int32_t> draft, int32_t but = -1) const;
   void clear();
 
  private:

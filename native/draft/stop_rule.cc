@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace adaptive_spec {
 namespace {
@@ -69,30 +70,22 @@ bool StopRule::refuses(const Signals& signals, int k, double& survival) const {
   return false;
 }
 
-int StopRule::trimmed(std::span<const Signals> signals, int rows_before) const {
+int StopRule::trimmed(std::span<const Signals> signals, int rows_before, int rows) const {
   const int drafted = static_cast<int>(signals.size());
-  if (tokens_per_ms <= 0 || (drafted > 0 && !signals[0].told())) return drafted;
-  int best = 0;
-  double best_worth = -std::numeric_limits<double>::infinity(), survival = 1, gain = 0;
-  for (int j = 0; j <= drafted; ++j) {
-    if (j > 0) gain += survival *= acceptance.of(signals[j - 1], j - 1);
-    const double change = j + 1 == rows_before || rows_before == 0 ? 0 : rebuild_ms;
-    const double worth = gain - tokens_per_ms * (verify(j + 1) + change);
-    if (worth <= best_worth) continue;
-    best = j;
-    best_worth = worth;
-  }
-  return best;
+  if (drafted > 0 && !signals[0].told()) return drafted;
+  std::vector<double> survivals;
+  double survival = 1;
+  for (int j = 0; j < drafted; ++j) survivals.push_back(survival *= acceptance.of(signals[j], j));
+  return worth_rows(survivals, rows, rows_before);
 }
 
-int StopRule::worth_beside(std::span<const double> probabilities, int rows, int rows_before) const {
-  const int leaves = static_cast<int>(probabilities.size());
-  if (tokens_per_ms <= 0) return leaves;
-  const double again = tokens_per_ms * std::max(0.0, verify(rows + 1) - verify(rows));
+int StopRule::worth_rows(std::span<const double> gains, int rows, int rows_before) const {
+  const int most = static_cast<int>(gains.size());
+  if (tokens_per_ms <= 0) return most;
   int best = 0;
   double best_worth = -std::numeric_limits<double>::infinity(), gain = 0;
-  for (int j = 0; j <= leaves; ++j) {
-    if (j > 0) gain += probabilities[j - 1] * (1 - again);
+  for (int j = 0; j <= most; ++j) {
+    if (j > 0) gain += gains[j - 1];
     const double change = rows + j == rows_before || rows_before == 0 ? 0 : rebuild_ms;
     const double worth = gain - tokens_per_ms * (verify(rows + j) + change);
     if (worth <= best_worth) continue;
@@ -100,6 +93,10 @@ int StopRule::worth_beside(std::span<const double> probabilities, int rows, int 
     best_worth = worth;
   }
   return best;
+}
+
+double StopRule::row_price(int rows) const {
+  return tokens_per_ms <= 0 || rows < 2 ? 0 : tokens_per_ms * std::max(0.0, verify(rows) - verify(1)) / (rows - 1);
 }
 
 }  // namespace adaptive_spec

@@ -65,11 +65,14 @@ struct StopRule {
   bool worth_more(int k, double survival, int depth, bool asked, const Signals* next = nullptr) const;
   // Whether the token at place `k` ends the draft; else `survival` becomes that with it.
   bool refuses(const Signals& signals, int k, double& survival) const;
-  // Of the tokens with these signals, how many are worth verifying, after a step of `rows_before` rows (0: none).
-  int trimmed(std::span<const Signals> signals, int rows_before) const;
-  // Of leaves beside the draft, each right with one of these probabilities, the largest first: how many are worth the
-  // rows that they add to `rows`. A leaf that is right is one token more; its row is computed again in the next step.
-  int worth_beside(std::span<const double> probabilities, int rows, int rows_before) const;
+  // Of the tokens with these signals, how many are worth verifying, after a step of `rows_before` rows (0: none) and
+  // besides `rows` that are computed anyhow.
+  int trimmed(std::span<const Signals> signals, int rows_before, int rows = 1) const;
+  // Of rows that would bring these expected tokens, in this order: how many are worth their time, besides `rows` that are
+  // computed anyhow.
+  int worth_rows(std::span<const double> gains, int rows, int rows_before) const;
+  // What a row costs in tokens, on the average of those behind the first in a batch of so many.
+  double row_price(int rows) const;
 
  private:
   double verify(int rows) const;

@@ -150,8 +150,8 @@ Context::Context(llama_model* model, const ContextOptions& options, ggml_threadp
     : kernels_(options.kernels),
       n_vocab_(llama_vocab_n_tokens(llama_model_get_vocab(model))),
       context_size_(options.context_size),
-      // Tokens accepted beside a chain are read again in front of the next one.
-      batch_size_(std::max(options.batch_size, options.max_rows + (options.branches > 0 ? options.parallel : 0))),
+      // Tokens accepted beside a chain are read again in front of the next one: at most all that a step verified.
+      batch_size_(std::max(options.batch_size, options.max_rows * (options.branches > 0 ? 2 : 1))),
       max_rows_(options.max_rows),
       parallel_(options.parallel),
       branches_(options.branches) {
@@ -179,7 +179,8 @@ void Context::create(llama_model* model, const ContextOptions& options, ggml_thr
   params.n_seq_max = options.parallel * (branches_ + 1);
   // Split streams would cut a batch of unequal depths into several passes over the weights, and share no cells.
   params.kv_unified = params.n_seq_max > 1;
-  params.n_outputs_max = max_rows_;
+  // llama.cpp would abort where sequences could be more than outputs.
+  params.n_outputs_max = std::max<uint32_t>(max_rows_, params.n_seq_max);
   params.n_threads = params.n_threads_batch = options.threads;
   params.flash_attn_type = flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
   params.type_k = params.type_v = kv_type(options.kv_type);
@@ -276,6 +277,12 @@ void Context::keep(int seq, int length) {
   const bool at_once = parallel_ == 1 && branches_ > 0;
   for (int branch = 0; branch <= (at_once ? 0 : branches_); ++branch)
     llama_memory_seq_rm(llama_get_memory(ctx_.get()), at_once ? -1 : id(seq, branch), length, -1);
+}
+
+void Context::fork(int seq, int branch, int position, int from, int length) {
+  const llama_memory_t memory = llama_get_memory(ctx_.get());
+  llama_memory_seq_rm(memory, id(seq, branch), position, -1);
+  if (length > position) llama_memory_seq_cp(memory, id(seq, from), id(seq, branch), position, length);
 }
 
 void Context::join(int seq, int length, std::span<const int> forks) {

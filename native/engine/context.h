@@ -106,7 +106,9 @@ class Context {
   float* logits(int row);
   // Keeps the first `length` positions of a sequence.
   void keep(int seq, int length);
-  // The same after a batch with branches. Branch i + 1 left the sequence at position forks[i].
+  // A branch leaves the sequence at this position, and goes on with the cells of another one up to `length`.
+  void fork(int seq, int branch, int position, int from, int length);
+  // The same as keep after batches with branches. Branch i + 1 left the sequence at position forks[i].
   void join(int seq, int length, std::span<const int> forks);
   void forget(int seq);
   void forget_all();

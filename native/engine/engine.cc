@@ -175,7 +175,7 @@ void Engine::load() {
     target_.reset();
     target_ = std::make_unique<Context>(model, context, crew_->pool(), &abort_decode_);
   }
-  context.branches = 0;  // a draft model reads chains
+  context.branches = 0;
 
   LoadedInfo info;
   info.can_roll_back = target_->can_roll_back();
@@ -209,7 +209,10 @@ void Engine::load() {
                                 "a change of the text (docs/trees.md).");
   if (draft && !head) {
     VocabularyMap map(target_model_.get(), draft.get(), options_.draft_path);
-    context.max_rows = options_.parallel;
+    const bool branches = !llama_model_is_recurrent(draft.get()) && !llama_model_is_hybrid(draft.get()) &&
+                          llama_model_n_swa(draft.get()) == 0;
+    context.branches = branches ? target_->branches() : 0;
+    context.max_rows = options_.parallel * (1 + (context.branches > 0 ? ModelDrafter::kBeside : 0));
     context.threads = crew_->threads();
     auto drafter = std::make_unique<ModelDrafter>(std::move(draft), std::move(map), context, crew_->pool(),
                                                   &abort_decode_);

@@ -14,7 +14,7 @@ struct Plan {
   int verify = std::numeric_limits<int>::max();  // draft tokens verified at most
   bool trim = false;           // verify only what is worth its time, by the stop rule
   int tree_nodes = -1;         // draft tokens verified at most with those beside the chain; -1: as the request's plan
-  int branches = std::numeric_limits<int>::max();  // of them beside the chain at most
+  int branches = std::numeric_limits<int>::max();  // paths that leave the chain at most
   StopRule stop;
 };
 

@@ -25,7 +25,8 @@ struct StepReport {
   std::vector<TokenLogprobs> logprobs;  // of `tokens`, where the request wants them
   std::vector<int32_t> draft_tokens;
   std::vector<Signals> signals;  // one per draft token
-  std::vector<int32_t> beside_tokens, beside_parents;  // verified beside the chain; a parent is a draft token or -1
+  std::vector<int32_t> beside_tokens, beside_parents;  // verified beside the chain
+  // A parent is a draft token, -1 for the last accepted one, or from `verified` on one of these.
   std::vector<float> beside_probabilities;             // that all of their paths are right
   int beside_accepted = 0;                             // of them, behind the accepted draft tokens
   double draft_ms = 0, verify_ms = 0, catch_up_ms = 0, other_ms = 0, wait_ms = 0;  // other includes wait

@@ -31,8 +31,8 @@ Sequence::Sequence(Request r, int slot, const llama_vocab* vocab, const std::vec
 }
 
 int32_t Sequence::pick(float* logits, size_t row) {
-  if (row >= static_cast<size_t>(verified) || draft.drawn_from[row].empty()) return sampler.sample(logits);
-  return sampler.sample(logits, {draft.tokens[row], &draft.drawn_from[row]}, tokens.size());
+  if (!read_proposals(tree, static_cast<int>(row) - 1, proposals)) return sampler.sample(logits);
+  return sampler.sample(logits, proposals, tokens.size());
 }
 
 void Sequence::look(const float* logits) {

@@ -41,7 +41,7 @@ class Sequence {
  public:
   Sequence(Request request, int slot, const llama_vocab* vocab, const std::vector<int32_t>& eog, int context_size);
 
-  // The token that the target's row after draft token `row` - 1 gives; -1 where the row is bad.
+  // The token that the target's row after node `row` - 1 of the tree gives; -1 where the row is bad.
   int32_t pick(float* logits, size_t row);
   // To be called before a row's token is chosen.
   void look(const float* logits);
@@ -70,6 +70,7 @@ class Sequence {
   int drafter = -1;   // that drafted in this step
   int verified = 0;   // draft tokens in this step's batch
   TokenTree tree;     // they, and what hangs beside them
+  std::vector<Proposal> proposals;  // of one of its rows
   int cached = 0;     // positions in the target's cache; what is behind them, but the last token, is read again
   int rows = 0;         // in this step's batch
   int rows_before = 0;  // rows of the step before, 0 before the first

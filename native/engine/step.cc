@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "draft/siblings.h"
 #include "engine/clock.h"
 #include "verify/accept.h"
 
@@ -51,7 +52,6 @@ bool Step::run(std::span<Sequence*> sequences) {
   start_drafts();
   await_plans();
   extend_drafts();
-  trim_drafts();
   grow_trees();
   if (!verify()) return false;
   accept();
@@ -79,8 +79,7 @@ int Step::drafter_of(const Sequence& s) const {
 }
 
 int Step::tree_nodes_of(const Sequence& s) const {
-  // Drawn drafts stay chains: a guess is what was not drawn, and would tell which token was.
-  if (target_.branches() == 0 || s.draft.sampling) return 0;
+  if (target_.branches() == 0) return 0;
   return std::min(s.plan.tree_nodes < 0 ? s.request.plan.tree_nodes : s.plan.tree_nodes, max_depth_);
 }
 
@@ -104,7 +103,8 @@ void Step::start_drafts() {
     s->draft.depth = std::min(1, depth_of(*s));
     s->draft.stop = nullptr;
     s->draft.others_wait = sequences_.size() > 1;
-    s->draft.wants_guesses = tree_nodes_of(*s) > 0;
+    s->draft.wants_guesses = wants_guesses(*s);
+    s->draft.asks_beside = 0;
     s->tree.clear();
     if (overlap && s->draft.depth > 0 && s->plan.stop.worth_more(0, 1, depth_of(*s), false)) to_extend_.push_back(s);
   }
@@ -135,7 +135,9 @@ void Step::judge_start(Sequence& s) {
   Draft& draft = s.draft;
   draft.depth = depth_of(s);
   draft.stop = &s.plan.stop;
-  draft.wants_guesses = tree_nodes_of(s) > 0;
+  draft.wants_guesses = wants_guesses(s);
+  // A guess and what follows it are two nodes, beside the chain that the plan leaves whole.
+  draft.asks_beside = draft.wants_guesses ? tree_nodes_of(s) - (s.plan.trim ? 0 : draft.depth) - 1 : 0;
   if (drafters_.empty()) return;
   const bool same_drafter = drafter_of(s) == s.drafter;
   s.drafter = drafter_of(s);
@@ -153,6 +155,7 @@ void Step::judge_start(Sequence& s) {
   if (draft.guide) draft.guide->rewind();
   if (same_drafter && draft.wants_any() && (first.is_free() ? draft.wants(first) : draft.wants_more()))
     draft.offer(token, first, std::move(from));
+  if (draft.tokens.empty()) draft.guesses.clear();
   if (!s.awaits) return;
   ++s.result.overlapped_drafts;
   s.result.wasted_drafts += draft.tokens.empty();
@@ -165,28 +168,30 @@ void Step::extend_drafts() {
   extend();
 }
 
-void Step::trim_drafts() {
-  for (Sequence* s : sequences_) {
-    s->verified = std::min(static_cast<int>(s->draft.tokens.size()), s->plan.verify);
-    // Whether a drawn token is verified must not hang on that token, nor on what was drawn after it.
-    if (!s->plan.trim || s->draft.has_drawn_tokens()) continue;
-    const std::span<const Signals> signals = s->draft.signals;
-    s->verified = s->plan.stop.trimmed(signals.first(s->verified), s->rows_before);
-  }
-}
-
 void Step::grow_trees() {
   for (Sequence* s : sequences_) {
-    const Draft& draft = s->draft;
-    const StopRule& stop = s->plan.stop;
-    for (int i = 0; i < s->verified; ++i)
-      s->tree.add(i - 1, draft.tokens[i], stop.acceptance.of(draft.signals[i], i));
-    const int nodes = tree_nodes_of(*s);
-    if (nodes <= s->verified || draft.guesses.empty()) continue;
-    // Each node has a row, and a cell of the cache besides those of the accepted text.
-    const int cells = target_.context_size() - static_cast<int>(s->tokens.size());
-    s->tree.hang(draft.guesses, draft.signals, stop, std::min(nodes, cells),
-                 std::min(s->plan.branches, target_.branches()), s->rows_before);
+    Draft& draft = s->draft;
+    const Plan& plan = s->plan;
+    const auto length = static_cast<int>(s->tokens.size());
+    TreeBounds bounds{.chain = std::min(static_cast<int>(draft.tokens.size()), plan.verify),
+                      // Each node has a row, and a cell of the cache besides those of the accepted text.
+                      .nodes = std::min(tree_nodes_of(*s), target_.context_size() - length),
+                      .branches = std::min(plan.branches, target_.branches()),
+                      .rows = length - s->cached,
+                      // Where time has no price nothing is cut for it.
+                      .trims = plan.trim && plan.stop.tokens_per_ms > 0};
+    if (draft.has_drawn_tokens()) {
+      // Whether a drawn token is verified must not hang on that token, nor on what was drawn after it.
+      bounds.trims = false;
+      bounds.whole = true;
+      const int longest = std::min(draft.depth, plan.verify);
+      draw_siblings(draft, bounds.chain, std::min(bounds.branches, bounds.nodes - longest), bounds.rows + longest);
+    }
+    TokenTree::weigh(draft.guesses, draft.signals, plan.stop.acceptance);
+    if (!draft.guesses.empty() && !draft.sampling && s->drafter >= 0)
+      drafters_[s->drafter]->follow_guesses(draft, bounds.nodes);
+    s->tree.grow(draft.tokens, draft.signals, draft.drawn_from, draft.guesses, bounds, plan.stop, s->rows_before);
+    s->verified = s->tree.chain();
   }
 }
 
@@ -208,7 +213,7 @@ bool Step::verify() {
   length_before_.clear();
   for (Sequence* s : sequences_) {
     const int first = target_.rows(), last = static_cast<int>(s->tokens.size()) - 1;
-    // What was accepted beside a chain stands in cells behind those of the chain, out of order: it is read again.
+    // What was accepted beside the chain stands in cells behind the chain's, out of order: it is read again.
     for (int i = s->cached; i < last; ++i) target_.add(s->tokens[i], i, s->slot, false);
     first_row_.push_back(target_.rows());
     length_before_.push_back(last + 1);
@@ -245,11 +250,10 @@ void Step::accept() {
       s.look(logits);
     };
     const auto emit = [&](int32_t token) { return token < 0 ? end_at_bad_row(s) : s.emit(token, logits); };
+    const auto sample = [&](size_t row) { return read(row), s.pick(logits, row); };
     if (s.tree.beside() > 0) {
-      const auto sample = [&](size_t row) { return read(row), s.sampler.sample(logits); };
       accepted_.push_back(accept_tree(s.tree, sample, emit));
     } else {
-      const auto sample = [&](size_t row) { return read(row), s.pick(logits, row); };
       accepted_.push_back({accept_chain(std::span<const int32_t>(s.draft.tokens).first(s.verified), sample, emit)});
     }
   }

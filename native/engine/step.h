@@ -38,7 +38,7 @@ class Step {
   // What the plan makes of a first token that was drafted before it was known.
   void judge_start(Sequence& sequence);
   void extend_drafts();
-  void trim_drafts();
+  // What of the drafts is verified.
   void grow_trees();
   // The rows of what is drafted, behind the last accepted token's.
   void add_rows(const Sequence& sequence, int position);
@@ -54,6 +54,9 @@ class Step {
   int drafter_of(const Sequence& sequence) const;
   // Draft tokens that are verified at most with those beside the chain; 0: a chain alone.
   int tree_nodes_of(const Sequence& sequence) const;
+  // Whether the drafter is asked for guesses. Beside drawn tokens others are drawn: a guess would be what was not drawn,
+  // and tell which token was.
+  bool wants_guesses(const Sequence& sequence) const { return tree_nodes_of(sequence) > 0 && !sequence.draft.sampling; }
   // Grows the drafts in to_extend_, each by the drafter of its plan.
   void extend();
 

@@ -29,7 +29,7 @@ std::string path(const std::string& name) {
 // A tiny draft model with the drafters that an engine would have.
 class Drafters {
  public:
-  Drafters(int parallel, int batch_size, int context_size = 512) {
+  Drafters(int parallel, int batch_size, int context_size = 512, int branches = 0) {
     start_backend();
     target_ = load_model({.path = path("target")});
     pool_ = make_thread_pool(1);
@@ -37,7 +37,8 @@ class Drafters {
     VocabularyMap map(target_.get(), draft.get(), path("draft"));
     const ContextOptions options{.context_size = context_size,
                                  .parallel = parallel,
-                                 .max_rows = parallel,
+                                 .branches = branches,
+                                 .max_rows = parallel * (branches > 0 ? 1 + ModelDrafter::kBeside : 1),
                                  .batch_size = batch_size,
                                  .flash_attention = 0};
     model = std::make_unique<ModelDrafter>(std::move(draft), std::move(map), options, pool_.get(), &abort);
@@ -127,6 +128,59 @@ TEST("ngram drafter: never proposes an end of generation that the draft masks") 
     extend(drafter, draft);
     CHECK_EQUAL(draft.tokens.size(), masked ? size_t{1} : size_t{9});  // 42, then 43 would come
   }
+}
+
+TEST("ngram drafter: a guess is what another n-gram says, and n-grams go on from it to the draft's depth") {
+  // After 9 8 7 came 1 2 3 4, and later, after 8 7 alone, 5 6 4 3.
+  const Tokens text = {9, 8, 7, 1, 2, 3, 4, 30, 8, 7, 5, 6, 4, 3, 31, 9, 8, 7};
+  NgramDrafter drafter(1, kNever);
+  for (const int depth : {1, 3}) {
+    Draft draft = draft_of(text, depth);
+    draft.wants_guesses = true;
+    extend(drafter, draft);
+    CHECK(std::equal(draft.tokens.begin(), draft.tokens.end(), text.begin() + 3));
+    REQUIRE(draft.tokens.size() == static_cast<size_t>(depth));
+    const size_t beside = draft.guesses.size();
+    REQUIRE(beside >= 1);
+    CHECK(draft.guesses[0].place == 0 && draft.guesses[0].token == 5 && draft.guesses[0].below == -1);
+    TokenTree::weigh(draft.guesses, draft.signals, {});
+    drafter.follow_guesses(draft, 2);
+    CHECK_EQUAL(draft.guesses.size(), beside + (depth == 1 ? 0 : 2));
+    if (depth == 1) continue;
+    const Guess& six = draft.guesses[beside];
+    CHECK(six.place == 1 && six.token == 6 && six.below == 0);
+    CHECK(std::abs(six.probability - draft.guesses[0].probability * six.share) < 1e-6);
+    Tokens path;
+    draft.path_to(static_cast<int>(beside), path);
+    CHECK_EQUAL(path, (Tokens{5, 6}));
+    // The likeliest goes on first, and nothing twice.
+    for (size_t i = beside; i < draft.guesses.size(); ++i)
+      for (size_t j = 0; j < i; ++j)
+        CHECK(draft.guesses[j].below != draft.guesses[i].below || draft.guesses[j].token != draft.guesses[i].token);
+  }
+  Draft chain = draft_of(text, 3);
+  extend(drafter, chain);
+  CHECK(chain.guesses.empty());
+}
+
+TEST("drafts: the path to a guess is the chain's up to where it leaves it, then its own") {
+  Draft draft;
+  draft.tokens = {1, 2, 3};
+  draft.signals.resize(3);
+  draft.wants_guesses = true;
+  draft.guess(1, 9, 0.5f);
+  draft.guess(1, 9, 0.7f);  // known
+  draft.guess(1, 2, 0.7f);  // the draft's own
+  CHECK_EQUAL(draft.guesses.size(), size_t{1});
+  CHECK_EQUAL(draft.follow(0, 8, 0.5f), 1);
+  CHECK_EQUAL(draft.follow(0, 8, 0.5f), -1);
+  CHECK_EQUAL(draft.follow(0, 7, 0.5f), 2);
+  CHECK_EQUAL(draft.follow(2, 8, 0.5f), 3);
+  Tokens path;
+  draft.path_to(3, path);
+  CHECK_EQUAL(path, (Tokens{1, 9, 7, 8}));
+  draft.path_to(0, path);
+  CHECK_EQUAL(path, (Tokens{1, 9}));
 }
 
 TEST("ngram drafter: drafts from other requests' text only where the draft shares it, and where that says more") {
@@ -390,6 +444,180 @@ TEST("model drafter: guesses are what a grammar allows at their place, though th
     }
   }
   CHECK_EQUAL(parities.size(), size_t{2});
+}
+
+TEST("ngram drafter: what follows a guess is what a grammar allows there, and no masked end of generation") {
+  const Tokens text = {9, 8, 7, 1, 2, 3, 4, 30, 8, 7, 5, 6, 4, 3, 31, 9, 8, 7};
+  const Tokens never = {4};
+  for (const bool masked : {false, true})
+    for (const int forbidden : {-1, 6, 4}) {
+      NgramDrafter drafter(1, never);
+      test::PlaceGuide guide;
+      guide.permits = [&](int, int32_t token) { return token != forbidden; };
+      Draft draft = draft_of(text, 3);
+      draft.wants_guesses = true;
+      draft.guide = &guide;
+      draft.mask_eog = masked;
+      extend(drafter, draft);
+      TokenTree::weigh(draft.guesses, draft.signals, {});
+      drafter.follow_guesses(draft, 60);
+      std::set<int32_t> below;
+      for (const Guess& guess : draft.guesses)
+        if (guess.below >= 0 && draft.guesses[0].token == 5) below.insert(guess.token);
+      CHECK_EQUAL(below.contains(6), forbidden != 6);
+      CHECK_EQUAL(below.contains(4), forbidden == -1 && !masked);
+    }
+}
+
+TEST("hybrid drafter: the match that it didn't draft goes on as its text did") {
+  Tokens text = without_repetition(20);
+  text.push_back(10);  // 11 followed it once, then 12, 13: not sure
+  Drafters drafters(1, 64);
+  Draft draft = draft_of(text, 4);
+  draft.wants_guesses = true;
+  extend(*drafters.hybrid, draft);
+  const auto match = std::find_if(draft.guesses.begin(), draft.guesses.end(),
+                                  [](const Guess& guess) { return guess.place == 0 && guess.token == 11; });
+  REQUIRE(draft.tokens.size() == 4 && draft.tokens[0] != 11 && match != draft.guesses.end());
+  const int eleven = static_cast<int>(match - draft.guesses.begin());
+  TokenTree::weigh(draft.guesses, draft.signals, {});
+  drafters.hybrid->follow_guesses(draft, 200);
+  int expected = 12, below = eleven;
+  for (int i = eleven; i < static_cast<int>(draft.guesses.size()); ++i) {
+    if (draft.guesses[i].below != below) continue;
+    CHECK_EQUAL(draft.guesses[i].token, expected++);
+    below = i;
+  }
+  CHECK_EQUAL(expected, 15);  // to the draft's depth
+}
+
+TEST("model drafter: what it says after a guess is what it would say after a text with that guess, in all of its branches") {
+  constexpr int kBranches = 4;
+  test::Random random(8);
+  int forked = 0, continued = 0, deep = 0;
+  Drafters drafters(2, 64, 512, kBranches), fresh(1, 64);
+  Tokens texts[] = {without_repetition(20), loop(6, 25)};
+  for (int step = 0; step < 25; ++step) {
+    Draft both[] = {draft_of(texts[0], 7, 0), draft_of(texts[1], 4 + step % 4, 1)};
+    for (Draft& draft : both) {
+      draft.wants_guesses = true;
+      draft.asks_beside = 9;
+    }
+    Draft* drafts[] = {&both[0], &both[1]};
+    drafters.model->extend(drafts);
+    for (const Draft& draft : both) {
+      Tokens& text = texts[draft.seq];
+      const auto said_after = [&](const Tokens& path) {
+        Tokens longer = text;
+        longer.insert(longer.end(), path.begin(), path.end());
+        Draft after = draft_of(longer, 1);
+        after.wants_guesses = true;
+        extend(*fresh.model, after);
+        fresh.model->end(0, 0);
+        return Tokens{after.tokens.at(0), after.guesses.at(0).token};
+      };
+      REQUIRE(static_cast<int>(draft.tokens.size()) == draft.depth);
+      for (size_t i = 0; i < draft.tokens.size(); ++i)
+        CHECK_EQUAL(draft.tokens[i], said_after({draft.tokens.begin(), draft.tokens.begin() + i})[0]);
+      std::set<int> branches;
+      int asked = 0;
+      for (int i = 0; i < static_cast<int>(draft.guesses.size()); ++i) {
+        const Guess& guess = draft.guesses[i];
+        if (guess.branch == 0) continue;
+        ++asked;
+        CHECK(guess.branch <= kBranches && guess.place + 1 < draft.depth);
+        (branches.insert(guess.branch).second ? forked : continued) += 1;
+        deep += guess.below >= 0;
+        Tokens path, children;
+        draft.path_to(i, path);
+        for (const Guess& child : draft.guesses)
+          if (child.below == i) children.push_back(child.token);
+        CHECK_EQUAL(children, said_after(path));
+      }
+      CHECK(asked <= 9);
+    }
+    for (const Draft& draft : both) {
+      Tokens& text = texts[draft.seq];
+      const int length = static_cast<int>(text.size()), kept = random.below(draft.depth + 1);
+      text.insert(text.end(), draft.tokens.begin(), draft.tokens.begin() + kept);
+      text.push_back(20 + random.below(30));
+      drafters.model->roll_back(draft.seq, length, kept);
+    }
+  }
+  CHECK(forked > 100 && continued > 30 && deep > 60);
+}
+
+TEST("model drafter: it isn't asked after guesses without branches, beyond what was asked for, or where it isn't worth it") {
+  const Tokens text = without_repetition(30);
+  // The draft's own tokens are taken to be right, and so the guesses to be wrong.
+  StopRule dear;
+  dear.acceptance = {.bias = 8, .logit = 0, .is_drafters_own = false};
+  dear.tokens_per_ms = 0.1;
+  dear.draft_ms = 4;
+  dear.ahead = 1;
+  dear.curve = 1;
+  dear.verify_ms[0] = 10;
+  const auto asked = [&](int branches, int asks_beside, const StopRule* stop, int context_size = 512) {
+    Drafters drafters(1, 64, context_size, branches);
+    Draft draft = draft_of(text, 5, 0, stop);
+    draft.wants_guesses = true;
+    draft.asks_beside = asks_beside;
+    extend(*drafters.model, draft);
+    CHECK_EQUAL(draft.tokens.size(), size_t{5});
+    return std::count_if(draft.guesses.begin(), draft.guesses.end(), [](const Guess& one) { return one.branch > 0; });
+  };
+  CHECK_EQUAL(asked(0, 9, nullptr), 0);
+  CHECK_EQUAL(asked(4, 0, nullptr), 0);
+  CHECK_EQUAL(asked(4, 2, nullptr), 2);
+  CHECK(asked(4, 9, nullptr) > 4);
+  CHECK_EQUAL(asked(4, 9, nullptr, 36), 1);  // cells for the draft's five and one more
+  CHECK_EQUAL(asked(4, 9, &dear), 0);
+  dear.draft_ms = 0;
+  CHECK(asked(4, 9, &dear) > 4);
+}
+
+TEST("model drafter: what it says after a guess is what a grammar allows there, and its draft goes on within it") {
+  const Tokens text = without_repetition(30);
+  Drafters drafters(1, 64, 512, 4);
+  test::PlaceGuide guide;
+  guide.permits = [](int place, int32_t token) { return (place + token) % 2 == 1; };
+  Draft draft = draft_of(text, 6);
+  draft.wants_guesses = true;
+  draft.asks_beside = 9;
+  draft.guide = &guide;
+  extend(*drafters.model, draft);
+  REQUIRE(draft.tokens.size() == 6);
+  for (int i = 0; i < 6; ++i) CHECK_EQUAL((i + draft.tokens[i]) % 2, 1);
+  int below = 0;
+  for (const Guess& guess : draft.guesses) {
+    CHECK_EQUAL((guess.place + guess.token) % 2, 1);
+    below += guess.below >= 0;
+  }
+  CHECK(below > 2);
+}
+
+TEST("model drafter: an abort among guesses leaves a shorter draft, and a cache that is right") {
+  const Tokens text = without_repetition(30);
+  Drafters drafters(1, 64, 512, 4), fresh(1, 64, 512, 4);
+  test::PlaceGuide guide;
+  guide.permits = [&](int place, int32_t) { return drafters.abort = place == 3, true; };
+  Draft draft = draft_of(text, 6), expected = draft_of(text, 6);
+  for (Draft* one : {&draft, &expected}) one->wants_guesses = true, one->asks_beside = 9;
+  draft.guide = &guide;
+  extend(*drafters.model, draft);
+  CHECK(!draft.tokens.empty() && draft.tokens.size() < 6);
+  drafters.abort = false;
+  drafters.model->roll_back(0, 29, 0);  // a last token is always read with the draft
+  draft.guide = nullptr;
+  draft.clear();
+  extend(*drafters.model, draft);
+  extend(*fresh.model, expected);
+  CHECK_EQUAL(draft.tokens, expected.tokens);
+  REQUIRE(draft.guesses.size() == expected.guesses.size());
+  for (size_t i = 0; i < draft.guesses.size(); ++i) {
+    CHECK_EQUAL(draft.guesses[i].token, expected.guesses[i].token);
+    CHECK_EQUAL(draft.guesses[i].branch, expected.guesses[i].branch);
+  }
 }
 
 TEST("hybrid drafter: where a grammar forbids the model's tokens the match is drafted, and none of them stays a guess") {

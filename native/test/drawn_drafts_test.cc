@@ -284,14 +284,19 @@ class Exact {
 // Texts of three tokens among 16 each. The tests' least probability after Holm's correction, and what was accepted.
 struct Found {
   double least = 0, acceptance = 0;
+  int beside = 0;  // accepted there
 };
 
-Found texts_of(bool rejection, int count) {
+Found texts_of(bool rejection, int count, int tree_nodes = 0) {
   SamplingParams sampling{.temperature = 1.2f, .top_k = 16, .rejection = rejection};
   Exact exact(sampling);
   Ends heard;
-  Engine engine(options(), heard);
+  EngineOptions with = options();
+  with.branches = tree_nodes;
+  if (tree_nodes > 0) with.flash_attention = -1;
+  Engine engine(with, heard);
   heard.wait_until_loaded();
+  int beside = 0;
   std::map<Tokens, std::vector<int>> next;
   int verified = 0, accepted = 0;
   for (int i = 0; i < count; ++i) {
@@ -302,10 +307,12 @@ Found texts_of(bool rejection, int count) {
     request.sampling = sampling;
     request.sampling.seed = i;
     request.plan.depth = 2;
+    request.plan.tree_nodes = tree_nodes;
     engine.submit(request);
     const RequestResult result = heard.take(request.id);
     verified += result.verified_tokens;
     accepted += result.accepted_tokens;
+    beside += result.beside_accepted;
     Tokens text = kText;
     for (int32_t token : result.tokens) {
       auto& counts = next[text];
@@ -318,10 +325,16 @@ Found texts_of(bool rejection, int count) {
   for (const auto& [text, counts] : next)
     if (std::accumulate(counts.begin(), counts.end(), 0) >= 50)
       probabilities.push_back(test::g_test(counts, exact.after(text)));
-  return {test::least_after_holm(probabilities), static_cast<double>(accepted) / verified};
+  return {test::least_after_holm(probabilities), static_cast<double>(accepted) / verified, beside};
 }
 
 }  // namespace
+
+TEST("engine: trees of drawn tokens leave texts the target's distribution, and some siblings are right") {
+  const Found found = texts_of(true, 4000, 6);
+  CHECK(found.least > 0.01);
+  CHECK(found.beside > 400);
+}
 
 TEST("engine: texts have the target's distribution under both acceptances, and rejection accepts more") {
   constexpr int kTexts = 4000;

@@ -608,16 +608,19 @@ TEST("engine: one seed gives one text, whatever the tree") {
     Request request = loaded.request(kBeginnings[1], 200, 0);
     request.sampling = {.temperature = temperature, .top_k = 40, .seed = 4};
     const Tokens plain = loaded.run(request).tokens;
-    int right = 0;
-    for (int nodes : {2, 4, 7, 15}) {
-      request.id += 1000;
-      request.plan.depth = nodes / 2;
-      request.plan.tree_nodes = nodes;
-      const RequestResult result = loaded.run(request);
-      CHECK_EQUAL(result.tokens, plain);
-      right += result.beside_accepted;
+    for (int drafter : {0, 1, 2}) {
+      int right = 0;
+      for (int nodes : {2, 4, 7, 15}) {
+        request.id += 1000;
+        request.plan.depth = nodes / 2;
+        request.plan.tree_nodes = nodes;
+        request.plan.drafter = drafter;
+        const RequestResult result = loaded.run(request);
+        CHECK_EQUAL(result.tokens, plain);
+        right += result.beside_accepted;
+      }
+      if (drafter != 1) CHECK(right > 0);
     }
-    CHECK(right > 0);
   }
 }
 
@@ -631,6 +634,7 @@ TEST("engine: trees of requests that share a cache give the tokens that each giv
     for (const std::string beginning : kBeginnings) {
       requests.push_back(together.request(beginning, 150, 1 + static_cast<int>(requests.size())));
       requests.back().plan.tree_nodes = nodes;
+      requests.back().plan.drafter = nodes == 3 ? 0 : 2;
       together.engine.submit(requests.back());
     }
     for (size_t i = 0; i < requests.size(); ++i) {
@@ -658,6 +662,15 @@ TEST("engine: a tree at the end of the context or at a limit of length") {
     }
 }
 
+TEST("engine: more branches than a tree can have nodes are no harm") {
+  EngineOptions few = tree_options("target", "draft");
+  few.max_depth = 1;
+  Loaded loaded(few);
+  Request request = loaded.request(kBeginnings[0], 60, 1);
+  request.plan.tree_nodes = 9;
+  CHECK_EQUAL(loaded.run(request).tokens, loaded.plain(kBeginnings[0], 60));
+}
+
 TEST("engine: aborts in the middle of trees never change what comes after") {
   Loaded loaded(tree_options("target", "draft"));
   const Tokens plain = loaded.plain(kBeginnings[0], 200);
@@ -666,6 +679,7 @@ TEST("engine: aborts in the middle of trees never change what comes after") {
   for (int i = 0; i < 60; ++i) {
     Request request = loaded.request(kBeginnings[0], 200, 1 + random.below(6));
     request.plan.tree_nodes = 12;
+    request.plan.drafter = i % 3;
     loaded.engine.submit(request);
     std::this_thread::sleep_for(std::chrono::microseconds(random.below(20'000)));
     loaded.engine.abort(request.id);
@@ -679,31 +693,49 @@ TEST("engine: aborts in the middle of trees never change what comes after") {
 
 TEST("engine: reports of trees add up to the result") {
   Loaded loaded(tree_options("target", "draft"));
-  Request request = loaded.request(kBeginnings[2], 200, 3);
-  request.plan.tree_nodes = 8;
-  request.plan.drafter = 0;
-  const RequestResult result = loaded.run(request);
-  Tokens tokens;
-  int hung = 0, right = 0, again = 0;
-  for (const StepReport& report : loaded.heard.reports(request.id)) {
-    tokens.insert(tokens.end(), report.tokens.begin(), report.tokens.end());
-    const int beside = static_cast<int>(report.beside_tokens.size());
-    hung += beside;
-    right += report.beside_accepted;
-    CHECK_EQUAL(report.beside_parents.size(), report.beside_tokens.size());
-    CHECK_EQUAL(report.beside_probabilities.size(), report.beside_tokens.size());
-    CHECK(report.verified + beside <= 8);
-    for (int parent : report.beside_parents) CHECK(parent >= -1 && parent < report.verified - 1);
-    if (report.step == 0) continue;
-    // A token that was accepted beside the chain is read again.
-    CHECK_EQUAL(report.rows, report.verified + 1 + beside + again);
-    again = report.beside_accepted;
-    if (!report.last) CHECK_EQUAL(static_cast<int>(report.tokens.size()), report.accepted + report.beside_accepted + 1);
+  int most_again = 0;
+  for (int drafter : {0, 1, 2}) {
+    int below = 0;
+    for (const std::string beginning : kBeginnings) {
+      Request request = loaded.request(beginning, 300, 5);
+      request.plan.tree_nodes = 14;
+      request.plan.drafter = drafter;
+      const RequestResult result = loaded.run(request);
+      Tokens tokens;
+      int hung = 0, right = 0, again = 0;
+      for (const StepReport& report : loaded.heard.reports(request.id)) {
+        tokens.insert(tokens.end(), report.tokens.begin(), report.tokens.end());
+        const int beside = static_cast<int>(report.beside_tokens.size());
+        hung += beside;
+        right += report.beside_accepted;
+        CHECK_EQUAL(report.beside_parents.size(), report.beside_tokens.size());
+        CHECK_EQUAL(report.beside_probabilities.size(), report.beside_tokens.size());
+        CHECK(report.verified + beside <= 14);
+        for (int i = 0; i < beside; ++i) {
+          // A parent is a token of the draft, or one that is listed before.
+          const int parent = report.beside_parents[i];
+          CHECK(parent >= -1 && parent < report.verified + i);
+          below += parent >= report.verified;
+          if (parent >= report.verified)
+            CHECK(report.beside_probabilities[i] <= report.beside_probabilities[parent - report.verified]);
+        }
+        if (report.step == 0) continue;
+        // Tokens that were accepted beside the chain are read again.
+        CHECK_EQUAL(report.rows, report.verified + 1 + beside + again);
+        again = report.beside_accepted;
+        most_again = std::max(most_again, again);
+        if (!report.last)
+          CHECK_EQUAL(static_cast<int>(report.tokens.size()), report.accepted + report.beside_accepted + 1);
+      }
+      CHECK_EQUAL(tokens, result.tokens);
+      CHECK_EQUAL(tokens, loaded.plain(beginning, 300));
+      CHECK_EQUAL(hung, result.beside_tokens);
+      CHECK_EQUAL(right, result.beside_accepted);
+      if (drafter != 1) CHECK(right > 0);
+    }
+    CHECK(below > 100);
   }
-  CHECK_EQUAL(tokens, result.tokens);
-  CHECK_EQUAL(hung, result.beside_tokens);
-  CHECK_EQUAL(right, result.beside_accepted);
-  CHECK(right > 0);
+  CHECK(most_again >= 3);
 }
 
 TEST("engine: what can't branch drafts chains, and says so once") {

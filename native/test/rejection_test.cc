@@ -9,7 +9,10 @@
 #include <cstdlib>
 #include <functional>
 #include <map>
+#include <numeric>
+#include <set>
 
+#include "draft/siblings.h"
 #include "engine/context.h"
 #include "test/enumerable.h"
 #include "verify/accept.h"
@@ -107,8 +110,85 @@ void walk_tree(Model& model, const Siblings& siblings, uint32_t seed, const Emit
   }
 }
 
+// A step's tree as the engine has it: the functions that it calls, in its order. What could be wrong is the test's to say.
+struct TreeSetting {
+  StopRule stop;
+  int nodes = 7, branches = 4;
+  std::function<void(Draft&, int most, int rows)> siblings = [](Draft& draft, int most, int rows) {
+    draw_siblings(draft, static_cast<int>(draft.tokens.size()), most, rows);
+  };
+};
+
+struct TreeCounts {
+  int beside = 0, right = 0;
+};
+
+float likeliest(const Distribution& q) {
+  float best = 0;
+  for (const Probability& one : q) best = std::max(best, one.value);
+  return best;
+}
+
+void speculate_in_trees(Model& model, const TreeSetting& setting, uint32_t seed, const Emit& emit, TreeCounts& counts) {
+  SamplingParams params = model.params();
+  params.seed = seed;
+  Sampler sampler(params, {}, {}, kIds);
+  Text text;
+  Tokens accepted, before;
+  Draft draft;
+  TokenTree tree;
+  std::vector<Text> texts;
+  std::vector<Proposal> proposals;
+  while (text.length < kLength) {
+    before = draft.tokens;
+    draft.clear();
+    draft.accepted = accepted;
+    draft.depth = std::min<int>(test::spiteful(before), kLength - 1 - text.length);
+    draft.sampling = &params;
+    draft.stop = &setting.stop;
+    for (Text with_draft = text; draft.wants_any(); with_draft.add(draft.tokens.back())) {
+      const Distribution& q = model.draft(with_draft);
+      const size_t place = draft.tokens.size();
+      draft.offer(0, {.probability = likeliest(q)});
+      if (draft.tokens.size() == place) break;
+      draft.tokens.back() = draw(q, draft_number(seed, text.length, place));
+      draft.drawn_from.back() = q;
+    }
+    const int drafted = static_cast<int>(draft.tokens.size());
+    setting.siblings(draft, std::min(setting.branches, setting.nodes - draft.depth), 1 + draft.depth);
+    TokenTree::weigh(draft.guesses, draft.signals, setting.stop.acceptance);
+    tree.grow(draft.tokens, draft.signals, draft.drawn_from, draft.guesses,
+              {.chain = drafted, .nodes = setting.nodes, .branches = setting.branches, .whole = true},
+              setting.stop, 0);
+    texts.assign(1, text);  // by row: after the root, then after each node
+    for (const TokenTree::Node& node : tree.nodes()) texts.push_back(texts[node.parent + 1].with(node.token));
+    const AcceptedPath path = accept_tree(
+        tree,
+        [&](size_t row) {
+          // Of the row, not of the text: a wrong row would be found.
+          std::array<float, kIds> logits = model.row(texts[row]);
+          if (!read_proposals(tree, static_cast<int>(row) - 1, proposals)) return sampler.sample(logits.data());
+          return sampler.sample(logits.data(), proposals, text.length);
+        },
+        [&](int32_t token) {
+          emit(text, token);
+          text.add(token);
+          accepted.push_back(token);
+          return text.length < kLength;
+        });
+    counts.beside += tree.beside();
+    counts.right += path.beside;
+  }
+}
+
 // --- The tests.
 
+Texts drawn_trees(const TreeSetting& setting, TreeCounts* counts = nullptr) {
+  return [=](Model& model, uint32_t seed, const Emit& emit) {
+    TreeCounts own;
+    speculate_in_trees(model, setting, seed, emit, counts ? *counts : own);
+  };
+}
 Texts chains(const Setting& setting) {
   return [setting](Model& model, uint32_t seed, const Emit& emit) { speculate(model, setting, seed, emit); };
 }
@@ -117,12 +197,6 @@ Texts trees(const Siblings& siblings) {
 }
 
 int spiteful(const Drafted& before, int) { return test::spiteful(before.tokens); }
-
-float likeliest(const Distribution& q) {
-  float best = 0;
-  for (const Probability& one : q) best = std::max(best, one.value);
-  return best;
-}
 
 // Drawn one after the other, none twice.
 std::vector<Proposal> without_replacement(Model& model, const Text& text, uint32_t seed,
@@ -167,6 +241,108 @@ TEST("rejection: siblings of several drafters, drawn and certain ones, have the 
                                  {static_cast<int32_t>(text.code / 3 % kIds), nullptr},
                                  {draw(second, uniform_at(seed, Use::kDraft, text.length, 1)), &second}};
   }));
+}
+
+// Rows that cost something, so that how many siblings a place has hangs on the draft's rows.
+StopRule priced() {
+  StopRule stop;
+  stop.tokens_per_ms = 0.1;
+  stop.curve = 9;
+  for (int i = 0; i < stop.curve; ++i) stop.verify_ms[i] = 10 + i;
+  return stop;
+}
+
+TEST("rejection: trees of drawn tokens, as steps have them, have the target's distribution at every temperature") {
+  TreeCounts counts;
+  check_at_all_temperatures(drawn_trees({}, &counts));
+  CHECK(counts.right > kTexts && counts.beside > 2 * counts.right);
+}
+
+TEST("rejection: so they have where places get siblings, and drafts end, by what the rows are") {
+  TreeSetting setting;
+  setting.stop = priced();
+  setting.stop.min_probability = 0.3;
+  TreeCounts counts;
+  check_at_all_temperatures(drawn_trees(setting, &counts), {.top_p = 0.95f});
+  CHECK(counts.right > kTexts / 4);
+}
+
+TEST("rejection: the test finds trees whose siblings are judged as if drawn with replacement") {
+  TreeSetting setting;
+  setting.siblings = [](Draft& draft, int most, int rows) {
+    draw_siblings(draft, static_cast<int>(draft.tokens.size()), most, rows);
+    for (Guess& guess : draft.guesses) guess.from = draft.drawn_from[guess.place];
+  };
+  check_caught(drawn_trees(setting));
+}
+
+TEST("rejection: the test finds trees whose siblings hang or not by which tokens were drawn") {
+  TreeSetting setting;
+  setting.siblings = [](Draft& draft, int most, int rows) {
+    draw_siblings(draft, static_cast<int>(draft.tokens.size()), most, rows);
+    std::erase_if(draft.guesses, [](const Guess& guess) { return probability_of(guess.from, guess.token) < 0.3f; });
+  };
+  check_caught(drawn_trees(setting));
+}
+
+TEST("rejection: the test finds trees whose siblings are drawn with the number that drew the first token") {
+  TreeSetting setting;
+  setting.siblings = [](Draft& draft, int most, int rows) {
+    draw_siblings(draft, static_cast<int>(draft.tokens.size()), most, rows);
+    int place = -1;
+    std::erase_if(draft.guesses, [&](const Guess& guess) { return std::exchange(place, guess.place) == guess.place; });
+    for (Guess& guess : draft.guesses)
+      guess.token = draw(guess.from, draft_number(draft.sampling->seed, draft.accepted.size(), guess.place));
+  };
+  check_caught(drawn_trees(setting));
+}
+
+TEST("siblings: a place gets two at most, the first places first, none that its row hasn't, by seed and length of text") {
+  const SamplingParams params{.temperature = 1, .seed = 3, .rejection = true};
+  const Tokens text = {1, 2, 3};
+  const Distribution wide = {{1, 0.4f}, {2, 0.3f}, {5, 0.2f}, {9, 0.1f}}, two = {{4, 0.5f}, {6, 0.5f}}, one = {{7, 1}};
+  Draft draft;
+  draft.accepted = text;
+  draft.sampling = &params;
+  for (const Distribution& q : {wide, two, one, Distribution(), wide}) {
+    draft.tokens.push_back(q.empty() ? 8 : q[0].id);
+    draft.signals.push_back({.probability = 0.5f});
+    draft.drawn_from.push_back(q);
+  }
+  const auto places = [&](int chain, int most) {
+    draft.guesses.clear();
+    draw_siblings(draft, chain, most, 1 + chain);
+    Tokens found;
+    for (const Guess& guess : draft.guesses) found.push_back(guess.place);
+    return found;
+  };
+  CHECK_EQUAL(places(5, 99), (Tokens{0, 0, 1, 4, 4}));
+  const std::vector<Guess> all = draft.guesses;
+  for (const Guess& guess : all) {
+    CHECK(guess.token != draft.tokens[guess.place] && probability_of(guess.from, guess.token) > 0);
+    CHECK(std::abs(std::accumulate(guess.from.begin(), guess.from.end(), 0.0,
+                                   [](double sum, const Probability& p) { return sum + p.value; }) -
+                   1) < 1e-6);
+  }
+  CHECK(all[0].token != all[1].token && probability_of(all[1].from, all[0].token) == 0);
+  CHECK_EQUAL(places(5, 3), (Tokens{0, 0, 1}));
+  CHECK_EQUAL(places(1, 99), (Tokens{0, 0}));
+  CHECK_EQUAL(places(5, 0), Tokens());
+  CHECK_EQUAL(places(5, -2), Tokens());
+  // Another length of text, or another seed, draws others.
+  std::set<int32_t> different;
+  for (size_t length = 0; length < 3; ++length) {
+    draft.accepted = std::span(text).first(length);
+    places(1, 1);
+    different.insert(draft.guesses[0].token);
+  }
+  SamplingParams other = params;
+  draft.sampling = &other;
+  for (other.seed = 10; other.seed < 30; ++other.seed) {
+    places(1, 1);
+    different.insert(draft.guesses[0].token);
+  }
+  CHECK_EQUAL(different.size(), size_t{3});
 }
 
 TEST("rejection: the test finds an acceptance that always accepts") {
@@ -346,8 +522,9 @@ Penalised texts_under(SamplingParams params, const Tokens& prompt, const Tokens&
           draft,
           [&](size_t row) {
             std::array<float, kIds> logits = model.row(text);
-            return row < draft.size() ? sampler.sample(logits.data(), {draft[row], from[row]}, text.length)
-                                      : sampler.sample(logits.data());
+            if (row == draft.size()) return sampler.sample(logits.data());
+            const Proposal drawn = {draft[row], from[row]};
+            return sampler.sample(logits.data(), {&drawn, 1}, text.length);
           },
           [&](int32_t token) {
             std::vector<int>& counts = next[tokens];
@@ -432,7 +609,8 @@ TEST("rejection: bad rows give no token, and leave nothing to draw from") {
         logits[n / 2] = bad;
         std::vector<float> copy = logits;
         CHECK(sampler.distribution(copy.data()).empty());
-        CHECK_EQUAL(sampler.sample(logits.data(), {1, &q}, 4), -1);
+        const Proposal drawn = {1, &q};
+        CHECK_EQUAL(sampler.sample(logits.data(), {&drawn, 1}, 4), -1);
       }
 }
 

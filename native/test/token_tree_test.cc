@@ -91,41 +91,148 @@ TEST("token tree: a row sees another one's cell that doesn't lie on its path, or
   CHECK(trees > 1000);
 }
 
+// What becomes of a draft of these tokens, each right with probability 1/2, and of these guesses.
+TokenTree grown(const Tokens& tokens, std::vector<Guess> guesses, const TreeBounds& bounds, const StopRule& stop = {}) {
+  const std::vector<Signals> signals(tokens.size(), {.probability = 0.5f});
+  TokenTree::weigh(guesses, signals, stop.acceptance);
+  TokenTree tree;
+  tree.grow(tokens, signals, {}, guesses, bounds, stop, 0);
+  return tree;
+}
+
+int leaves(const TokenTree& tree) {
+  std::vector<int> forks;
+  tree.fork_depths(forks);
+  return static_cast<int>(forks.size());
+}
+
 TEST("token tree: the likeliest guesses hang, within their limits") {
-  const std::vector<Signals> signals(3, {.probability = 0.5f});
-  const std::vector<Guess> guesses = {{0, 1, 0.2f}, {0, 2, 0.6f}, {1, 3, 0.9f}, {2, 4, 0.1f}, {3, 5, 1}, {0, 50, 1}};
-  TokenTree tree = chain({50, 60, 70});
-  tree.hang(guesses, signals, {}, 5, 9, 0);  // of place 0: .1, .3; of place 1: .225; of place 2: .0125
+  const std::vector<Guess> guesses = {{0, 1, 0.2f}, {0, 2, 0.6f}, {1, 3, 0.9f}, {2, 4, 0.1f}};
+  const Tokens draft = {50, 60, 70};
+  // Of place 0: .1, .3; of place 1: .225; of place 2: .0125.
+  TokenTree tree = grown(draft, guesses, {.chain = 3, .nodes = 5, .branches = 9});
   CHECK_EQUAL(tree.beside(), 2);
   CHECK_EQUAL(tree.child(kRoot, 2), 3);
   CHECK_EQUAL(tree.child(0, 3), 4);
-  tree = chain({50, 60, 70});
-  tree.hang(guesses, signals, {}, 60, 1, 0);
-  CHECK_EQUAL(tree.beside(), 1);
-  tree = chain({50, 60, 70});
-  tree.hang(guesses, signals, {}, 60, 9, 0);
-  CHECK_EQUAL(tree.beside(), 4);  // neither behind the chain's end nor its own token
-  tree = chain({50, 60, 70});
-  tree.hang(guesses, signals, {}, 3, 9, 0);
-  CHECK_EQUAL(tree.beside(), 0);
+  CHECK(std::abs(tree.nodes()[3].probability - 0.3) < 1e-6 && std::abs(tree.nodes()[4].probability - 0.225) < 1e-6);
+  CHECK_EQUAL(grown(draft, guesses, {.chain = 3, .nodes = 60, .branches = 1}).beside(), 1);
+  CHECK_EQUAL(grown(draft, guesses, {.chain = 3, .nodes = 60, .branches = 9}).beside(), 4);
+  // The chain is not cut for guesses without a price of time; behind what a plan verifies of it there are none.
+  tree = grown(draft, guesses, {.chain = 3, .nodes = 3, .branches = 9});
+  CHECK(tree.chain() == 3 && tree.beside() == 0);
+  tree = grown(draft, guesses, {.chain = 1, .nodes = 60, .branches = 9});
+  CHECK(tree.chain() == 1 && tree.beside() == 2);
+  CHECK_EQUAL(grown(draft, guesses, {.chain = 0, .nodes = 60, .branches = 9}).beside(), 0);
+  CHECK_EQUAL(grown(draft, guesses, {.chain = 3, .nodes = 0, .branches = 9}).beside(), 0);
+}
+
+TEST("token tree: what follows a guess hangs below it, on the guess's own branch unless that is taken") {
+  // Below the guess 9 of place 0 (.4): 8 (.36) with 7 (.18) and 6 (.09) below it; beside 8 there is 5 (.04).
+  const std::vector<Guess> guesses = {
+      {0, 9, 0.8f}, {1, 8, 0.9f, 0}, {2, 7, 0.5f, 1}, {2, 6, 0.25f, 1}, {1, 5, 0.1f, 0}, {1, 4, 0.1f}};
+  TokenTree tree = grown({50, 60}, guesses, {.chain = 2, .nodes = 60, .branches = 9});
+  CHECK_EQUAL(tree.beside(), 6);
+  CHECK_EQUAL(leaves(tree), 4);
+  const int nine = tree.child(kRoot, 9), eight = tree.child(nine, 8);
+  REQUIRE(nine != kRoot && eight != kRoot && tree.child(eight, 7) != kRoot && tree.child(eight, 6) != kRoot);
+  CHECK_EQUAL(tree.nodes()[tree.child(eight, 7)].depth, 3);
+  CHECK(std::abs(tree.nodes()[tree.child(eight, 7)].probability - 0.18) < 1e-6);
+  // One branch is one path: its likeliest. A second one leaves it where that is likeliest.
+  tree = grown({50, 60}, guesses, {.chain = 2, .nodes = 60, .branches = 1});
+  CHECK_EQUAL(tree.beside(), 3);
+  CHECK_EQUAL(leaves(tree), 1);
+  tree = grown({50, 60}, guesses, {.chain = 2, .nodes = 60, .branches = 2});
+  CHECK_EQUAL(tree.beside(), 4);
+  CHECK(tree.child(tree.child(tree.child(kRoot, 9), 8), 6) != kRoot);
+  // Nodes that there is no room for leave none of theirs behind.
+  tree = grown({50, 60}, guesses, {.chain = 2, .nodes = 4, .branches = 9});
+  CHECK_EQUAL(tree.beside(), 2);
+  CHECK(tree.child(tree.child(kRoot, 9), 8) != kRoot);
 }
 
 TEST("token tree: with a price of time, guesses hang where they are worth their rows, up to the next stair") {
-  const std::vector<Signals> signals(1, {.probability = 0.5f});
   const std::vector<Guess> guesses = {{0, 1, 0.5f}, {0, 2, 0.3f}, {0, 3, 0.1f}};
   StopRule stop;
   stop.tokens_per_ms = 0.1;
   stop.curve = 6;
-  const auto hung = [&](std::initializer_list<double> verify_ms) {
+  const auto hung = [&](std::initializer_list<double> verify_ms, int rows = 1) {
     std::copy(verify_ms.begin(), verify_ms.end(), stop.verify_ms.begin());
-    TokenTree tree = chain({50});
-    tree.hang(guesses, signals, stop, 60, 9, 0);
-    return tree.beside();
+    return grown({50}, guesses, {.chain = 1, .nodes = 60, .branches = 9, .rows = rows}, stop).beside();
   };
   CHECK_EQUAL(hung({10, 10, 10, 10, 10, 10}), 3);
   CHECK_EQUAL(hung({10, 11, 12, 13, 14, 15}), 2);  // .25 and .15 are above .1, .05 is not
   CHECK_EQUAL(hung({10, 14, 18, 22, 26, 30}), 0);
   CHECK_EQUAL(hung({10, 13, 16, 16, 16, 16}), 3);  // one isn't worth the stair, three are
+  CHECK_EQUAL(hung({10, 13, 18, 18, 18, 18}), 0);
+  CHECK_EQUAL(hung({10, 13, 18, 18, 18, 18}, 2), 3);  // a row that is read again has climbed it
+}
+
+TEST("token tree: of chain and guesses together those are taken that bring most for their rows' price") {
+  test::Random random(4);
+  std::set<int> chains;
+  int deep = 0;
+  for (int round = 0; round < 2000; ++round) {
+    Tokens draft;
+    std::vector<Signals> signals;
+    for (int i = 0, n = 1 + random.below(5); i < n; ++i) {
+      draft.push_back(100 + i);
+      signals.push_back({.probability = static_cast<float>(0.05 + 0.9 * random.uniform())});
+    }
+    std::vector<Guess> guesses;
+    for (int i = 0, n = random.below(7); i < n; ++i) {
+      const int below = i == 0 ? -1 : random.below(2 * i) - i;
+      const int place = below < 0 ? random.below(static_cast<int>(draft.size())) : guesses[below].place + 1;
+      guesses.push_back({place, i, static_cast<float>(random.uniform()), std::max(below, -1)});
+    }
+    StopRule stop;
+    stop.tokens_per_ms = 0.05 + 0.1 * random.uniform();
+    stop.curve = 14;
+    for (int i = 0; i < stop.curve; ++i)
+      stop.verify_ms[i] = i == 0 ? 10 : stop.verify_ms[i - 1] + (random.below(3) == 0 ? 4 * random.uniform() : 0);
+    const TreeBounds bounds{.chain = static_cast<int>(draft.size()),
+                            .nodes = round % 4 == 0 ? 1 + random.below(6) : 60,
+                            .branches = 9,
+                            .rows = 1 + random.below(2),
+                            .trims = true};
+    TokenTree::weigh(guesses, signals, stop.acceptance);
+    TokenTree tree;
+    tree.grow(draft, signals, {}, guesses, bounds, stop, 0);
+
+    CHECK(tree.beside() == 0 || static_cast<int>(tree.nodes().size()) <= bounds.nodes);
+    if (bounds.nodes < 60) continue;  // where they are short, the likeliest have them
+
+    const double again = stop.row_price(bounds.rows + bounds.chain);
+    const auto worth = [&](double chain, double beside, int count) {
+      return chain + beside * (1 - again) - stop.tokens_per_ms * stop.verify_ms[bounds.rows + count - 1];
+    };
+    double chain = 0, beside = 0;
+    for (int i = 0; i < static_cast<int>(tree.nodes().size()); ++i)
+      (i < tree.chain() ? chain : beside) += tree.nodes()[i].probability;
+    const double reached = worth(chain, beside, static_cast<int>(tree.nodes().size()));
+    // All other trees: so much of the chain, and any of the guesses whose parents are there.
+    double best = -1e9;
+    for (int k = 0; k <= bounds.chain; ++k) {
+      double of_chain = 0, path = 1;
+      for (int i = 0; i < k; ++i) of_chain += path *= signals[i].probability;
+      for (unsigned set = 0; set < 1u << guesses.size(); ++set) {
+        double of_guesses = 0;
+        int count = k;
+        bool hangs = true;
+        for (size_t i = 0; i < guesses.size(); ++i) {
+          if (!(set >> i & 1)) continue;
+          hangs &= guesses[i].below < 0 ? guesses[i].place <= k : (set >> guesses[i].below & 1) == 1;
+          of_guesses += guesses[i].probability;
+          ++count;
+        }
+        if (hangs) best = std::max(best, worth(of_chain, of_guesses, count));
+      }
+    }
+    CHECK(reached > best - 1e-9);
+    chains.insert(tree.chain());
+    for (const TokenTree::Node& node : tree.nodes()) deep += node.parent >= tree.chain();
+  }
+  CHECK(chains.size() == 6);
+  CHECK(deep > 100);
 }
 
 struct Outcome {

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "draft/token_tree.h"
+#include "verify/rejection.h"
 
 namespace adaptive_spec {
 
@@ -41,6 +43,18 @@ AcceptedPath accept_tree(const TokenTree& tree, Sample&& sample, Emit&& emit) {
     if (node != TokenTree::kRoot) ++(node < tree.chain() ? path.chain : path.beside);
     if (!emit(token) || node == TokenTree::kRoot) return path;
   }
+}
+
+// What a tree proposes for the place behind a node, in the order in which it is tried. False: nothing that was drawn, so
+// that comparing is all there is to do.
+inline bool read_proposals(const TokenTree& tree, int node, std::vector<Proposal>& proposals) {
+  proposals.clear();
+  bool any_drawn = false;
+  tree.for_children(node, [&](const TokenTree::Node& child) {
+    proposals.push_back({child.token, child.from});
+    any_drawn |= child.from != nullptr;
+  });
+  return any_drawn;
 }
 
 }  // namespace adaptive_spec

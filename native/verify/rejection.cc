@@ -41,6 +41,10 @@ double uniform_at(uint32_t seed, Use use, uint64_t position, uint64_t detail) {
   return static_cast<double>(mix(mix(mix(key) ^ position) ^ detail) >> 11) * 0x1p-53;
 }
 
+double draft_number(uint32_t seed, uint64_t start, uint64_t place, uint64_t sibling) {
+  return uniform_at(seed, Use::kDraft, start, sibling << 32 | place);
+}
+
 bool is_accepted(double p, const Proposal& proposal, uint32_t seed, uint64_t position) {
   return passes(p, proposal, uniform_at(seed, Use::kAccept, position));
 }

@@ -17,6 +17,11 @@ enum class Use : uint32_t { kDraft = 1, kAccept = 2, kReplace = 3 };
 // A number from 0 to less than 1 that depends on its arguments alone, so that no state can be out of step.
 double uniform_at(uint32_t seed, Use use, uint64_t position, uint64_t detail = 0);
 
+// The number with which a draft's token is drawn: of a step that began at this length of the text, for a place in the
+// draft, the first or a later one of its siblings. A step begins once at each length. Its numbers serve no other step,
+// since what a controller saw of an earlier one would tell it of this one's tokens before it says which are verified.
+double draft_number(uint32_t seed, uint64_t start, uint64_t place, uint64_t sibling = 0);
+
 // A token proposed for a place of the text, and the distribution that it was drawn from; null: it was certain.
 struct Proposal {
   int32_t token = 0;

@@ -103,15 +103,15 @@ int32_t Sampler::pick(float* logits) {
   return row ? row->data[row->selected].id : -1;
 }
 
-int32_t Sampler::sample(float* logits, const Proposal& drawn, uint64_t position) {
+int32_t Sampler::sample(float* logits, std::span<const Proposal> proposals, uint64_t position) {
   mask(logits);
   const auto row = apply_chain(logits);
   if (!row) return -1;
-  int32_t token = drawn.token;
-  // The whole distribution is needed for a replacement only.
-  if (!is_accepted(probability_in(*row, token), drawn, seed_, position)) {
+  int32_t token = proposals[0].token;
+  // The whole distribution is needed for another one only.
+  if (!is_accepted(probability_in(*row, token), proposals[0], seed_, position)) {
     copy_distribution(*row, left_);
-    token = accept_or_replace(left_, {&drawn, 1}, seed_, position);
+    token = accept_or_replace(left_, proposals, seed_, position);
   }
   llama_sampler_accept(chain_.get(), token);
   return token;

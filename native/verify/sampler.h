@@ -38,9 +38,9 @@ class Sampler {
   int32_t sample(float* logits);
   // After -1: whether the row was good, and the grammar allows no token.
   bool is_stuck() const { return is_stuck_; }
-  // The same for a place whose draft token was drawn: rejection sampling, on random numbers of this position in the
-  // text. Temperature above 0, and no grammar.
-  int32_t sample(float* logits, const Proposal& drawn, uint64_t position);
+  // The same for a place whose draft tokens, one at least, were drawn: rejection sampling, on random numbers of this
+  // position in the text. Temperature above 0, and no grammar.
+  int32_t sample(float* logits, std::span<const Proposal> proposals, uint64_t position);
   // What `sample` would draw from; empty where the row is bad. Temperature above 0.
   Distribution distribution(float* logits);
 

@@ -41,9 +41,9 @@ describe('a tree', () => {
 
   it('of any size that a controller names gives the text of plain decoding', async () => {
     const next = random(5);
-    const seen: Branches[] = [];
-    const controller: Controller = (report) => {
-      if (report.branches) seen.push({ ...report.branches, parents: report.branches.parents.slice() });
+    const seen: (Branches & { verified: number })[] = [];
+    const controller: Controller = ({ branches, verified }) => {
+      if (branches) seen.push({ ...branches, parents: branches.parents.slice(), verified });
       const tree = { nodes: Math.floor(next() * 12), branches: Math.floor(next() * 6) };
       return { depth: Math.floor(next() * 6), tree, stop: { minProbability: next() / 4 } };
     };
@@ -51,11 +51,77 @@ describe('a tree', () => {
     expect(tokens).toEqual(plain);
     expect(stats.controller.errors).toBe(0);
     expect(stats.acceptedBranchTokens).toBeGreaterThan(0);
-    for (const { tokens, parents, accepted } of seen) {
-      expect(tokens.length).toBeLessThanOrEqual(BRANCHES);
+    for (const { tokens, parents, accepted, verified } of seen) {
+      const ends = [...parents.keys()].filter((i) => !parents.includes(verified + i));
+      expect(ends.length).toBeLessThanOrEqual(BRANCHES);
       expect(accepted).toBeLessThanOrEqual(tokens.length);
-      expect(Math.min(...parents)).toBeGreaterThanOrEqual(-1);
+      for (const [i, parent] of parents.entries()) {
+        expect(parent).toBeGreaterThanOrEqual(-1);
+        expect(parent).toBeLessThan(verified + i);
+      }
     }
+  });
+
+  it.each(['ngram', 'hybrid'])(
+    'of %s goes on below its guesses, and several are right at once',
+    async (drafter) => {
+      let below = 0;
+      let most = 0;
+      const stop = engine.on('step', ({ branches, verified }) => {
+        if (!branches) return;
+        below += branches.parents.filter((parent) => parent >= verified).length;
+        most = Math.max(most, branches.accepted);
+      });
+      for (const beginning of BEGINNINGS) {
+        const request = { prompt: beginning, maxTokens: 300 };
+        const { tokens } = await engine.generate({ ...request, controller: off() });
+        const inTrees = await engine.generate({ ...request, depth: 6, tree: 16, drafter });
+        expect(inTrees.tokens).toEqual(tokens);
+      }
+      stop();
+      expect(below).toBeGreaterThan(20);
+      expect(most).toBeGreaterThan(1);
+    },
+  );
+
+  it('beside a grammar has the text of plain decoding, and guesses that go on within it', async () => {
+    const grammar = 'root ::= ("the " | "a ") [a-m]{40,60} " " [n-z]{40,60} "END"';
+    let below = 0;
+    let right = 0;
+    const stop = engine.on('step', ({ branches, verified }) => {
+      if (!branches) return;
+      below += branches.parents.filter((parent) => parent >= verified).length;
+      right += branches.accepted;
+    });
+    for (const temperature of [0, 0.8]) {
+      const request = { prompt, grammar, maxTokens: 200, temperature, seed: 3 };
+      const { tokens, text } = await engine.generate({ ...request, depth: 0 });
+      expect(text).toMatch(/^(the|a) [a-m]+ [n-z]+END$/);
+      for (const drafter of ['model', 'ngram', 'hybrid'])
+        expect((await engine.generate({ ...request, depth: 5, tree: 16, drafter })).tokens).toEqual(tokens);
+    }
+    stop();
+    expect(below).toBeGreaterThan(50);
+    expect(right).toBeGreaterThan(5);
+  });
+
+  it('of drawn tokens gives one text for one seed, and accepts siblings', async () => {
+    const request = {
+      prompt,
+      maxTokens: 120,
+      temperature: 1,
+      acceptance: 'rejection',
+      depth: 3,
+      tree: 8,
+    } as const;
+    let right = 0;
+    for (let seed = 0; seed < 5; seed++) {
+      const { tokens, stats } = await engine.generate({ ...request, seed });
+      await engine.generate({ ...request, seed: 99, tree: 4 });
+      expect((await engine.generate({ ...request, seed })).tokens).toEqual(tokens);
+      right += stats.acceptedBranchTokens;
+    }
+    expect(right).toBeGreaterThan(20);
   });
 
   it('is left out where a plan names none of its own but says 0', async () => {
@@ -77,6 +143,19 @@ describe('a tree', () => {
     };
     expect((await at(0)).stats.branchTokens).toBeGreaterThan(0);
     expect((await at(20)).stats.branchTokens).toBe(0);
+  });
+
+  it('with trim has guesses in place of what the chain has less likely', async () => {
+    const verifyMs = [10, 10, 10, 10, ...Array(12).fill(1000)];
+    const value = { tokensPerMs: 0.1, draftMs: 0, verifyMs, ahead: 1 };
+    // As if the draft were surer of itself than it is right.
+    const acceptance = { bias: -1.5, logit: 0.2, margin: 0, entropy: 0, place: 0 };
+    const plan = { depth: 8, drafter: 'model', trim: true, stop: { value, acceptance } };
+    const chain = await engine.generate({ prompt, maxTokens: 200, controller: () => plan });
+    const tree = await engine.generate({ prompt, maxTokens: 200, tree: 16, controller: () => plan });
+    expect(tree.tokens).toEqual(plain.slice(0, 200));
+    expect(chain.stats.verifiedTokens).toBeGreaterThan(tree.stats.verifiedTokens);
+    expect(tree.stats.branchTokens).toBeGreaterThan(20);
   });
 
   it('is in a trace as it was reported', async () => {
