@@ -90,17 +90,6 @@ export function armOfController(path: string, controller: Controller): Arm {
   return { name: basename(path), make: () => controller };
 }
 
-/** The controllers of arms on one way through the prompts: each goes on learning from text to text, as in an engine. */
-export class ControllersOfArms {
-  readonly #made = new Map<string, Controller>();
-
-  of({ name, make }: Arm): Controller {
-    const controller = this.#made.get(name) ?? make();
-    this.#made.set(name, controller);
-    return controller;
-  }
-}
-
 /** Adds plain decoding where it is missing, and refuses names given twice. */
 export function completeArms(arms: readonly Arm[]): Arm[] {
   const names = arms.map(({ name }) => name);

@@ -1,7 +1,7 @@
 // A benchmark from its first run to its result: every arm on every prompt, in one process with models loaded once.
 
 import { armFigures } from './arm-figures.js';
-import { type Arm, ControllersOfArms } from './arms.js';
+import type { Arm } from './arms.js';
 import type { BenchFindings, BenchResult, BenchRun, PartFindings, RunFigures } from './bench-result.js';
 import { compareArms, regretOf } from './comparisons.js';
 import { compareTokens } from './equality.js';
@@ -149,23 +149,21 @@ async function runGroups(
   const measured: MeasuredRun[] = [];
   const total = warmUp + groups.length * 2 * arms.size;
   const startedAt = performance.now();
-  let way = '';
-  let controllers: ControllersOfArms[] = [];
+  const newControllers = () => new Map([...arms].map(([name, arm]) => [name, arm.make()]));
+  let controllers = [newControllers(), newControllers()];
   for (const [i, group] of groups.entries()) {
     const perGroup = i > 0 ? (performance.now() - startedAt) / i : 0;
     if (i > 0 && performance.now() + perGroup > plan.deadline)
       return { measured, groupsMeasured: i, reason: 'time limit' };
     const { block, temperature, seed, prompt, order } = group;
-    if (way !== `${block} ${temperature}`) {
-      way = `${block} ${temperature}`;
-      controllers = [new ControllersOfArms(), new ControllersOfArms()];
-    }
+    const before = groups[i - 1] ?? group;
+    if (before.block !== block || before.temperature !== temperature)
+      controllers = [newControllers(), newControllers()];
     const ofGroup: MeasuredRun[] = [];
     for (const [place, name] of order.entries()) {
-      const arm = arms.get(name)!;
-      const controller = controllers[place < arms.size ? 0 : 1]!.of(arm);
+      const controller = controllers[place < arms.size ? 0 : 1]!.get(name)!;
       const options = { controller, prompt, maxTokens: plan.maxTokens, temperature, seed, block, signal };
-      const one = signal.aborted ? undefined : await measureRun(engine, arm, options);
+      const one = signal.aborted ? undefined : await measureRun(engine, arms.get(name)!, options);
       if (!one) return { measured, groupsMeasured: i, reason: 'interrupted' };
       // The steps of one run of each arm and prompt are enough for costs and timelines; all would be a lot of memory.
       const kept = block === 0 && place < arms.size ? one : { ...one, steps: [] };

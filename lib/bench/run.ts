@@ -39,8 +39,9 @@ export interface RunOptions {
 }
 
 /**
- * One generation; undefined where the signal ended it early. A new request starts with empty caches. All arms are listened to alike, by the engine's step events. The event
- * costs a copy of each report; a fixed depth gets its reports some steps late, which changes nothing in them.
+ * One generation; undefined where the signal ended it early. A new request starts with empty caches. All arms are listened
+ * to alike, by the engine's step events. The event costs a copy of each report; a fixed depth gets its reports some steps
+ * late, which changes nothing in them.
  */
 export async function measureRun(
   engine: BenchEngine,
